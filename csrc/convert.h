@@ -1,0 +1,146 @@
+/* convert.h: one row of an array to and from `real`, whatever its dtype, byte order, stride and alignment.
+ *
+ * Used by tile.h alone: past it the dtype is gone.  Elements are read with memcpy, so no alignment is assumed; the
+ * contiguous native case of each dtype is a loop with a constant stride, which vectorises.  float16 and bfloat16 are
+ * converted with integer arithmetic and one multiplication (no F16C needed, and the same bits at every level).
+ */
+#ifndef FASTLOSS_CONVERT_H
+#define FASTLOSS_CONVERT_H
+
+#include "fastloss.h"
+#include "real_math.h"
+
+static const ptrdiff_t dtype_size[FL_DTYPES] = {4, 8, 2, 2, 1, 1, 2, 2, 4, 4, 8, 8};
+
+static inline float float_from_bits(uint32_t i) {
+    float x;
+    memcpy(&x, &i, sizeof x);
+    return x;
+}
+
+static inline uint32_t float_to_bits(float x) {
+    uint32_t i;
+    memcpy(&i, &x, sizeof i);
+    return i;
+}
+
+/* IEEE half: the exponent and mantissa moved up, then scaled by 2^112, which also makes subnormals right. */
+static inline real real_from_f16(uint16_t h) {
+    uint32_t bits = (uint32_t)(h & 0x7fff) << 13, sign = (uint32_t)(h & 0x8000) << 16;
+    uint32_t special = bits >= 0x0f800000u ? 0x7f800000u : 0; /* inf and NaN keep the largest exponent */
+    uint32_t scaled = float_to_bits(float_from_bits(bits) * 0x1p112f);
+    return (real)float_from_bits(scaled | special | sign);
+}
+
+static inline real real_from_bf16(uint16_t h) { return (real)float_from_bits((uint32_t)h << 16); }
+
+/* Round to nearest even.  Normal halves: add half an ulp of the half (and the odd bit) in the float's bits; subnormal
+ * halves: let the addition of 0.5 round, its low mantissa bits are then the half's; overflow to inf; NaN stays NaN. */
+static inline uint16_t f16_from_real(real r) {
+    uint32_t bits = float_to_bits((float)r), sign = bits >> 16 & 0x8000u, a = bits & 0x7fffffffu;
+    uint32_t normal = (a + 0xfffu + (a >> 13 & 1) - 0x38000000u) >> 13;
+    uint32_t small = float_to_bits(float_from_bits(a) + 0.5f) - 0x3f000000u;
+    uint32_t h = a < 0x38800000u ? small : normal;
+    h = a >= 0x477ff000u ? 0x7c00u : h;
+    h = a > 0x7f800000u ? 0x7e00u : h;
+    return (uint16_t)(h | sign);
+}
+
+static inline uint16_t bf16_from_real(real r) {
+    uint32_t bits = float_to_bits((float)r);
+    uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
+    return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? bits >> 16 | 0x40u : rounded);
+}
+
+/* Copy n strided elements of `size` bytes into native order, reversing the bytes of each. */
+static void copy_swapped(char *out, ptrdiff_t out_stride, const char *in, ptrdiff_t in_stride, ptrdiff_t n, ptrdiff_t size) {
+    for (ptrdiff_t i = 0; i < n; i++)
+        for (ptrdiff_t b = 0; b < size; b++) out[i * out_stride + b] = in[i * in_stride + size - 1 - b];
+}
+
+#define LOAD_LOOP(T, OUT, CONVERT, STRIDE)                                                                             \
+    for (ptrdiff_t i = 0; i < n; i++) {                                                                                \
+        T v;                                                                                                           \
+        memcpy(&v, in + i * (STRIDE), sizeof v);                                                                       \
+        out[i] = (OUT)CONVERT(v);                                                                                      \
+    }
+#define LOAD_CASE(TAG, T, OUT, CONVERT)                                                                                \
+    case TAG:                                                                                                          \
+        if (stride == (ptrdiff_t)sizeof(T)) {                                                                          \
+            LOAD_LOOP(T, OUT, CONVERT, (ptrdiff_t)sizeof(T))                                                           \
+        } else {                                                                                                       \
+            LOAD_LOOP(T, OUT, CONVERT, stride)                                                                         \
+        }                                                                                                              \
+        break;
+#define LOAD_INTEGERS(OUT)                                                                                             \
+    LOAD_CASE(FL_U8, uint8_t, OUT, )                                                                                   \
+    LOAD_CASE(FL_I8, int8_t, OUT, )                                                                                    \
+    LOAD_CASE(FL_U16, uint16_t, OUT, )                                                                                 \
+    LOAD_CASE(FL_I16, int16_t, OUT, )                                                                                  \
+    LOAD_CASE(FL_U32, uint32_t, OUT, )                                                                                 \
+    LOAD_CASE(FL_I32, int32_t, OUT, )                                                                                  \
+    LOAD_CASE(FL_U64, uint64_t, OUT, )                                                                                 \
+    LOAD_CASE(FL_I64, int64_t, OUT, )
+
+static void load_reals(real *restrict out, const char *in, ptrdiff_t stride, ptrdiff_t n, int dtype) {
+    switch (dtype) {
+        LOAD_CASE(FL_F32, float, real, )
+        LOAD_CASE(FL_F64, double, real, )
+        LOAD_CASE(FL_F16, uint16_t, real, real_from_f16)
+        LOAD_CASE(FL_BF16, uint16_t, real, real_from_bf16)
+        LOAD_INTEGERS(real)
+    default: break;
+    }
+}
+
+/* Labels as 64-bit integers; a uint64 above the largest int64 wraps to a negative one, which no class has. */
+static void load_integers(int64_t *restrict out, const char *in, ptrdiff_t stride, ptrdiff_t n, int dtype) {
+    switch (dtype) {
+        LOAD_INTEGERS(int64_t)
+    default: break;
+    }
+}
+
+#define STORE_LOOP(T, CONVERT, STRIDE)                                                                                 \
+    for (ptrdiff_t i = 0; i < n; i++) {                                                                                \
+        T v = (T)CONVERT(in[i]);                                                                                       \
+        memcpy(out + i * (STRIDE), &v, sizeof v);                                                                      \
+    }
+#define STORE_CASE(TAG, T, CONVERT)                                                                                    \
+    case TAG:                                                                                                          \
+        if (stride == (ptrdiff_t)sizeof(T)) {                                                                          \
+            STORE_LOOP(T, CONVERT, (ptrdiff_t)sizeof(T))                                                               \
+        } else {                                                                                                       \
+            STORE_LOOP(T, CONVERT, stride)                                                                             \
+        }                                                                                                              \
+        break;
+
+static void store_reals(char *restrict out, const real *restrict in, ptrdiff_t stride, ptrdiff_t n, int dtype) {
+    switch (dtype) {
+        STORE_CASE(FL_F32, float, )
+        STORE_CASE(FL_F64, double, )
+        STORE_CASE(FL_F16, uint16_t, f16_from_real)
+        STORE_CASE(FL_BF16, uint16_t, bf16_from_real)
+    default: break;
+    }
+}
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+/* Streaming stores of a contiguous row: they leave the caches to the input and spare the read of the lines that are
+ * overwritten (measured in docs/kernels.md).  16 bytes at a time: NumPy aligns no better. */
+static void stream_bytes(char *out, const char *in, size_t n) {
+    size_t head = (size_t)(-(uintptr_t)out & 15);
+    head = head < n ? head : n;
+    memcpy(out, in, head);
+    size_t i = head;
+    for (; i + 16 <= n; i += 16) _mm_stream_si128((__m128i *)(out + i), _mm_loadu_si128((const __m128i *)(in + i)));
+    memcpy(out + i, in + i, n - i);
+}
+static void stream_fence(void) { _mm_sfence(); }
+#else
+static void stream_bytes(char *out, const char *in, size_t n) { memcpy(out, in, n); }
+static void stream_fence(void) {}
+#endif
+
+#endif

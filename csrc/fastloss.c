@@ -1,0 +1,117 @@
+/* fastloss.c: the driver.  Coalesces the pixel dimensions, cuts the work into chunks of tiles, runs them, and adds the
+ * chunks' sums in their order: the bits do not depend on the number of threads.  Knows no loss and no instruction set. */
+#include "fastloss.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels.h"
+
+enum {
+    TILE_ELEMENTS = 128 * 256,   /* class rows x pixels that stay in the caches: 128 KiB of float */
+    CHUNK_ELEMENTS = 1 << 17,    /* of a chunk: some 20 microseconds */
+    SLICE_ELEMENTS = 1 << 24,    /* of a slice: after it the caller may look for signals */
+    SLICE_SUM_BYTES = 1 << 19,   /* of the chunks' sums in a slice */
+    THREAD_ELEMENTS = 1 << 15,   /* less than this a thread gains nothing */
+    STREAM_BYTES = 1 << 23       /* an output past the caches is written around them */
+};
+
+static const fl_kernels *kernels_of(const fl_job *job) { return fl_active_kernels()[job->double_precision != 0]; }
+
+static ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+static ptrdiff_t most(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+
+/* Merge pixel dimensions that every operand walks with one stride, and drop those of length 1. */
+static void coalesce(fl_job *job) {
+    fl_operand *all[] = {&job->input, &job->target, &job->weight, &job->output};
+    int n = 0;
+    for (int k = 0; k < job->ndim; k++) {
+        if (job->shape[k] == 1 && job->ndim > 1 && (n > 0 || k + 1 < job->ndim)) continue;
+        int joins = n > 0;
+        for (int o = 0; o < 4 && joins; o++)
+            joins = !all[o]->data || all[o]->stride[1 + n] == all[o]->stride[2 + k] * job->shape[k];
+        if (joins) job->shape[n - 1] *= job->shape[k];
+        else job->shape[n++] = job->shape[k];
+        for (int o = 0; o < 4; o++) all[o]->stride[1 + n] = all[o]->stride[2 + k];
+    }
+    if (n == 0) {
+        job->shape[n++] = 1;
+        for (int o = 0; o < 4; o++) all[o]->stride[2] = 0;
+    }
+    job->ndim = n;
+}
+
+/* Tiles narrow as the classes grow, so that a class block stays in the caches; all of it depends on the shape alone. */
+static void plan(fl_job *job) {
+    job->pixels = 1;
+    for (int k = 0; k < job->ndim; k++) job->pixels *= job->shape[k];
+    job->width = job->classes <= 128 ? 256 : job->classes <= 256 ? 128 : 64;
+    job->block = TILE_ELEMENTS / job->width;
+    job->tiles = (job->pixels + job->width - 1) / job->width;
+    job->chunk_tiles = most(1, CHUNK_ELEMENTS / (job->width * job->classes));
+    job->chunks_a_group = (job->tiles + job->chunk_tiles - 1) / job->chunk_tiles;
+    job->chunks = job->chunks_a_group * job->groups;
+    job->nsums = 0;
+    for (int k = 0; k < job->nterms; k++) {
+        job->terms[k].sums = job->nsums;
+        job->nsums += kernels_of(job)->loss_sums(job, &job->terms[k]);
+    }
+    ptrdiff_t by_sums = SLICE_SUM_BYTES / (8 * most(1, job->nsums));
+    ptrdiff_t by_work = SLICE_ELEMENTS / most(1, job->classes * least(job->pixels, job->chunk_tiles * job->width));
+    job->slice_chunks = least(job->chunks, most(job->threads, least(by_sums, by_work)));
+    ptrdiff_t work = job->classes * job->pixels * job->groups / THREAD_ELEMENTS;
+    job->threads = (int)most(1, least(job->threads, least(work, job->chunks)));
+    job->stream = job->output.data && job->classes * job->pixels * job->groups * 4 >= STREAM_BYTES;
+}
+
+int fl_prepare(fl_job *job) {
+    job->faults = 0;
+    job->scratch = NULL;
+    job->chunk_sums = NULL;
+    coalesce(job);
+    plan(job);
+    job->threads = fl_usable_threads(job->threads);
+    job->scratch_bytes = (kernels_of(job)->scratch_bytes(job) + 4095) / 4096 * 4096;
+    job->scratch = malloc(job->scratch_bytes * (size_t)job->threads + 64);
+    job->chunk_sums = malloc(sizeof(double) * (size_t)most(1, job->nsums * job->slice_chunks));
+    if (job->scratch && job->chunk_sums) return 0;
+    fl_release(job);
+    return -1;
+}
+
+void fl_release(fl_job *job) {
+    free(job->scratch);
+    free(job->chunk_sums);
+    job->scratch = NULL;
+    job->chunk_sums = NULL;
+}
+
+typedef struct {
+    fl_job *job;
+    ptrdiff_t first;
+} slice;
+
+static void slice_body(void *context, ptrdiff_t i, int thread) {
+    slice *s = context;
+    fl_job *job = s->job;
+    char *aligned = job->scratch + (-(uintptr_t)job->scratch & 63);
+    int faults = kernels_of(job)->run_chunk(job, s->first + i, aligned + (size_t)thread * job->scratch_bytes,
+                                            job->chunk_sums + i * job->nsums);
+    if (faults) __atomic_fetch_or(&job->faults, faults, __ATOMIC_RELAXED);
+}
+
+ptrdiff_t fl_run(fl_job *job, ptrdiff_t first) {
+    ptrdiff_t n = least(job->slice_chunks, job->chunks - first);
+    if (n <= 0) return job->chunks;
+    slice s = {job, first};
+    memset(job->chunk_sums, 0, sizeof(double) * (size_t)(job->nsums * n));
+    fl_parallel_for(n, job->threads, slice_body, &s);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        double *sums = job->sums + (first + i) / job->chunks_a_group * job->nsums;
+        for (ptrdiff_t k = 0; k < job->nsums; k++) sums[k] += job->chunk_sums[i * job->nsums + k];
+    }
+    return job->faults ? job->chunks : first + n;
+}
+
+int fl_find_loss(const char *name) { return fl_active_kernels()[0]->find_loss(name); }
+const char *fl_loss_name(int loss) { return fl_active_kernels()[0]->loss_name(loss); }

@@ -1,0 +1,288 @@
+/* kernels.c: the one visit of a chunk of tiles, for any set of terms.
+ *
+ * Compiled once per (level x real type) with FL_LEVEL and FL_REAL_BITS; exports one table and nothing else.  A tile is
+ * loaded once: softmax statistics, then a sweep over its class blocks for values and sums, then one for the gradient.
+ * Knows no thread, no dtype and no particular loss.
+ */
+#include "region.h"
+
+#include "kernels.h"
+
+#ifdef __FAST_MATH__
+#error "fastloss must not be compiled with -ffast-math or -Ofast"
+#endif
+
+static int uses_softmax(const fl_term *term) {
+    const loss_row *loss = &loss_table[term->loss];
+    return loss->softmax || (loss->kind == REGION && term->activation == FL_SOFTMAX);
+}
+
+static int any_softmax(const fl_job *job) {
+    int any = 0;
+    for (int k = 0; k < job->nterms; k++) any |= uses_softmax(&job->terms[k]);
+    return any;
+}
+
+/* Whether the exps themselves are wanted after the statistics. */
+static int wants_exps(const fl_job *job) {
+    int any = 0;
+    for (int k = 0; k < job->nterms; k++)
+        any |= uses_softmax(&job->terms[k]) &&
+               (job->mode & FL_GRADIENT || loss_table[job->terms[k].loss].kind == REGION);
+    return any;
+}
+
+/* ---- scratch: every row of a tile is a piece of one allocation ---------------------------------------------------------- */
+static char *piece(char **at, size_t bytes) {
+    char *p = *at;
+    *at += (bytes + 63) / 64 * 64;
+    return p;
+}
+
+static size_t carve(tile *t, const fl_job *job, char *scratch) {
+    char *at = scratch;
+    size_t row = (size_t)job->width * sizeof(real);
+    ptrdiff_t most = job->classes < job->block ? job->classes : job->block;
+    size_t rows = row * (size_t)most;
+    int softmax = any_softmax(job), gradient = job->mode & FL_GRADIENT, reads = job->mode != FL_WEIGH;
+    t->job = job;
+    t->width = job->width;
+    t->faults = 0;
+    t->runs = (run *)(void *)piece(&at, sizeof(run) * (size_t)job->width);
+    t->terms = (term_rows *)(void *)piece(&at, sizeof(term_rows) * (size_t)job->nterms);
+    t->label = (ireal *)(void *)piece(&at, row);
+    real **single[] = {&t->w, &t->w_mean, &t->m, &t->s, &t->d, &t->z, &t->rest};
+    for (size_t k = 0; k < sizeof single / sizeof *single; k++) *single[k] = (real *)(void *)piece(&at, row);
+    for (int k = 0; k < job->nterms; k++) {
+        real *value = (real *)(void *)piece(&at, row), *wy = (real *)(void *)piece(&at, row);
+        real *a = (real *)(void *)piece(&at, row), *b = (real *)(void *)piece(&at, row);
+        if (scratch) t->terms[k] = (term_rows){value, wy, a, b};
+    }
+    t->x = (real *)(void *)piece(&at, reads ? rows : 0);
+    t->e = softmax ? (real *)(void *)piece(&at, reads ? rows : 0) : t->x;
+    t->y = job->target.data && !job->labels ? (real *)(void *)piece(&at, reads ? rows : 0) : NULL;
+    t->wc = job->weight_by_class ? (real *)(void *)piece(&at, reads ? rows : row) : NULL;
+    t->g = job->nterms == 1 && softmax ? t->e : gradient ? (real *)(void *)piece(&at, rows) : NULL;
+    return (size_t)(at - scratch);
+}
+
+static size_t scratch_bytes(const fl_job *job) {
+    tile t;
+    return carve(&t, job, NULL);
+}
+
+/* ---- sums ------------------------------------------------------------------------------------------------------------- */
+/* sum of w v (v NULL: of w) in double over 16 lanes and a fixed tree; a weight 0 silences its value. */
+static double weighted_sum(const real *restrict v, const real *restrict w, ptrdiff_t n) {
+    double lane[FL_LANES] = {0};
+    for (ptrdiff_t i = 0; i < n; i += FL_LANES)
+        for (int j = 0; j < FL_LANES; j++) {
+            real u = v ? v[i + j] : 1;
+            lane[j] += (double)w[i + j] * (double)(w[i + j] > 0 ? u : 0);
+        }
+    for (int half = FL_LANES / 2; half; half /= 2)
+        for (int j = 0; j < half; j++) lane[j] += lane[j + half];
+    return lane[0];
+}
+
+/* The weight that a pixel loss is averaged with: class weight of the label x pixel weight; dense: the pixel weight. */
+static void label_weights(const tile *t, const fl_term *term, const term_rows *r) {
+    real *restrict wy = r->wy;
+    const ireal *restrict label = t->label;
+    if (!t->job->labels)
+        for (ptrdiff_t i = 0; i < t->padded; i++) wy[i] = t->job->weight_by_class ? t->w_mean[i] : 1;
+    else if (term->class_weight)
+        for (ptrdiff_t i = 0; i < t->padded; i++) wy[i] = (real)term->class_weight[label[i] < 0 ? 0 : label[i]];
+    else
+        for (ptrdiff_t i = 0; i < t->padded; i++) wy[i] = 1;
+}
+
+static double mean_weight(const tile *t, const term_rows *r) {
+    return weighted_sum(r->wy, t->w, t->padded);
+}
+
+static void weigh(tile *t, double *sums) {
+    for (int k = 0; k < t->job->nterms; k++) {
+        const fl_term *term = &t->job->terms[k];
+        if (loss_table[term->loss].kind == ELEMENT && t->wc)
+            for (ptrdiff_t c = 0; c < t->job->classes; c++) {
+                load_rows(t, WEIGHT, t->wc, c, 1);
+                sums[term->sums + 1] += weighted_sum(NULL, t->wc, t->padded);
+            }
+        else if (loss_table[term->loss].kind == ELEMENT)
+            sums[term->sums + 1] += (double)t->job->classes * weighted_sum(NULL, t->w, t->padded);
+        else if (loss_table[term->loss].kind == PIXEL)
+            sums[term->sums + 1] += mean_weight(t, &t->terms[k]);
+    }
+}
+
+static void sum_by_label(const tile *t, const term_rows *r, double *sums) {
+    for (ptrdiff_t i = 0; i < t->n; i++) {
+        if (t->label[i] < 0 || t->w[i] == 0) continue;
+        sums[t->label[i]] += (double)t->w[i] * (double)r->value[i];
+        sums[t->job->classes + t->label[i]] += (double)t->w[i] * (double)r->wy[i];
+    }
+}
+
+/* ---- one element loss over a block of rows -------------------------------------------------------------------------------- */
+static const real *target_row(tile *t, const term_rows *r, ptrdiff_t c0, ptrdiff_t c) {
+    if (t->y) return t->y + c * t->width;
+    for (ptrdiff_t i = 0; i < t->padded; i++) r->a[i] = t->label[i] == (ireal)(c0 + c) ? 1 : 0;
+    return r->a;
+}
+
+static void element_params(const fl_term *term, ptrdiff_t c, real *p) {
+    p[0] = class_weight(term, c);
+    for (int j = 0; j < FL_MAX_PARAMS; j++) p[1 + j] = (real)term->param[j];
+}
+
+static void element_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, double *sums) {
+    ptrdiff_t C = t->job->classes;
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *y = target_row(t, r, c0, c), *w = t->wc ? t->wc + c * t->width : t->w;
+        real p[1 + FL_MAX_PARAMS], *v = r->value;
+        element_params(term, c0 + c, p);
+        loss_table[term->loss].value(t->x + c * t->width, y, v, t->padded, p);
+        if (t->job->mode & FL_FORWARD) {
+            double sum = weighted_sum(v, w, t->padded), weight = weighted_sum(NULL, w, t->padded);
+            sums[0] += sum;
+            sums[1] += weight;
+            if (t->job->mode & FL_BY_CLASS) {
+                sums[2 + c0 + c] += sum;
+                sums[2 + C + c0 + c] += weight;
+            }
+        }
+        if (t->job->mode & FL_MAP) {
+            for (ptrdiff_t i = 0; i < t->padded; i++) v[i] = w[i] > 0 ? w[i] * v[i] : 0;
+            store_row(t, v, c0 + c);
+        }
+    }
+}
+
+static void element_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
+    real k = (real)term->coef[t->group];
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *y = target_row(t, r, c0, c), *restrict w = t->wc ? t->wc + c * t->width : t->w;
+        real p[1 + FL_MAX_PARAMS], *restrict v = r->value, *restrict g = t->g + c * t->width;
+        element_params(term, c0 + c, p);
+        loss_table[term->loss].slope(t->x + c * t->width, y, v, t->padded, p);
+        for (ptrdiff_t i = 0; i < t->padded; i++) {
+            real u = w[i] > 0 ? k * w[i] * v[i] : 0;
+            g[i] = add ? g[i] + u : u;
+        }
+    }
+}
+
+/* ---- the sweeps --------------------------------------------------------------------------------------------------------- */
+static void sweep_forward(tile *t, int exps, double *sums) {
+    const fl_job *job = t->job;
+    for (ptrdiff_t c0 = 0; c0 < job->classes; c0 += job->block) {
+        load_block(t, c0 / job->block, exps);
+        for (int k = 0; k < job->nterms; k++) {
+            const fl_term *term = &job->terms[k];
+            const loss_row *loss = &loss_table[term->loss];
+            const term_rows *r = &t->terms[k];
+            if (loss->kind == PIXEL && loss->forward) loss->forward(t, term, r, c0);
+            if (loss->kind == ELEMENT && job->mode & (FL_FORWARD | FL_MAP)) element_forward(t, term, r, c0, sums + term->sums);
+            if (loss->kind == REGION && job->mode & FL_FORWARD) region_forward(t, term, r, c0, sums + term->sums);
+            if (loss->kind == REGION && job->mode & FL_GRADIENT) region_prepare(t, term, r, c0);
+        }
+    }
+}
+
+/* The pixel losses' values: into the sums, or the map. */
+static void finish_pixels(tile *t, double *sums) {
+    for (int k = 0; k < t->job->nterms; k++) {
+        const fl_term *term = &t->job->terms[k];
+        const loss_row *loss = &loss_table[term->loss];
+        const term_rows *r = &t->terms[k];
+        if (loss->kind != PIXEL) continue;
+        loss->finish(t, term, r);
+        if (t->job->mode & FL_FORWARD) {
+            sums[term->sums] += weighted_sum(r->value, t->w, t->padded);
+            sums[term->sums + 1] += mean_weight(t, r);
+            if (t->job->mode & FL_BY_CLASS && t->job->labels) sum_by_label(t, r, sums + term->sums + 2);
+        }
+        if (t->job->mode & FL_MAP) {
+            for (ptrdiff_t i = 0; i < t->padded; i++) r->value[i] = t->w[i] > 0 ? t->w[i] * r->value[i] : 0;
+            store_row(t, r->value, 0);
+        }
+    }
+}
+
+static void sweep_backward(tile *t, int exps) {
+    const fl_job *job = t->job;
+    int add = job->nterms > 1;
+    for (ptrdiff_t c0 = 0; c0 < job->classes; c0 += job->block) {
+        load_block(t, c0 / job->block, exps);
+        ptrdiff_t size = t->classes * t->width;
+        if (add)
+            for (ptrdiff_t i = 0; i < size; i++) t->g[i] = 0;
+        for (int k = 0; k < job->nterms; k++) {
+            const loss_row *loss = &loss_table[job->terms[k].loss];
+            if (loss->kind == ELEMENT) element_backward(t, &job->terms[k], &t->terms[k], c0, add);
+            else if (loss->kind == REGION) region_backward(t, &job->terms[k], &t->terms[k], c0, add);
+            else loss->backward(t, &job->terms[k], &t->terms[k], c0, add);
+        }
+        for (ptrdiff_t c = 0; c < t->classes; c++) {
+            real *restrict g = t->g + c * t->width;
+            const real *restrict w = t->w;
+            if (!t->plain)
+                for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = w[i] > 0 ? g[i] : 0;
+            store_row(t, g, c0 + c);
+        }
+        if (t->g == t->e) t->block = -1; /* the exps are gone */
+    }
+}
+
+static void run_tile(tile *t, double *sums) {
+    const fl_job *job = t->job;
+    for (int k = 0; k < job->nterms; k++) {
+        const term_rows *r = &t->terms[k];
+        label_weights(t, &job->terms[k], r);
+        for (ptrdiff_t i = 0; i < t->padded; i++) r->a[i] = r->b[i] = 0;
+    }
+    if (job->mode & FL_WEIGH) {
+        weigh(t, sums);
+        return;
+    }
+    int exps = wants_exps(job);
+    if (any_softmax(job)) softmax_stats(t, exps);
+    sweep_forward(t, exps, sums);
+    if (job->mode & (FL_FORWARD | FL_MAP)) finish_pixels(t, sums);
+    if (job->mode & FL_GRADIENT) sweep_backward(t, exps);
+}
+
+/* The tiles of one chunk, in order, into the chunk's own sums; returns the faults found. */
+static int run_chunk(const fl_job *job, ptrdiff_t chunk, char *scratch, double *sums) {
+    tile t;
+    carve(&t, job, scratch);
+    ptrdiff_t group = chunk / job->chunks_a_group, tile_0 = chunk % job->chunks_a_group * job->chunk_tiles;
+    for (ptrdiff_t k = tile_0; k < tile_0 + job->chunk_tiles && k < job->tiles && !t.faults; k++) {
+        ptrdiff_t first = k * job->width, left = job->pixels - first;
+        tile_start(&t, group, first, left < job->width ? left : job->width);
+        if (!t.faults) run_tile(&t, sums);
+    }
+    if (job->stream) stream_fence();
+    return t.faults;
+}
+
+static int find_loss(const char *name) {
+    for (int k = 0; k < (int)(sizeof loss_table / sizeof *loss_table); k++)
+        if (strcmp(loss_table[k].name, name) == 0) return k;
+    return -1;
+}
+
+static const char *loss_name(int k) {
+    return k >= 0 && k < (int)(sizeof loss_table / sizeof *loss_table) ? loss_table[k].name : NULL;
+}
+
+static ptrdiff_t loss_sums(const fl_job *job, const fl_term *term) {
+    int kind = loss_table[term->loss].kind;
+    if (kind == REGION) return 6 * job->classes;
+    return kind == TRANSFORM ? 0 : job->mode & FL_BY_CLASS ? 2 + 2 * job->classes : 2;
+}
+
+#define NAME_2(level, bits) fl_kernels_##level##_f##bits
+#define NAME_1(level, bits) NAME_2(level, bits)
+const fl_kernels NAME_1(FL_LEVEL, FL_REAL_BITS) = {scratch_bytes, run_chunk, find_loss, loss_name, loss_sums};

@@ -1,0 +1,79 @@
+/* parallel.c: the only file that knows threads: OpenMP, or one thread without it.
+ *
+ * Every region says num_threads(n); nothing is ever set for the process.  A child of fork() runs on one thread: libgomp's
+ * pool does not survive a fork and would hang.  Workers take the caller's floating-point mode (MXCSR: rounding, flush to
+ * zero), so that results do not depend on which thread computed them, and get their own back afterwards.
+ */
+#include "kernels.h"
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#define HAVE_ATFORK 1
+#endif
+#if defined(__SSE2__)
+#include <xmmintrin.h>
+typedef unsigned float_mode;
+static float_mode get_mode(void) { return _mm_getcsr(); }
+static void set_mode(float_mode mode) { _mm_setcsr(mode); }
+#else
+typedef int float_mode;
+static float_mode get_mode(void) { return 0; }
+static void set_mode(float_mode mode) { (void)mode; }
+#endif
+
+static int forked = 0;
+
+#ifdef HAVE_ATFORK
+static void in_child(void) { forked = 1; }
+#endif
+
+int fl_forked(void) { return forked; }
+
+int fl_openmp(void) {
+#ifdef _OPENMP
+    return _OPENMP;
+#else
+    return 0;
+#endif
+}
+
+int fl_usable_threads(int wanted) {
+#ifdef HAVE_ATFORK
+    static int registered = 0;
+    if (!registered) registered = pthread_atfork(NULL, NULL, in_child) == 0;
+#endif
+    return forked || !fl_openmp() ? 1 : wanted;
+}
+
+static void serial_for(ptrdiff_t n, void (*body)(void *, ptrdiff_t, int), void *context) {
+    for (ptrdiff_t i = 0; i < n; i++) body(context, i, 0);
+}
+
+#ifdef _OPENMP
+#include <omp.h>
+
+static void threaded_for(ptrdiff_t n, int threads, void (*body)(void *, ptrdiff_t, int), void *context) {
+    float_mode callers = get_mode();
+#pragma omp parallel num_threads(threads)
+    {
+        float_mode own = get_mode();
+        int thread = omp_get_thread_num();
+        set_mode(callers);
+#pragma omp for schedule(dynamic, 1)
+        for (ptrdiff_t i = 0; i < n; i++) body(context, i, thread);
+        set_mode(own);
+    }
+}
+#else
+static void threaded_for(ptrdiff_t n, int threads, void (*body)(void *, ptrdiff_t, int), void *context) {
+    (void)threads;
+    (void)get_mode;
+    (void)set_mode;
+    serial_for(n, body, context);
+}
+#endif
+
+void fl_parallel_for(ptrdiff_t n, int threads, void (*body)(void *, ptrdiff_t, int), void *context) {
+    if (threads > 1 && n > 1) threaded_for(n, threads, body, context);
+    else serial_for(n, body, context);
+}

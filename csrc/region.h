@@ -1,0 +1,167 @@
+/* region.h: the sums over pixels that all region losses are made of, and their gradient.
+ *
+ * Per class: I = sum w p y, A = sum w p, B = sum w y, A2 = sum w p^2, B2 = sum w y^2, W = sum w; a loss is a formula over
+ * them in Python (losses/region.py), which gives back d(loss)/dI, dA, dA2 as coefficients.  Within a tile the sums run
+ * in `real` over 16 lanes of at most 16 pixels each, then in double.  param[0]: whether A2 and B2 are wanted.
+ * Term rows: a = sum_c p_c u_c (softmax backward), b = 1 / s, value = the probabilities of one class.
+ */
+#ifndef FASTLOSS_REGION_H
+#define FASTLOSS_REGION_H
+
+#include "losses.h"
+
+#define FL_LANES 16
+
+static double lanes_total(const real *lane) {
+    double a[FL_LANES];
+    for (int j = 0; j < FL_LANES; j++) a[j] = (double)lane[j];
+    for (int half = FL_LANES / 2; half; half /= 2)
+        for (int j = 0; j < half; j++) a[j] += a[j + half];
+    return a[0];
+}
+
+/* The probabilities of one class row; 0 where the pixel does not count, whatever the input holds. */
+static const real *region_probabilities(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c) {
+    const real *restrict x = t->x + c * t->width, *restrict e = t->e + c * t->width, *restrict w = t->w;
+    const real *restrict inverse = r->b;
+    real *restrict p = r->value;
+    if (term->activation == FL_SOFTMAX)
+        for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = e[i] * inverse[i];
+    else if (term->activation == FL_SIGMOID)
+        for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = r_sigmoid(x[i]);
+    else
+        for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = x[i];
+    if (!t->plain)
+        for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = w[i] > 0 ? p[i] : 0;
+    return p;
+}
+
+typedef struct {
+    real I[FL_LANES], A[FL_LANES], B[FL_LANES], A2[FL_LANES], B2[FL_LANES], W[FL_LANES];
+} region_lanes;
+
+/* y: the dense target's row, or NULL for labels; plain: all weights are 1. */
+FL_INLINE void region_row(const tile *t, const real *restrict p, const real *restrict y, const real *restrict w,
+                          ireal own, region_lanes *restrict sum, int labels, int plain, int squared) {
+    const ireal *restrict label = t->label;
+    region_lanes s = {0};
+    for (ptrdiff_t i = 0; i < t->padded; i += FL_LANES)
+        for (int j = 0; j < FL_LANES; j++) {
+            real wi = plain ? 1 : w[i + j], pw = plain ? p[i + j] : p[i + j] * wi;
+            real yi = labels ? (label[i + j] == own ? 1 : 0) : y[i + j];
+            s.A[j] += pw;
+            s.I[j] += labels ? (label[i + j] == own ? pw : 0) : pw * yi;
+            s.B[j] += labels ? (label[i + j] == own ? wi : 0) : wi * yi;
+            s.W[j] += wi;
+            if (squared) {
+                s.A2[j] += pw * p[i + j];
+                s.B2[j] += wi * yi * yi;
+            }
+        }
+    *sum = s;
+}
+
+static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, double *sums) {
+    ptrdiff_t C = t->job->classes;
+    int squared = term->param[0] != 0;
+    if (term->activation == FL_SOFTMAX && c0 == 0)
+        for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] = 1 / t->s[i];
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *p = region_probabilities(t, term, r, c), *y = t->y ? t->y + c * t->width : NULL;
+        const real *w = t->wc ? t->wc + c * t->width : t->w;
+        ireal own = (ireal)(c0 + c);
+        region_lanes sum;
+        if (t->job->labels && t->plain) {
+            if (squared) region_row(t, p, y, w, own, &sum, 1, 1, 1);
+            else region_row(t, p, y, w, own, &sum, 1, 1, 0);
+        } else if (t->job->labels) {
+            region_row(t, p, y, w, own, &sum, 1, 0, 1);
+        } else {
+            if (squared) region_row(t, p, y, w, own, &sum, 0, 0, 1);
+            else region_row(t, p, y, w, own, &sum, 0, 0, 0);
+        }
+        double *out = sums + c0 + c;
+        out[0] += lanes_total(sum.I);
+        out[C] += lanes_total(sum.A);
+        out[2 * C] += lanes_total(sum.B);
+        if (squared) {
+            out[3 * C] += lanes_total(sum.A2);
+            out[4 * C] += lanes_total(sum.B2);
+        }
+        out[5 * C] += lanes_total(sum.W);
+    }
+}
+
+/* u_c = d(loss)/d(p_c) over the pixel weight: kI y + kA + 2 kA2 p, times the weight by class where there is one. */
+FL_INLINE real region_slope(const tile *t, const real *y, const real *wc, ireal own, ptrdiff_t i, real p, const real *k) {
+    real u = R_FMA(2 * k[2], p, k[1]);
+    u = y ? R_FMA(k[0], y[i], u) : t->label[i] == own ? u + k[0] : u;
+    return wc ? u * wc[i] : u;
+}
+
+static void region_coefficients(const tile *t, const fl_term *term, ptrdiff_t c, real *k) {
+    ptrdiff_t C = t->job->classes;
+    const double *coef = term->coef + t->group * 3 * C + c;
+    for (int j = 0; j < 3; j++) k[j] = (real)coef[j * C];
+}
+
+/* Softmax only: a = sum over classes of p_c u_c. */
+static void region_prepare(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
+    if (term->activation != FL_SOFTMAX) return;
+    if (c0 == 0)
+        for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] = 1 / t->s[i];
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *e = t->e + c * t->width, *y = t->y ? t->y + c * t->width : NULL;
+        const real *wc = t->wc ? t->wc + c * t->width : NULL;
+        real k[3], *a = r->a;
+        const real *inverse = r->b;
+        region_coefficients(t, term, c0 + c, k);
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < t->padded; i++) {
+            real p = e[i] * inverse[i];
+            a[i] = R_FMA(p, region_slope(t, y, wc, (ireal)(c0 + c), i, p, k), a[i]);
+        }
+    }
+}
+
+FL_INLINE void region_backward_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add, int activation) {
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *x = t->x + c * t->width, *e = t->e + c * t->width, *y = t->y ? t->y + c * t->width : NULL;
+        const real *wc = t->wc ? t->wc + c * t->width : NULL, *w = t->w, *dot = r->a, *inverse = r->b;
+        real k[3], *g = t->g + c * t->width;
+        region_coefficients(t, term, c0 + c, k);
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < t->padded; i++) {
+            real p, dp, u;
+            if (activation == FL_SOFTMAX) {
+                p = e[i] * inverse[i];
+                u = region_slope(t, y, wc, (ireal)(c0 + c), i, p, k) - dot[i];
+                dp = p;
+            } else if (activation == FL_SIGMOID) {
+                real tail = r_exp(-r_abs(x[i])), large = 1 / (1 + tail);
+                p = x[i] < 0 ? tail * large : large;
+                u = region_slope(t, y, wc, (ireal)(c0 + c), i, p, k);
+                dp = tail * large * large; /* p (1 - p), without cancellation */
+            } else {
+                p = x[i];
+                u = region_slope(t, y, wc, (ireal)(c0 + c), i, p, k);
+                dp = 1;
+            }
+            real v = w[i] * dp * u;
+            g[i] = add ? g[i] + v : v;
+        }
+    }
+}
+
+static void region_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
+    if (term->activation == FL_SOFTMAX) {
+        if (add) region_backward_rows(t, term, r, c0, 1, FL_SOFTMAX);
+        else region_backward_rows(t, term, r, c0, 0, FL_SOFTMAX);
+    } else if (term->activation == FL_SIGMOID) {
+        region_backward_rows(t, term, r, c0, add, FL_SIGMOID);
+    } else {
+        region_backward_rows(t, term, r, c0, add, FL_NONE);
+    }
+}
+
+#endif

@@ -1,0 +1,221 @@
+/* tile.h: a tile, its loading and its storing.
+ *
+ * A tile is up to `width` consecutive pixels of one group, taken in the logical (C) order of the pixel dimensions, as
+ * rows [class][pixel] of `real`.  It is padded with pixels of weight 0 to a multiple of FL_PAD, so no loop has a tail
+ * and a pixel's value does not depend on where it lies.  Loading is where dtype, byte order, strides, label checks and
+ * the three kinds of weight disappear; nothing after it knows them.  Classes come in blocks of job->block rows, which
+ * bounds the scratch for any number of classes; with up to 128 classes there is one block and it is loaded once.
+ */
+#ifndef FASTLOSS_TILE_H
+#define FASTLOSS_TILE_H
+
+#include "convert.h"
+
+#define FL_TILE 256 /* most pixels in a tile: 17 % faster than 512, 7 % than 128 (docs/kernels.md) */
+#define FL_PAD 64   /* a multiple of the 16 lanes and of FL_COLUMNS */
+
+enum { INPUT, TARGET, WEIGHT, OUTPUT, OPERANDS };
+
+/* A stretch of the tile along the innermost pixel dimension: its pixels, and its byte offset in each operand. */
+typedef struct {
+    ptrdiff_t start, length, offset[OPERANDS];
+} run;
+
+/* A term's rows, one number a pixel: its value, the weight of the label's class, two for its own use (losses.h). */
+typedef struct {
+    real *value, *wy, *a, *b;
+} term_rows;
+
+typedef struct {
+    const fl_job *job;
+    ptrdiff_t group, n, padded, width; /* width is the stride between rows */
+    ptrdiff_t block, classes;          /* the class block that is loaded (-1: none) and its number of rows */
+    int has_exps, faults;
+    int plain;         /* every pixel of the tile, padding apart, has weight 1, and there is no padding */
+    const char *ahead; /* where the next tile starts in the input, when prefetching makes sense */
+    ireal *label;      /* the row of the pixel's class, or -1 */
+    real *w;           /* pixel weight: 0 when ignored or padding */
+    real *w_mean;      /* with weights by class: their mean, w is then 0 or 1 */
+    real *m, *s, *d, *z, *rest; /* softmax: maximum and sum of exps; the label's d, z, and sum of the others (softmax.h) */
+    real *x, *e, *y, *wc, *g; /* rows: input, exps, dense target, weights by class, gradient */
+    term_rows *terms;
+    int nruns;
+    run *runs;
+} tile;
+
+static const fl_operand *operand(const fl_job *job, int k) {
+    return k == INPUT ? &job->input : k == TARGET ? &job->target : k == WEIGHT ? &job->weight : &job->output;
+}
+
+/* Cut pixels [first, first + n) of a group into runs. */
+static void tile_runs(tile *t, ptrdiff_t first) {
+    const fl_job *job = t->job;
+    int last = job->ndim - 1;
+    ptrdiff_t index[FL_MAX_DIMS], rest = first, done = 0;
+    for (int k = last; k >= 0; k--) {
+        index[k] = rest % job->shape[k];
+        rest /= job->shape[k];
+    }
+    for (t->nruns = 0; done < t->n; t->nruns++) {
+        run *r = &t->runs[t->nruns];
+        ptrdiff_t left = job->shape[last] - index[last];
+        r->start = done;
+        r->length = left < t->n - done ? left : t->n - done;
+        for (int o = 0; o < OPERANDS; o++) {
+            const fl_operand *a = operand(job, o);
+            r->offset[o] = t->group * a->stride[0];
+            for (int k = 0; k <= last; k++) r->offset[o] += index[k] * a->stride[2 + k];
+        }
+        done += r->length;
+        index[last] = 0;
+        for (int k = last - 1; k >= 0 && ++index[k] == job->shape[k]; k--) index[k] = 0;
+    }
+}
+
+static void load_run(real *out, const fl_operand *a, const char *in, ptrdiff_t stride, ptrdiff_t n) {
+    char native[FL_TILE * 8];
+    if (a->swapped) {
+        copy_swapped(native, dtype_size[a->dtype], in, stride, n, dtype_size[a->dtype]);
+        in = native;
+        stride = dtype_size[a->dtype];
+    }
+    load_reals(out, in, stride, n, a->dtype);
+}
+
+/* Rows [c0, c0 + rows) of an operand, padded with zeros. */
+static void load_rows(const tile *t, int o, real *out, ptrdiff_t c0, ptrdiff_t rows) {
+    const fl_operand *a = operand(t->job, o);
+    ptrdiff_t stride = a->stride[t->job->ndim + 1];
+    for (ptrdiff_t c = 0; c < rows; c++) {
+        real *row = out + c * t->width;
+        const char *base = a->data + (c0 + c) * a->stride[1];
+        for (int r = 0; r < t->nruns; r++)
+            load_run(row + t->runs[r].start, a, base + t->runs[r].offset[o], stride, t->runs[r].length);
+        for (ptrdiff_t i = t->n; i < t->padded; i++) row[i] = 0;
+    }
+}
+
+/* Pixel weights: 1, or those given; those by class become 0 or 1 here, and their mean is kept. */
+static void load_weights(tile *t) {
+    const fl_job *job = t->job;
+    real *restrict w = t->w;
+    int bad = 0, ones = t->n == t->padded;
+    if (job->weight.data && !job->weight_by_class) {
+        load_rows(t, WEIGHT, w, 0, 1);
+        for (ptrdiff_t i = 0; i < t->padded; i++) bad |= !(w[i] >= 0 && w[i] < R_INF);
+        for (ptrdiff_t i = 0; i < t->padded; i++) ones &= w[i] == 1;
+    } else {
+        for (ptrdiff_t i = 0; i < t->padded; i++) w[i] = i < t->n ? 1 : 0;
+    }
+    if (job->weight_by_class) {
+        real *restrict mean = t->w_mean, inverse = 1 / (real)job->classes;
+        for (ptrdiff_t i = 0; i < t->padded; i++) mean[i] = 0;
+        for (ptrdiff_t c = 0; c < job->classes; c++) {
+            load_rows(t, WEIGHT, t->wc, c, 1);
+            const real *restrict row = t->wc;
+            for (ptrdiff_t i = 0; i < t->padded; i++) mean[i] += row[i];
+            for (ptrdiff_t i = 0; i < t->padded; i++) bad |= !(row[i] >= 0 && row[i] < R_INF);
+        }
+        for (ptrdiff_t i = 0; i < t->padded; i++) {
+            w[i] = mean[i] > 0 ? 1 : 0;
+            mean[i] *= inverse;
+        }
+        ones = 0;
+    }
+    t->plain = ones;
+    if (bad) t->faults |= FL_BAD_WEIGHT;
+}
+
+/* Labels become rows; a label out of range is a fault, and an ignored one is weight 0: neither is ever an index. */
+static void load_labels(tile *t) {
+    const fl_job *job = t->job;
+    const fl_operand *a = &job->target;
+    int64_t value[FL_TILE], base = (int64_t)job->label_base, end = base + (int64_t)job->classes, ignore = job->ignore_index;
+    char native[FL_TILE * 8];
+    for (int r = 0; r < t->nruns; r++) {
+        const char *in = a->data + t->runs[r].offset[TARGET];
+        ptrdiff_t stride = a->stride[job->ndim + 1], size = dtype_size[a->dtype];
+        if (a->swapped) {
+            copy_swapped(native, size, in, stride, t->runs[r].length, size);
+            in = native;
+            stride = size;
+        }
+        load_integers(value + t->runs[r].start, in, stride, t->runs[r].length, a->dtype);
+    }
+    for (ptrdiff_t i = t->n; i < t->padded; i++) value[i] = 0;
+    ireal *restrict label = t->label;
+    real *restrict w = t->w;
+    int bad = 0, ignored = 0;
+    for (ptrdiff_t i = 0; i < t->padded; i++) {
+        int skip = value[i] == ignore, inside = value[i] >= 0 && value[i] < end;
+        bad |= !skip && !inside;
+        ignored |= skip;
+        label[i] = (ireal)(inside && !skip ? value[i] - base : -1);
+        w[i] = skip ? 0 : w[i];
+    }
+    if (ignored) t->plain = 0;
+    if (bad) t->faults |= FL_BAD_LABEL;
+}
+
+/* Take up the n pixels from `first`: everything but the class rows. */
+static void tile_start(tile *t, ptrdiff_t group, ptrdiff_t first, ptrdiff_t n) {
+    const fl_job *job = t->job;
+    t->group = group;
+    t->n = n;
+    t->padded = (n + FL_PAD - 1) / FL_PAD * FL_PAD;
+    t->block = -1;
+    t->has_exps = 0;
+    tile_runs(t, first);
+    load_weights(t);
+    if (job->labels) load_labels(t);
+    const fl_operand *x = &job->input;
+    int contiguous = t->nruns == 1 && x->data && x->stride[job->ndim + 1] == dtype_size[x->dtype];
+    t->ahead = contiguous ? x->data + t->runs[0].offset[INPUT] + n * dtype_size[x->dtype] : NULL;
+}
+
+/* One row of exp(x - m). */
+static void exp_row(const tile *t, const real *x, real *e) {
+    const real *restrict m = t->m;
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < t->padded; i++) e[i] = r_exp(x[i] - (m[i] == -R_INF ? 0 : m[i]));
+}
+
+/* Have class block `b` in the rows, with the exps if they are wanted. */
+static void load_block(tile *t, ptrdiff_t b, int exps) {
+    const fl_job *job = t->job;
+    if (t->block != b) {
+        ptrdiff_t c0 = b * job->block, left = job->classes - c0;
+        t->classes = left < job->block ? left : job->block;
+        load_rows(t, INPUT, t->x, c0, t->classes);
+        if (t->y) load_rows(t, TARGET, t->y, c0, t->classes);
+        if (t->wc) load_rows(t, WEIGHT, t->wc, c0, t->classes);
+        t->block = b;
+        t->has_exps = 0;
+    }
+    if (exps && !t->has_exps) {
+        for (ptrdiff_t c = 0; c < t->classes; c++) exp_row(t, t->x + c * t->width, t->e + c * t->width);
+        t->has_exps = 1;
+    }
+}
+
+/* Write one row to class row c of the output. */
+static void store_row(const tile *t, const real *row, ptrdiff_t c) {
+    const fl_operand *a = &t->job->output;
+    ptrdiff_t stride = a->stride[t->job->ndim + 1], size = dtype_size[a->dtype];
+    for (int r = 0; r < t->nruns; r++) {
+        const real *in = row + t->runs[r].start;
+        char *out = a->data + c * a->stride[1] + t->runs[r].offset[OUTPUT];
+        ptrdiff_t n = t->runs[r].length;
+        char native[FL_TILE * 8];
+        if (a->swapped) {
+            store_reals(native, in, size, n, a->dtype);
+            copy_swapped(out, stride, native, size, n, size);
+        } else if (t->job->stream && stride == size && a->dtype == (FL_REAL_BITS == 32 ? FL_F32 : FL_F64)) {
+            stream_bytes(out, (const char *)in, (size_t)(n * size));
+        } else {
+            store_reals(out, in, stride, n, a->dtype);
+        }
+    }
+}
+
+#endif

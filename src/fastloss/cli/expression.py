@@ -1,0 +1,198 @@
+"""Loss expressions: `0.5*dice + 0.5*cross_entropy(label_smoothing=0.1)` to a loss, without `eval`.
+
+`parse` walks the syntax tree Python itself makes of the text and knows only numbers, strings, tuples, lists, None,
+True, False, `+`, `*`, parentheses, a minus before a number, and calls of losses with parameters by name. Anything
+else is a `UserError` that points at its place. Called by `app.py`; knows nothing of files.
+"""
+
+import ast
+import dataclasses
+import difflib
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+from fastloss.losses import LOSSES, Loss
+
+from .errors import UserError
+
+LONGEST = 1000
+"""Characters: far above any real expression."""
+
+T = TypeVar("T")
+
+
+def parse(text: str, defaults: Mapping[str, object] | None = None) -> Loss:
+    """The loss `text` describes.
+
+    `defaults` (parameter -> value) are given to each loss that has such a parameter and does not set it itself.
+    """
+    if len(text) > LONGEST:
+        raise UserError(f"--loss: an expression of {len(text)} characters, at most {LONGEST} are allowed")
+    reader = _Reader(text, dict(defaults or {}))
+    node = reader.tree()
+    try:
+        value = reader.term(node)
+    except RecursionError:
+        raise reader.error(node, "nested too deeply") from None
+    if not isinstance(value, Loss):
+        raise reader.error(node, "this is a number, not a loss")
+    return value
+
+
+def names() -> dict[str, str]:
+    """Every name an expression may use -> the function's name: `dice` and `dice_loss` -> `dice_loss`."""
+    short = {name.removesuffix("_loss"): name for name in LOSSES}
+    return short | {name: name for name in LOSSES}
+
+
+def parameters(cls: type[Loss]) -> dict[str, object]:
+    """The parameters of a loss class and their defaults (`dataclasses.MISSING` where one must be given)."""
+    found: dict[str, object] = {}
+    for field in dataclasses.fields(cls):
+        if field.init:
+            made = field.default_factory is not dataclasses.MISSING
+            found[field.name] = field.default_factory() if made else field.default  # type: ignore[misc]
+    return found
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean "dice"?`, or nothing when no name is near."""
+    by_lower = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
+    return f'; did you mean "{by_lower[near[0]]}"?' if near else ""
+
+
+class _Reader:
+    """One expression: its text for the messages, the defaults for its losses."""
+
+    def __init__(self, text: str, defaults: dict[str, object]) -> None:
+        self.text = text
+        self.defaults = defaults
+
+    def error(self, node: ast.AST, message: str) -> UserError:
+        """The error, with the place in the expression underlined."""
+        line = self.text.encode()  # ast counts columns in UTF-8 bytes
+        start = len(line[: getattr(node, "col_offset", 0)].decode(errors="ignore"))
+        end = len(line[: getattr(node, "end_col_offset", None) or 0].decode(errors="ignore"))
+        return self._pointed(message, start, end - start)
+
+    def _pointed(self, message: str, start: int, length: int) -> UserError:
+        return UserError(f"--loss: {message}\n    {self.text}\n    {' ' * start}{'^' * max(length, 1)}")
+
+    def tree(self) -> ast.expr:
+        if "\n" in self.text or "\r" in self.text or not self.text.strip():
+            raise UserError(f"--loss: expected an expression of one line, got {self.text!r}")
+        indent = len(self.text) - len(self.text.lstrip())
+        self.text = self.text[indent:]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a doubtful escape in a string is no news for the user here
+                return ast.parse(self.text, mode="eval").body
+        except SyntaxError as error:
+            raise self._pointed(
+                f"not an expression: {error.msg}", (error.offset or len(self.text) + 1) - 1, 1
+            ) from None
+        except (ValueError, RecursionError, MemoryError) as error:
+            raise self._pointed(f"not an expression: {error}", 0, len(self.text)) from None
+
+    def term(self, node: ast.expr) -> Loss | float:
+        """A loss, or a number that is going to weigh one."""
+        if isinstance(node, ast.BinOp):
+            return self._operation(node)
+        if isinstance(node, ast.Name):
+            return self._made(node, node, [])
+        if isinstance(node, ast.Call):
+            if node.args:
+                raise self.error(node.args[0], "parameters are given by name, for example dice(smooth=1)")
+            return self._made(node, node.func, node.keywords)
+        if isinstance(node, ast.Constant | ast.UnaryOp):
+            return self._number(node)
+        raise self.error(node, "expected a loss, a number, + or *")
+
+    def _operation(self, node: ast.BinOp) -> Loss | float:
+        if not isinstance(node.op, ast.Add | ast.Mult):
+            raise self.error(node, "only + and * combine losses")
+        left, right = self.term(node.left), self.term(node.right)
+        if isinstance(node.op, ast.Add):
+            return self._sum(node, left, right)
+        return self._product(node, left, right)
+
+    def _sum(self, node: ast.BinOp, left: Loss | float, right: Loss | float) -> Loss | float:
+        if isinstance(left, Loss) and isinstance(right, Loss):
+            first, second = left, right
+            return self._checked(node, lambda: first + second)
+        if isinstance(left, Loss) or isinstance(right, Loss):
+            raise self.error(node, "a number cannot be added to a loss, only multiplied with it")
+        return left + right
+
+    def _product(self, node: ast.BinOp, left: Loss | float, right: Loss | float) -> Loss | float:
+        if isinstance(left, Loss):
+            left, right = right, left  # the number first
+        if isinstance(left, Loss):
+            raise self.error(node, "two losses cannot be multiplied")
+        if isinstance(right, Loss):
+            weight, loss = left, right
+            return self._checked(node, lambda: weight * loss)
+        return left * right
+
+    def _number(self, node: ast.expr) -> float:
+        if isinstance(node, ast.UnaryOp):
+            if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+                return -self._number(node.operand)
+            raise self.error(node, "a minus is understood before a number only")
+        value = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.error(node, f"expected a loss or a number, got {value!r}")
+        if not math.isfinite(value):
+            raise self.error(node, "expected a finite number")
+        return value
+
+    def _made(self, node: ast.expr, func: ast.expr, keywords: list[ast.keyword]) -> Loss:
+        """The loss called by name, with its own parameters and the defaults it did not set."""
+        if not isinstance(func, ast.Name):
+            raise self.error(func, "expected the name of a loss")
+        known = names()
+        if func.id not in known:
+            raise self.error(func, f'unknown loss "{func.id}"{_nearest(func.id, known)} (fastloss losses lists them)')
+        cls = LOSSES[known[func.id]]
+        own = self._parameters(func.id, parameters(cls), keywords)
+        given = {name: value for name, value in self.defaults.items() if name in parameters(cls)}
+        return self._checked(node, lambda: cls(**(given | own)))
+
+    def _parameters(self, loss: str, known: Mapping[str, object], keywords: list[ast.keyword]) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for keyword in keywords:
+            name = keyword.arg
+            if name is None:
+                raise self.error(keyword.value, "** is not understood here: give the parameters by name")
+            if name not in known:
+                hint = f"{_nearest(name, known)} ({', '.join(known)})"
+                raise self.error(keyword, f'{loss} has no parameter "{name}"{hint}')
+            if name in found:
+                raise self.error(keyword, f'parameter "{name}" is given twice')
+            if name == "axis":
+                raise self.error(keyword, "which axis holds the classes is said for all losses by --axis")
+            found[name] = self._value(keyword.value)
+            if name == "reduction" and found[name] == "none":
+                raise self.error(keyword, 'a report needs one number a loss: reduction "mean" or "sum"')
+        return found
+
+    def _value(self, node: ast.expr) -> object:
+        """The value of a parameter: a literal."""
+        if isinstance(node, ast.Tuple | ast.List):
+            values = [self._value(item) for item in node.elts]
+            return tuple(values) if isinstance(node, ast.Tuple) else values
+        if isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, bool | str)):
+            return node.value
+        if isinstance(node, ast.Constant | ast.UnaryOp):
+            return self._number(node)
+        raise self.error(node, "expected a number, a string, None, True, False, or a tuple or list of these")
+
+    def _checked(self, node: ast.AST, make: Callable[[], T]) -> T:
+        """What `make` returns; what a loss says about its configuration becomes an error that points here."""
+        try:
+            return make()
+        except (ValueError, TypeError, OverflowError) as error:
+            raise self.error(node, str(error)) from None

@@ -1,0 +1,408 @@
+"""Predictions and masks on disk: which belong together, and how each format is read.
+
+`pairs` matches two files or two folders by stem. `open_array` reads a file's header only and hands back a `Stored`:
+shape and dtype are known, and checked by `load_pair`, before anything large is unpacked. `load_pair` returns the
+arrays `fastloss.evaluate` takes. Whatever a file has wrong becomes a `UserError` that names it. Called by
+`measure.py`; knows nothing of losses.
+"""
+
+import logging
+import math
+import os
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from .errors import UserError, shown
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+BOMB_BYTES = 256 * 2**20
+BOMB_RATIO = 500
+"""A file that unpacks to more than this many bytes and this many times its size is refused. A saved prediction
+compresses a few times; deflate's own limit, reached by zeros only, is 1032."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A prediction and its mask."""
+
+    name: str
+    prediction: Path
+    target: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How predictions are stored, from the command line's options."""
+
+    axis: int = 0
+    key: str | None = None
+    bfloat16: bool = False
+    scale: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """An array in a file: what its header says, and how to get the values."""
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    packed: int  # bytes it takes in the file
+    load: Callable[[], Array]
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+# Which file belongs to which
+
+
+def pairs(predictions: Path, targets: Path) -> list[Pair]:
+    """The pairs of two files, or of two folders: matched by stem, sorted by it. A file without a partner is an error."""
+    for path in (predictions, targets):
+        if not path.exists():
+            raise UserError(f"{shown(path)}: no such file or folder")
+    if predictions.is_dir() != targets.is_dir():
+        kinds = ["a folder" if path.is_dir() else "a file" for path in (predictions, targets)]
+        raise UserError(
+            f"predictions {shown(predictions)} is {kinds[0]}, targets {shown(targets)} is {kinds[1]}: "
+            "give two files or two folders"
+        )
+    if not predictions.is_dir():
+        _check_suffix(predictions, PREDICTIONS, "prediction")
+        _check_suffix(targets, MASKS, "mask")
+        return [Pair(name=stem(predictions), prediction=predictions, target=targets)]
+    return _matched(predictions, targets)
+
+
+def _matched(predictions: Path, targets: Path) -> list[Pair]:
+    left = _by_stem(predictions, PREDICTIONS, "prediction")
+    right = _by_stem(targets, MASKS, "mask")
+    alone = [(left[name], targets) for name in left if name not in right]
+    alone += [(right[name], predictions) for name in right if name not in left]
+    if alone:
+        lines = [f"{shown(path)}: no partner named {shown(stem(path))}.* in {shown(folder)}" for path, folder in alone]
+        more = [f"and {len(lines) - 10} more files without a partner"] if len(lines) > 10 else []
+        raise UserError("\n".join(lines[:10] + more))
+    if not left:
+        raise UserError(f"{shown(predictions)}: no file to evaluate in this folder")
+    return [Pair(name=shown(name), prediction=left[name], target=right[name]) for name in sorted(left)]
+
+
+def _by_stem(folder: Path, readers: "Mapping[str, Opener]", what: str) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            raise UserError(f"{shown(path)}: a folder inside the {what} folder; only files are matched")
+        _check_suffix(path, readers, what)
+        twin = found.setdefault(stem(path), path)
+        if twin is not path:
+            raise UserError(f"{shown(path)}: {shown(twin)} has the same stem; which of the two is meant?")
+    return found
+
+
+def _check_suffix(path: Path, readers: "Mapping[str, Opener]", what: str) -> None:
+    if suffix(path) not in readers:
+        got = suffix(path) or "no extension"
+        raise UserError(f"{shown(path)}: not a {what} file: expected {', '.join(readers)}, got {got}")
+
+
+def suffix(path: Path) -> str:
+    """The extension in small letters, `.nii.gz` in one piece."""
+    name = path.name.lower()
+    return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
+
+
+def stem(path: Path) -> str:
+    """The name without its extension: `a` for `a.nii.gz`, `a.b` for `a.b.npy`."""
+    return path.name[: len(path.name) - len(suffix(path))]
+
+
+# A pair as the arrays evaluate() takes
+
+
+def load_pair(pair: Pair, how: Reading) -> tuple[Array, Array]:
+    """Prediction `(1, C, *S)` and labels `(1, *S)`: views without a copy where the file can be mapped."""
+    prediction = open_array(pair.prediction, PREDICTIONS, how.key)
+    target = open_array(pair.target, MASKS)
+    axis = _class_axis(prediction, target, how.axis)
+    _check_mask(target)
+    _check_bomb(prediction)
+    with reading(pair.prediction):
+        values = _as_real(prediction, how)
+    with reading(pair.target):
+        labels = target.load()
+    return np.moveaxis(values, axis, 0)[None], labels[None]
+
+
+def _class_axis(prediction: Stored, target: Stored, axis: int) -> int:
+    """The class axis as a number >= 0, once the shapes without it agree."""
+    name, shape, expected = shown(prediction.path), prediction.shape, target.shape
+    if shape == expected:
+        raise UserError(
+            f"{name}: shape {shape} is that of the mask, so it has no class axis: save one channel as "
+            f"{(1, *shape)} (array[None]) and give --activation sigmoid"
+        )
+    if not -len(shape) <= axis < len(shape):
+        raise UserError(f"{name}: shape {shape} has no axis {axis} (--axis)")
+    axis %= len(shape)
+    if _without(shape, axis) == expected:
+        return axis
+    fits = [other for other in range(len(shape)) if _without(shape, other) == expected]
+    hint = f"; with --axis {fits[0]} they would agree" if fits else ""
+    raise UserError(
+        f"{name}: shape {shape} without its class axis {axis} is {_without(shape, axis)}, but the mask "
+        f"{shown(target.path)} has shape {expected}{hint}"
+    )
+
+
+def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return shape[:axis] + shape[axis + 1 :]
+
+
+def _check_mask(target: Stored) -> None:
+    if target.dtype.kind not in "bui":
+        raise UserError(
+            f"{shown(target.path)}: a mask holds integer labels, got {target.dtype}; save it as an integer type"
+        )
+
+
+def _check_bomb(stored: Stored) -> None:
+    if stored.nbytes > BOMB_BYTES and stored.nbytes > BOMB_RATIO * stored.packed:
+        raise UserError(
+            f"{shown(stored.path)}: {stored.packed} bytes that unpack to {stored.nbytes} are refused as an archive "
+            "bomb; if they are real, save them as .npy"
+        )
+
+
+def _as_real(stored: Stored, how: Reading) -> Array:
+    """The prediction as floating-point numbers, or why it is none."""
+    name, dtype = shown(stored.path), stored.dtype
+    if how.bfloat16:
+        if dtype.itemsize != 2 or dtype.kind not in "Vu":
+            raise UserError(f"{name}: --dtype bfloat16 needs 2-byte raw numbers (|V2 or uint16), got {dtype}")
+        return _bfloat16(stored.load())
+    if dtype == np.dtype("V2"):
+        raise UserError(f"{name}: |V2, which is how NumPy saves bfloat16; give --dtype bfloat16 if it is that")
+    if how.scale is not None:
+        if dtype.kind not in "bui":
+            raise UserError(f"{name}: --scale is for probabilities stored as integers, got {dtype}")
+        return _scaled(stored.load(), how.scale)
+    if dtype.kind in "bui":
+        raise UserError(f"{name}: {dtype}; if these are probabilities times 255, give --scale 255 --activation none")
+    if dtype.kind != "f" or dtype.itemsize not in (2, 4, 8):
+        raise UserError(f"{name}: expected float16, float32 or float64, got {dtype}")
+    return stored.load()
+
+
+def _bfloat16(raw: Array) -> Array:
+    """The 16 bits as bfloat16; as float32, of the same values, where ml_dtypes is not installed."""
+    try:
+        import ml_dtypes
+    except ModuleNotFoundError:
+        wide = raw.view(np.uint16).astype(np.uint32)
+        wide <<= 16
+        return wide.view(np.float32)
+    return raw.view(ml_dtypes.bfloat16)
+
+
+def _scaled(raw: Array, scale: float) -> Array:
+    return np.divide(raw, np.float32(scale), dtype=np.float32)
+
+
+# Reading the formats
+
+
+def open_array(path: Path, readers: "Mapping[str, Opener]", key: str | None = None) -> Stored:
+    """What the file's header says of its array; nothing large is read yet."""
+    with reading(path):
+        return readers[suffix(path)](path, key)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Any complaint of a library while this file is read becomes a `UserError` that names it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (UserError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # the readers raise what they like: struct.error, zlib.error, SyntaxError (Pillow), ...
+        what = str(error) or type(error).__name__
+        raise UserError(f"{shown(path)}: cannot be read: {what}") from error
+
+
+def _npy_header(handle: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype; `handle` is left where the data begin."""
+    version = np.lib.format.read_magic(handle)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    if read is None:
+        raise ValueError(f"npy format {version} holds structured data, not numbers")
+    shape, _, dtype = read(handle)
+    if dtype.hasobject:
+        raise ValueError("pickled Python objects are refused; save plain numbers")
+    return shape, dtype
+
+
+def _open_npy(path: Path, key: str | None) -> Stored:
+    with path.open("rb") as handle:
+        shape, dtype = _npy_header(handle)
+        held = path.stat().st_size - handle.tell()
+    promised = math.prod(shape) * dtype.itemsize
+    if held < promised:
+        raise ValueError(f"truncated: its header promises {promised} bytes of data, it holds {held}")
+    load = lambda: np.lib.format.open_memmap(path, mode="r")  # noqa: E731
+    return Stored(path=path, shape=shape, dtype=dtype, packed=promised, load=load)
+
+
+def _open_npz(path: Path, key: str | None) -> Stored:
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo(_npz_key(archive, key) + ".npy")
+        with archive.open(member) as handle:
+            shape, dtype = _npy_header(handle)
+            held = member.file_size - handle.tell()
+    promised = math.prod(shape) * dtype.itemsize
+    if held != promised:
+        raise ValueError(f"{member.filename}: its header promises {promised} bytes of data, the archive {held}")
+
+    def load() -> Array:
+        with zipfile.ZipFile(path) as archive, archive.open(member) as handle:
+            values: Array = np.lib.format.read_array(handle, allow_pickle=False)
+            return values
+
+    return Stored(path=path, shape=shape, dtype=dtype, packed=member.compress_size, load=load)
+
+
+def _npz_key(archive: zipfile.ZipFile, key: str | None) -> str:
+    keys = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+    if key is None and len(keys) == 1:
+        return keys[0]
+    if key in keys:
+        return key
+    held = f"the archive holds {', '.join(keys) or 'no array'}"
+    raise ValueError(f"no array named {key} (--key); {held}" if key else f"which array? {held}; name one with --key")
+
+
+def _open_tif(path: Path, key: str | None) -> Stored:
+    import tifffile
+
+    with _tiff_log(), tifffile.TiffFile(path) as tif:
+        if len(tif.series) != 1:
+            raise ValueError(f"holds {len(tif.series)} arrays (series), expected one")
+        series = tif.series[0]
+        if series.dtype is None:
+            raise ValueError("its samples are of mixed types")
+        shape, dtype = series.shape, series.dtype
+
+    def load() -> Array:
+        with _tiff_log():
+            try:
+                mapped: Array = tifffile.memmap(path, mode="r")
+            except ValueError:  # compressed, tiled, in several pieces, or truncated: asarray() tells
+                mapped = np.empty(0)
+            if mapped.shape == shape:
+                return mapped
+            with tifffile.TiffFile(path) as tif:
+                return tif.series[0].asarray()
+
+    return Stored(path=path, shape=shape, dtype=dtype, packed=path.stat().st_size, load=load)
+
+
+@contextmanager
+def _tiff_log() -> Iterator[None]:
+    """Make what tifffile only logs as an error (it fills unreadable parts with zeros then) an exception."""
+    log, records = logging.getLogger("tifffile"), list[logging.LogRecord]()
+
+    def keep(record: logging.LogRecord) -> bool:
+        records.append(record)
+        return False
+
+    log.addFilter(keep)
+    try:
+        yield
+    finally:
+        log.removeFilter(keep)
+    errors = [record.getMessage() for record in records if record.levelno >= logging.ERROR]
+    if errors:
+        raise ValueError(errors[0])
+
+
+def _open_nii(path: Path, key: str | None) -> Stored:
+    import nibabel
+
+    image: Any = nibabel.load(path)
+    data = image.dataobj
+    scaled = (data.slope, data.inter) != (1.0, 0.0)
+    dtype = np.dtype(np.float64) if scaled else data.dtype
+    load = (lambda: np.asarray(data)) if scaled else data.get_unscaled  # mapped, unless it is a .gz
+    return Stored(path=path, shape=data.shape, dtype=dtype, packed=path.stat().st_size, load=load)
+
+
+def _open_png(path: Path, key: str | None) -> Stored:
+    with _picture(path) as image:
+        mode, shape = image.mode, (image.height, image.width)
+    if mode not in PNG_MODES:
+        raise ValueError(f"a picture of mode {mode}, not labels: save it with a palette or as one grey channel")
+    spread = _grey_spread(path, mode)
+
+    def load() -> Array:
+        with _picture(path) as image:
+            values: Array = np.asarray(image)
+        return values // np.uint8(spread) if spread > 1 else values
+
+    return Stored(path=path, shape=shape, dtype=np.dtype(PNG_MODES[mode]), packed=path.stat().st_size, load=load)
+
+
+PNG_MODES = {"1": bool, "L": np.uint8, "P": np.uint8, "I": np.int32, "I;16": np.uint16, "I;16B": np.uint16}
+
+
+@contextmanager
+def _picture(path: Path) -> Iterator[Any]:
+    """The opened PNG, of any size: its shape is compared with the prediction's before it is unpacked."""
+    from PIL import Image
+
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            yield image
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _grey_spread(path: Path, mode: str) -> int:
+    """What Pillow multiplies grey values of 2 or 4 bits with, to fill 0..255; labels must stay what they are."""
+    with path.open("rb") as handle:
+        depth, colour = handle.read(26)[24:26]  # IHDR, always the first chunk
+    return {2: 85, 4: 17}.get(depth, 1) if mode == "L" and colour == 0 else 1
+
+
+Opener = Callable[[Path, str | None], Stored]
+
+PREDICTIONS: dict[str, Opener] = {
+    ".npy": _open_npy,
+    ".npz": _open_npz,
+    ".tif": _open_tif,
+    ".tiff": _open_tif,
+    ".nii": _open_nii,
+    ".nii.gz": _open_nii,
+}
+MASKS: dict[str, Opener] = {
+    ".png": _open_png,
+    ".tif": _open_tif,
+    ".tiff": _open_tif,
+    ".npy": _open_npy,
+    ".nii": _open_nii,
+    ".nii.gz": _open_nii,
+}

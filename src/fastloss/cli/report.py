@@ -1,0 +1,230 @@
+"""What `fastloss evaluate` hands out: tables for people, JSON or CSV for programs.
+
+`Findings` is everything there is to say; `tables` prints it, `write` writes it in one step, so that a stopped run
+leaves either the whole file or none. Called by `app.py`; knows nothing of how the numbers came about.
+"""
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+
+import fastloss
+from fastloss.losses import Composed, Loss
+
+from .errors import UserError, shown
+from .files import Pair
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """The merged report, and the names of its images and classes."""
+
+    report: fastloss.Report
+    pairs: Sequence[Pair]
+    classes: Sequence[str]
+
+    @property
+    def losses(self) -> dict[str, Loss]:
+        return dict(self.report.losses)
+
+    def worst(self, count: int) -> list[int]:
+        """The images with the largest value of the first loss, largest first; one without a value is none of them."""
+        values = self.report.per_image[next(iter(self.losses))]
+        ranked = [index for index in range(len(values)) if not math.isnan(values[index])]
+        return sorted(ranked, key=lambda index: (-values[index], index))[:count]
+
+
+def averaging(loss: Loss) -> str:
+    """What a loss's value over many images averages over, in words."""
+    if isinstance(loss, Composed):
+        return " + ".join(f"{weight:g} x ({averaging(term)})" for weight, term in loss.terms)
+    values: dict[str, Any] = {field.name: getattr(loss, field.name) for field in dataclasses.fields(loss)}
+    if values.get("reduction") == "sum":
+        return "the sum, not an average"
+    weighted = "weighted " if values.get("class_weight") is not None else ""
+    if "batch" not in values:
+        return f"{weighted}mean over the pixels of all images"
+    absent = {"skip": ", without classes absent from the mask"}.get(values.get("absent", ""), "")
+    if values["batch"]:
+        return f"pixels of all images pooled, then {weighted}mean over classes{absent}"
+    return f"{weighted}mean over images and classes{absent}"
+
+
+# Tables
+
+
+def console() -> Console:
+    """Standard output; text is shown as it is, `[1, 2]` being no markup here."""
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def table(out: Console, title: str, header: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = True) -> None:
+    """A title line and a table under it; the columns after the first are numbers, or text."""
+    if not out.is_terminal:
+        print(title, *_plain([header, *rows], numbers), sep="\n")
+        return
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for index, name in enumerate(header):
+        grid.add_column(name, justify="right" if numbers and index else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*row)
+    out.print(title, style="bold")
+    out.print(grid)
+
+
+def _plain(rows: Sequence[Sequence[str]], numbers: bool) -> list[str]:
+    """Aligned columns, as wide as they need, nothing but text: for pipes and files."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        pads = [" " * (width - cell_len(cell)) for width, cell in zip(widths, row, strict=True)]
+        cells = [
+            pad + cell if numbers and i else cell + pad for i, (cell, pad) in enumerate(zip(row, pads, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def tables(found: Findings, worst: int) -> None:
+    """Print the set, the classes and the worst images."""
+    out, report, names = console(), found.report, list(found.losses)
+    images = "1 image" if report.images == 1 else f"all {report.images} images"
+    title = (
+        f"Loss of {images}, from merged partial sums: the loss of all images concatenated, not a mean of per-file means"
+    )
+    rows = [[name, number(report[name]), averaging(loss)] for name, loss in found.losses.items()]
+    table(out, title, ["loss", "value", "averaged over"], rows, numbers=False)
+    print()
+    rows = [
+        [label, *(number(report.per_class[name][index]) for name in names)] for index, label in enumerate(found.classes)
+    ]
+    table(out, f"Per class, {images} merged ('-': nothing of this class)", ["class", *names], rows)
+    ranked = found.worst(worst)
+    if ranked:
+        print()
+        rows = [[found.pairs[i].name, *(number(report.per_image[name][i]) for name in names)] for i in ranked]
+        table(out, f"Worst {len(ranked)} of {report.images} by {names[0]} (the first loss)", ["image", *names], rows)
+
+
+def number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.6g}"
+
+
+# Files
+
+
+def check_output(path: Path) -> None:
+    """Complain about an output that could not be written before any work is done."""
+    if path.suffix.lower() not in WRITERS:
+        raise UserError(f"--output {shown(path)}: expected a name ending in {' or '.join(WRITERS)}")
+    if path.is_dir():
+        raise UserError(f"--output {shown(path)}: is a folder")
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        raise UserError(f"--output {shown(path)}: there is no folder {shown(folder)}")
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"--output {shown(path)}: the folder {shown(folder)} cannot be written to")
+
+
+def write(found: Findings, path: Path) -> None:
+    """Write everything to `path`, all or nothing: into a temporary file beside it, which then takes its name."""
+    text = WRITERS[path.suffix.lower()](found)
+    final = os.path.realpath(path)  # a link keeps pointing where it does
+    try:
+        _replace(final, text.encode())
+    except OSError as error:
+        raise UserError(f"--output {shown(path)}: cannot be written: {error.strerror or error}") from error
+
+
+def _replace(final: str, data: bytes) -> None:
+    descriptor, name = tempfile.mkstemp(dir=os.path.dirname(final), prefix=".fastloss-")
+    try:
+        with open(descriptor, "wb") as handle:
+            handle.write(data)
+        os.chmod(name, _mode(final))
+        os.replace(name, final)
+    except BaseException:
+        with suppress(FileNotFoundError):  # it may have its new name already
+            os.unlink(name)
+        raise
+
+
+def _mode(path: str) -> int:
+    """The permissions the file has, or would have been created with (a temporary file is its owner's alone)."""
+    if os.path.exists(path):
+        return os.stat(path).st_mode & 0o777
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
+def _json(found: Findings) -> str:
+    report, names = found.report, list(found.losses)
+    config = fastloss.config()
+    data = {
+        "fastloss": config["version"],
+        "backend": config["backend"],
+        "images": int(report.images),
+        "classes": list(found.classes),
+        "losses": {
+            name: {
+                "loss": repr(loss),
+                "value": _finite(report[name]),
+                "averaged_over": averaging(loss),
+                "per_class": dict(zip(found.classes, map(_finite, report.per_class[name]), strict=True)),
+            }
+            for name, loss in found.losses.items()
+        },
+        "per_image": [
+            {
+                "image": pair.name,
+                "prediction": shown(pair.prediction),
+                "target": shown(pair.target),
+                "losses": {name: _finite(report.per_image[name][index]) for name in names},
+            }
+            for index, pair in enumerate(found.pairs)
+        ],
+    }
+    return json.dumps(data, indent=1, allow_nan=False) + "\n"
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no nan and no infinity: null stands for both."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _csv(found: Findings) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["scope", "name", "loss", "value"])
+    writer.writerows(_csv_rows(found))
+    return text.getvalue()
+
+
+def _csv_rows(found: Findings) -> Iterator[tuple[str, str, str, str]]:
+    report, names = found.report, list(found.losses)
+    for name in names:
+        yield "all", "", name, repr(float(report[name]))
+    for index, label in enumerate(found.classes):
+        for name in names:
+            yield "class", label, name, repr(float(report.per_class[name][index]))
+    for index, pair in enumerate(found.pairs):
+        for name in names:
+            yield "image", pair.name, name, repr(float(report.per_image[name][index]))
+
+
+WRITERS: dict[str, Callable[[Findings], str]] = {".json": _json, ".csv": _csv}
