@@ -4,12 +4,13 @@
 # make bench   speed, against torch, MONAI and smp in the same run
 # make clean
 #
-# Nothing is needed beforehand but python3 and a C compiler: the rest goes into .venv. A second run installs only what changed.
+# Nothing is needed beforehand but python3 and a C compiler: the rest goes into .venv. A second run installs changes.
 
 PYTHON3 ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/pip --disable-pip-version-check -q
-SOURCES := pyproject.toml CMakeLists.txt $(wildcard README.md) $(shell find csrc src -name '*.[ch]' -o -name '*.py' -o -name '*.py[xi]')
+SOURCES := pyproject.toml CMakeLists.txt $(wildcard README.md) \
+    $(shell find csrc src -name '*.[ch]' -o -name '*.py' -o -name '*.py[xi]')
 
 # Here a missing compiler is an error, not a reason to install the pure Python version.
 export FASTLOSS_REQUIRE_NATIVE ?= 1
@@ -23,6 +24,7 @@ PEERS := monai==1.6.1 segmentation-models-pytorch==0.6.0
 
 .PHONY: demo test lint bench clean
 .DELETE_ON_ERROR:
+.NOTPARALLEL: # one pip at a time in one .venv
 
 demo: $(VENV)/demo.stamp
 	$(VENV)/bin/python examples/demo.py
@@ -31,12 +33,14 @@ test: $(VENV)/test.stamp $(VENV)/data.stamp
 	$(VENV)/bin/python -m pytest $(ARGS)
 
 # mypy wants the libraries that the tests install too, but not a rebuild for every change: any install will do.
+# cython-lint calls pycodestyle, hence the PATH.
+lint: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 lint: $(VENV)/lint.stamp
-	$(VENV)/bin/ruff check
-	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/mypy --strict src
-	$(VENV)/bin/cython-lint src
-	$(VENV)/bin/clang-format --dry-run -Werror csrc/*.[ch]
+	ruff check
+	ruff format --check
+	mypy --strict src
+	cython-lint src
+	clang-format --dry-run -Werror csrc/*.[ch]
 
 bench: $(VENV)/bench.stamp $(VENV)/peers.stamp
 	$(VENV)/bin/python -m bench $(ARGS)

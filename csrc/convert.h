@@ -53,7 +53,8 @@ static inline uint16_t bf16_from_real(real r) {
 }
 
 /* Copy n strided elements of `size` bytes into native order, reversing the bytes of each. */
-static void copy_swapped(char *out, ptrdiff_t out_stride, const char *in, ptrdiff_t in_stride, ptrdiff_t n, ptrdiff_t size) {
+static void copy_swapped(char *out, ptrdiff_t out_stride, const char *in, ptrdiff_t in_stride, ptrdiff_t n,
+                         ptrdiff_t size) {
     for (ptrdiff_t i = 0; i < n; i++)
         for (ptrdiff_t b = 0; b < size; b++) out[i * out_stride + b] = in[i * in_stride + size - 1 - b];
 }

@@ -13,7 +13,21 @@
 #define FL_MAX_DIMS 66 /* groups, classes, and as many pixel dimensions as NumPy can have */
 #define FL_MAX_PARAMS 4
 
-enum fl_dtype { FL_F32, FL_F64, FL_F16, FL_BF16, FL_U8, FL_I8, FL_U16, FL_I16, FL_U32, FL_I32, FL_U64, FL_I64, FL_DTYPES };
+enum fl_dtype {
+    FL_F32,
+    FL_F64,
+    FL_F16,
+    FL_BF16,
+    FL_U8,
+    FL_I8,
+    FL_U16,
+    FL_I16,
+    FL_U32,
+    FL_I32,
+    FL_U64,
+    FL_I64,
+    FL_DTYPES
+};
 
 enum fl_activation { FL_NONE, FL_SIGMOID, FL_SOFTMAX };
 

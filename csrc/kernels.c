@@ -27,8 +27,8 @@ static int any_softmax(const fl_job *job) {
 static int wants_exps(const fl_job *job) {
     int any = 0;
     for (int k = 0; k < job->nterms; k++)
-        any |= uses_softmax(&job->terms[k]) &&
-               (job->mode & FL_GRADIENT || loss_table[job->terms[k].loss].kind == REGION);
+        any |=
+            uses_softmax(&job->terms[k]) && (job->mode & FL_GRADIENT || loss_table[job->terms[k].loss].kind == REGION);
     return any;
 }
 
@@ -97,9 +97,7 @@ static void label_weights(const tile *t, const fl_term *term, const term_rows *r
         for (ptrdiff_t i = 0; i < t->padded; i++) wy[i] = 1;
 }
 
-static double mean_weight(const tile *t, const term_rows *r) {
-    return weighted_sum(r->wy, t->w, t->padded);
-}
+static double mean_weight(const tile *t, const term_rows *r) { return weighted_sum(r->wy, t->w, t->padded); }
 
 static void weigh(tile *t, double *sums) {
     for (int k = 0; k < t->job->nterms; k++) {
@@ -111,8 +109,7 @@ static void weigh(tile *t, double *sums) {
             }
         else if (loss_table[term->loss].kind == ELEMENT)
             sums[term->sums + 1] += (double)t->job->classes * weighted_sum(NULL, t->w, t->padded);
-        else if (loss_table[term->loss].kind == PIXEL)
-            sums[term->sums + 1] += mean_weight(t, &t->terms[k]);
+        else if (loss_table[term->loss].kind == PIXEL) sums[term->sums + 1] += mean_weight(t, &t->terms[k]);
     }
 }
 
@@ -183,7 +180,8 @@ static void sweep_forward(tile *t, int exps, double *sums) {
             const loss_row *loss = &loss_table[term->loss];
             const term_rows *r = &t->terms[k];
             if (loss->kind == PIXEL && loss->forward) loss->forward(t, term, r, c0);
-            if (loss->kind == ELEMENT && job->mode & (FL_FORWARD | FL_MAP)) element_forward(t, term, r, c0, sums + term->sums);
+            if (loss->kind == ELEMENT && job->mode & (FL_FORWARD | FL_MAP))
+                element_forward(t, term, r, c0, sums + term->sums);
             if (loss->kind == REGION && job->mode & FL_FORWARD) region_forward(t, term, r, c0, sums + term->sums);
             if (loss->kind == REGION && job->mode & FL_GRADIENT) region_prepare(t, term, r, c0);
         }

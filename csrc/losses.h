@@ -26,7 +26,9 @@ typedef struct {
     void (*backward)(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add);
 } loss_row;
 
-static real class_weight(const fl_term *term, ptrdiff_t c) { return term->class_weight ? (real)term->class_weight[c] : 1; }
+static real class_weight(const fl_term *term, ptrdiff_t c) {
+    return term->class_weight ? (real)term->class_weight[c] : 1;
+}
 
 /* ---- cross entropy.  param[0]: label smoothing eps; target mass t_c = w_c ((1 - eps) y_c + eps / C) -------------------
  * labels: (1 - eps) w_y (lse - x_y) + eps / C sum_c w_c (lse - x_c); dense: sum_c t_c (lse - x_c); 0 x_c = 0 always.
@@ -63,7 +65,7 @@ static void cross_entropy_finish(tile *t, const fl_term *term, const term_rows *
     real eps = (real)term->param[0], even = eps / (real)t->job->classes;
     real *restrict value = r->value;
     const real *restrict a = r->a, *restrict b = r->b, *restrict wy = r->wy, *restrict z = t->z, *restrict d = t->d,
-                        *restrict s = t->s;
+                         *restrict s = t->s;
     if (!t->job->labels)
         for (ptrdiff_t i = 0; i < t->padded; i++) value[i] = b[i] * r_log(s[i]) - a[i];
     else if (eps == 0)
@@ -78,7 +80,8 @@ static void cross_entropy_finish(tile *t, const fl_term *term, const term_rows *
 }
 
 /* d/dx_c = p_c sum t - t_c; at the label p_y - 1 is written as -rest / s, which does not cancel. */
-FL_INLINE void cross_entropy_label_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add, int smooth) {
+FL_INLINE void cross_entropy_label_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add,
+                                        int smooth) {
     const real *a = r->a, *b = r->b, *q = r->value, *w = t->w;
     const ireal *label = t->label;
     real even = (real)(term->coef[t->group] * term->param[0]) / (real)t->job->classes;
@@ -186,8 +189,12 @@ ELEMENT_LOSS(bce_with_logits)
 
 /* ---- the table --------------------------------------------------------------------------------------------------------- */
 static const loss_row loss_table[] = {
-    {.name = "cross_entropy", .kind = PIXEL, .softmax = 1, .forward = cross_entropy_forward,
-     .finish = cross_entropy_finish, .backward = cross_entropy_backward},
+    {.name = "cross_entropy",
+     .kind = PIXEL,
+     .softmax = 1,
+     .forward = cross_entropy_forward,
+     .finish = cross_entropy_finish,
+     .backward = cross_entropy_backward},
     {.name = "region", .kind = REGION}, /* region.h */
     {.name = "bce_with_logits", .kind = ELEMENT, .value = bce_with_logits_values, .slope = bce_with_logits_slopes},
     {.name = "logsumexp", .kind = PIXEL, .softmax = 1, .finish = logsumexp_finish},

@@ -93,7 +93,8 @@ static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptr
 }
 
 /* u_c = d(loss)/d(p_c) over the pixel weight: kI y + kA + 2 kA2 p, times the weight by class where there is one. */
-FL_INLINE real region_slope(const tile *t, const real *y, const real *wc, ireal own, ptrdiff_t i, real p, const real *k) {
+FL_INLINE real region_slope(const tile *t, const real *y, const real *wc, ireal own, ptrdiff_t i, real p,
+                            const real *k) {
     real u = R_FMA(2 * k[2], p, k[1]);
     u = y ? R_FMA(k[0], y[i], u) : t->label[i] == own ? u + k[0] : u;
     return wc ? u * wc[i] : u;
@@ -124,7 +125,8 @@ static void region_prepare(tile *t, const fl_term *term, const term_rows *r, ptr
     }
 }
 
-FL_INLINE void region_backward_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add, int activation) {
+FL_INLINE void region_backward_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add,
+                                    int activation) {
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *x = t->x + c * t->width, *e = t->e + c * t->width, *y = t->y ? t->y + c * t->width : NULL;
         const real *wc = t->wc ? t->wc + c * t->width : NULL, *w = t->w, *dot = r->a, *inverse = r->b;

@@ -36,7 +36,8 @@ typedef struct {
     ireal *label;      /* the row of the pixel's class, or -1 */
     real *w;           /* pixel weight: 0 when ignored or padding */
     real *w_mean;      /* with weights by class: their mean, w is then 0 or 1 */
-    real *m, *s, *d, *z, *rest; /* softmax: maximum and sum of exps; the label's d, z, and sum of the others (softmax.h) */
+    real *m, *s, *d, *z,
+        *rest; /* softmax: maximum and sum of exps; the label's d, z, and sum of the others (softmax.h) */
     real *x, *e, *y, *wc, *g; /* rows: input, exps, dense target, weights by class, gradient */
     term_rows *terms;
     int nruns;
@@ -130,7 +131,8 @@ static void load_weights(tile *t) {
 static void load_labels(tile *t) {
     const fl_job *job = t->job;
     const fl_operand *a = &job->target;
-    int64_t value[FL_TILE], base = (int64_t)job->label_base, end = base + (int64_t)job->classes, ignore = job->ignore_index;
+    int64_t value[FL_TILE], base = (int64_t)job->label_base, end = base + (int64_t)job->classes,
+                            ignore = job->ignore_index;
     char native[FL_TILE * 8];
     for (int r = 0; r < t->nruns; r++) {
         const char *in = a->data + t->runs[r].offset[TARGET];

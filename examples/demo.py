@@ -134,7 +134,7 @@ def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/demo")
     print("Training one softmax regression a picture, loss = 0.5*dice + 0.5*cross_entropy")
     save(folder)
-    print("\nfastloss evaluate, compiled kernels, then the NumPy reference")
+    print("\nfastloss evaluate, compiled kernels, then the NumPy reference", flush=True)
     tables, native, native_seconds = evaluate(folder, "native")
     reference_tables, reference, reference_seconds = evaluate(folder, "numpy")
     print("\n" + tables)

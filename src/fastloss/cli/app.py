@@ -9,7 +9,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -32,13 +32,13 @@ app = typer.Typer(
 )
 
 
-class Activation(str, Enum):
+class Activation(StrEnum):
     softmax = "softmax"
     sigmoid = "sigmoid"
     none = "none"
 
 
-class RawType(str, Enum):
+class RawType(StrEnum):
     bfloat16 = "bfloat16"
 
 

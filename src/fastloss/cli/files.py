@@ -8,7 +8,6 @@ arrays `fastloss.evaluate` takes. Whatever a file has wrong becomes a `UserError
 
 import logging
 import math
-import os
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -67,7 +66,7 @@ class Stored:
 
 
 def pairs(predictions: Path, targets: Path) -> list[Pair]:
-    """The pairs of two files, or of two folders: matched by stem, sorted by it. A file without a partner is an error."""
+    """The pairs of two files, or of two folders: matched by stem. A file without a partner is an error."""
     for path in (predictions, targets):
         if not path.exists():
             raise UserError(f"{shown(path)}: no such file or folder")

@@ -10,7 +10,8 @@ import io
 import json
 import math
 import os
-import tempfile
+import secrets
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -151,25 +152,19 @@ def write(found: Findings, path: Path) -> None:
 
 
 def _replace(final: str, data: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(dir=os.path.dirname(final), prefix=".fastloss-")
+    # The name is known before the file is there, so that Ctrl-C finds nothing it cannot remove (tempfile makes the
+    # file first). "x" creates it or fails: nothing is overwritten and no link is followed.
+    name = os.path.join(os.path.dirname(final), f".fastloss-{secrets.token_hex(8)}")
     try:
-        with open(descriptor, "wb") as handle:
+        with open(name, "xb") as handle:
             handle.write(data)
-        os.chmod(name, _mode(final))
+        if os.path.exists(final):
+            shutil.copymode(final, name)
         os.replace(name, final)
     except BaseException:
-        with suppress(FileNotFoundError):  # it may have its new name already
+        with suppress(FileNotFoundError):  # never made, or it has its final name already
             os.unlink(name)
         raise
-
-
-def _mode(path: str) -> int:
-    """The permissions the file has, or would have been created with (a temporary file is its owner's alone)."""
-    if os.path.exists(path):
-        return os.stat(path).st_mode & 0o777
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return 0o666 & ~umask
 
 
 def _json(found: Findings) -> str:

@@ -1,0 +1,266 @@
+"""Native or NumPy, how many threads, and what `show_config` prints. The only module that knows both backends."""
+
+from __future__ import annotations
+
+import contextvars
+import importlib.metadata
+import math
+import os
+import pathlib
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntFlag
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from . import _reference
+from ._batch import Array, Batch, operand, real_dtype
+
+
+class Mode(IntFlag):
+    """What a run does (enum fl_mode in csrc/fastloss.h)."""
+
+    WEIGH = 1
+    FORWARD = 2
+    GRADIENT = 4
+    MAP = 8
+    BY_CLASS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One kernel and its parameters. `kind` says how many numbers it sums up (Term.size)."""
+
+    name: str
+    kind: str  # "pixel", "element", "region" or "transform"
+    activation: int = 0
+    class_weight: tuple[float, ...] | None = None
+    params: tuple[float, ...] = ()
+
+    def size(self, classes: int, mode: Mode) -> int:
+        if self.kind == "region":
+            return 6 * classes
+        return 0 if self.kind == "transform" else 2 + 2 * classes * (Mode.BY_CLASS in mode)
+
+
+BACKENDS = ("auto", "native", "numpy")
+LEVELS = ("base", "v3", "v4")
+
+
+def _load() -> tuple[ModuleType | None, str | None, dict[str, int]]:
+    """The extension with its level chosen, or None; FASTLOSS_BACKEND=native makes its absence an error."""
+    wanted = os.environ.get("FASTLOSS_BACKEND", "auto")
+    if wanted not in BACKENDS:
+        raise ValueError(f"FASTLOSS_BACKEND: expected one of {', '.join(BACKENDS)}, got {wanted!r}")
+    try:
+        from . import _core
+    except ImportError as error:
+        if wanted == "native":
+            raise ImportError(
+                f"FASTLOSS_BACKEND=native, but the compiled extension cannot be loaded: {error}"
+            ) from error
+        if wanted == "auto":
+            warnings.warn(
+                "fastloss: the compiled extension is not installed, the slower NumPy implementation is used "
+                "(FASTLOSS_BACKEND=numpy silences this)",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return None, None, {}
+    cap = os.environ.get("FASTLOSS_ISA") or None
+    level = _core.select_level(cap)
+    if level is None:
+        raise ValueError(f"FASTLOSS_ISA: expected one of {', '.join(LEVELS)}, got {cap!r}")
+    return _core, level, _core.losses()
+
+
+_native, _level, _rows = _load()
+_default_backend = "numpy" if _native is None or os.environ.get("FASTLOSS_BACKEND") == "numpy" else "native"
+_backend: contextvars.ContextVar[str | None] = contextvars.ContextVar("fastloss_backend", default=None)
+_threads: contextvars.ContextVar[int | None] = contextvars.ContextVar("fastloss_threads", default=None)
+
+
+# ---- threads
+
+
+def _quota(root: str = "/sys/fs/cgroup") -> float:
+    """CPUs that the cgroup grants (v2's cpu.max, else v1's cfs files), or inf."""
+    base = pathlib.Path(root)
+    try:
+        quota, period = (base / "cpu.max").read_text().split()[:2]
+    except (OSError, ValueError):
+        try:
+            quota = (base / "cpu/cpu.cfs_quota_us").read_text().strip()
+            period = (base / "cpu/cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return math.inf
+    try:
+        return int(quota) / int(period) if int(quota) > 0 else math.inf
+    except (ValueError, ZeroDivisionError):
+        return math.inf
+
+
+def _available() -> int:
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(affinity, math.ceil(_quota()) if math.isfinite(_quota()) else affinity))
+
+
+def _initial_threads() -> int:
+    for name in ("FASTLOSS_NUM_THREADS", "OMP_NUM_THREADS"):
+        text = os.environ.get(name, "").split(",")[0].strip()
+        if text.isdecimal() and int(text) > 0:
+            return int(text)
+        if text and name == "FASTLOSS_NUM_THREADS":
+            raise ValueError(f"{name}: expected a positive integer, got {text!r}")
+    return _available()
+
+
+_process_threads = _initial_threads()
+
+
+def _check_threads(n: int) -> int:
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise ValueError(f"n: expected a positive integer, got {n!r}")
+    return int(n)
+
+
+def set_num_threads(n: int) -> None:
+    """Use at most `n` threads from now on, in every Python thread of this process. See `num_threads` for a `with` form.
+
+    >>> import fastloss as fl
+    >>> before = fl.get_num_threads()
+    >>> fl.set_num_threads(2)
+    >>> fl.get_num_threads()
+    2
+    >>> fl.set_num_threads(before)
+    """
+    global _process_threads
+    _process_threads = _check_threads(n)
+
+
+def get_num_threads() -> int:
+    """The most threads that a call uses here: by `num_threads`, `set_num_threads`, FASTLOSS_NUM_THREADS, OMP_NUM_THREADS,
+    else the CPUs that affinity and cgroup quota grant. Small calls use fewer; a child of `fork()` uses one."""
+    return _threads.get() or _process_threads
+
+
+@contextmanager
+def num_threads(n: int) -> Iterator[None]:
+    """Use at most `n` threads within the `with` block, in this context only.
+
+    >>> import fastloss as fl
+    >>> with fl.num_threads(1):
+    ...     fl.get_num_threads()
+    1
+    """
+    token = _threads.set(_check_threads(n))
+    try:
+        yield
+    finally:
+        _threads.reset(token)
+
+
+# ---- backend
+
+
+def get_backend() -> str:
+    """The backend in use here: "native" or "numpy"."""
+    return _backend.get() or _default_backend
+
+
+@contextmanager
+def backend(name: str) -> Iterator[None]:
+    """Use the "native" or the "numpy" implementation within the `with` block, in this context only.
+
+    >>> import fastloss as fl
+    >>> with fl.backend("numpy"):
+    ...     fl.cross_entropy([[2.0, 0.0]], [0])
+    0.1269280110429725
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"name: expected one of {', '.join(BACKENDS)}, got {name!r}")
+    if name == "native" and _native is None:
+        raise ImportError("the compiled extension of fastloss is not installed")
+    token = _backend.set(_default_backend if name == "auto" else name)
+    try:
+        yield
+    finally:
+        _backend.reset(token)
+
+
+def config() -> dict[str, Any]:
+    """What `show_config` prints, as a dict."""
+    openmp = _native.openmp() if _native else 0
+    return {
+        "version": importlib.metadata.version("fastloss"),
+        "backend": get_backend(),
+        "level": _level if get_backend() == "native" else None,
+        "openmp": openmp or None,
+        "threads": get_num_threads() if get_backend() == "native" and openmp else 1,
+        "forked": bool(_native and _native.forked()),
+        "numpy": np.__version__,
+    }
+
+
+def show_config() -> None:
+    """Print version, backend, instruction set, OpenMP runtime, threads, and whether this process was forked."""
+    for key, value in config().items():
+        print(f"{key:8} {value}")
+
+
+# ---- the one call
+
+
+def run(
+    batch: Batch,
+    terms: Sequence[Term],
+    mode: Mode,
+    *,
+    by_sample: bool = True,
+    output: Array | None = None,
+    coefs: Sequence[Array | None] | None = None,
+) -> list[Array]:
+    """Run terms over a batch, and return each term's sums, of shape (groups, Term.size).
+
+    by_sample: a group a sample; else one group. output: the gradient's or map's array, in kernel axes. coefs: a term's
+    d(value)/d(sum), of shape (groups, ...). A bad label or weight raises its error.
+    """
+    for term in terms:
+        if term.class_weight is not None and len(term.class_weight) not in (1, batch.classes):
+            raise ValueError(f"class_weight: expected shape ({batch.classes},), got ({len(term.class_weight)},)")
+    arguments = [
+        (t, None if t.class_weight is None else np.broadcast_to(np.array(t.class_weight), batch.classes).copy(), c)
+        for t, c in zip(terms, coefs or [None] * len(terms), strict=True)
+    ]
+    if get_backend() == "native":
+        sums, fault = _run_native(batch, arguments, mode, by_sample, output)
+    else:
+        sums, fault = _reference.run(batch, arguments, mode, by_sample, output)
+    if fault:
+        batch.raise_fault()
+    ends = np.cumsum([0] + [t.size(batch.classes, mode) for t in terms])
+    return [sums[:, a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+
+
+def _run_native(batch: Batch, arguments: list[Any], mode: Mode, by_sample: bool, output: Array | None) -> Any:
+    assert _native is not None
+    return _native.run(
+        operand(batch.input),
+        operand(batch.target),
+        operand(batch.weight),
+        operand(output),
+        [(_rows[t.name], t.activation, w, t.params, c) for t, w, c in arguments],
+        labels=batch.labels,
+        label_base=batch.label_base,
+        weight_by_class=batch.weight_by_class,
+        output_by_class=output is not None and output.ndim == batch.input.ndim,
+        ignore_index=batch.ignore_index,
+        double_precision=real_dtype(batch.input.dtype) == np.float64,
+        mode=int(mode),
+        threads=get_num_threads(),
+        merge=not by_sample,
+    )

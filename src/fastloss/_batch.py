@@ -1,0 +1,276 @@
+"""All validation: arrays in, a `Batch` out, or one clear error. Nothing is checked later but the data themselves.
+
+Called by the loss objects. A `Batch` is what both backends take: views of shape `(N, C, *S)`, nothing copied. Labels and
+weights are checked by the kernels while they read them (one pass); a fault comes back here to be found and named.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+# The kernels' dtype tags (enum fl_dtype in csrc/fastloss.h), by NumPy's kind and size.
+DTYPE_TAGS = {
+    "f4": 0,
+    "f8": 1,
+    "f2": 2,
+    "u1": 4,
+    "b1": 4,
+    "i1": 5,
+    "u2": 6,
+    "i2": 7,
+    "u4": 8,
+    "i4": 9,
+    "u8": 10,
+    "i8": 11,
+}
+BFLOAT16_TAG = 3
+
+
+class LabelError(IndexError, ValueError):
+    """A label that is no class: not in `[0, classes)` and not `ignore_index`.
+
+    Attributes: `label`, its `position` in the target, and the number of `classes`.
+    """
+
+    def __init__(self, label: int, position: tuple[int, ...], classes: int) -> None:
+        super().__init__(label, position, classes)
+        self.label, self.position, self.classes = label, position, classes
+
+    def __str__(self) -> str:
+        return f"target: expected labels in [0, {self.classes}) or ignore_index, got {self.label} at {self.position}"
+
+
+def is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    return dtype.name == "bfloat16"
+
+
+def dtype_tag(dtype: np.dtype[Any]) -> int | None:
+    """The kernels' tag of a dtype, or None if they do not read it."""
+    return BFLOAT16_TAG if is_bfloat16(dtype) else DTYPE_TAGS.get(f"{dtype.kind}{dtype.itemsize}")
+
+
+def operand(a: Array | None) -> tuple[Array, int | None, bool] | None:
+    """An array as the kernels take it: (buffer, dtype tag, in the other byte order)."""
+    if a is None:
+        return None
+    tag = dtype_tag(a.dtype)
+    return a.view(np.uint16) if tag == BFLOAT16_TAG else a, tag, not a.dtype.isnative
+
+
+def as_array(value: Any, name: str) -> Array:
+    """Whatever offers the buffer, DLPack or `__array__` protocol, as an array without a copy."""
+    if isinstance(value, np.ndarray):
+        array: Array = value
+    elif "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
+        array = _from_torch(value.detach(), name)
+    else:
+        array = np.asarray(value)
+    if dtype_tag(array.dtype) is None:
+        raise TypeError(f"{name}: expected a real number dtype of at most 64 bits, got {array.dtype}")
+    return array
+
+
+def _from_torch(tensor: Any, name: str) -> Array:
+    torch = sys.modules["torch"]
+    if tensor.dtype != torch.bfloat16:
+        return np.asarray(tensor)
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise TypeError(
+            f"{name}: a bfloat16 tensor needs the package ml_dtypes, which gives NumPy that dtype"
+        ) from None
+    return np.asarray(tensor.view(torch.int16)).view(ml_dtypes.bfloat16)
+
+
+def as_input(value: Any, name: str = "input") -> Array:
+    array = as_array(value, name)
+    if array.dtype.kind != "f" and not is_bfloat16(array.dtype):
+        raise TypeError(f"{name}: expected float16, bfloat16, float32 or float64, got {array.dtype}")
+    return array
+
+
+def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype of the arithmetic: float64 for float64, else float32. Maps come in it, too."""
+    return np.dtype(np.float64 if dtype.itemsize == 8 else np.float32)
+
+
+def vector(value: Any, name: str, length: int | None = None) -> tuple[float, ...] | None:
+    """A configuration vector such as class_weight, as a tuple: finite, at least 0, one-dimensional."""
+    if value is None:
+        return None
+    array = np.asarray(value, dtype=np.float64)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"{name}: expected shape (C,), got {array.shape}")
+    if not (np.isfinite(array) & (array >= 0)).all():
+        raise ValueError(f"{name}: expected finite values >= 0, got {array.tolist()}")
+    return tuple(array.tolist())
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One call's arrays in the kernels' terms. `axis` and `shape` are the caller's, for what is returned."""
+
+    input: Array  # (N, C, *S)
+    target: Array | None  # labels (N, *S), or dense (N, C, *S)
+    labels: bool
+    label_base: int  # row c is label c + label_base
+    weight: Array | None  # (N, *S), or (N, C, *S)
+    ignore_index: int
+    shape: tuple[int, ...]
+    axis: int | None  # None: the elements are flat, (1, 1, *shape)
+
+    @property
+    def weight_by_class(self) -> bool:
+        return self.weight is not None and self.weight.ndim == self.input.ndim
+
+    @property
+    def samples(self) -> int:
+        return int(self.input.shape[0])
+
+    @property
+    def classes(self) -> int:
+        return int(self.input.shape[1])
+
+    @property
+    def pixels(self) -> int:
+        """Pixels a sample."""
+        return int(np.prod(self.input.shape[2:], dtype=np.int64))
+
+    def kernel_view(self, array: Array) -> Array:
+        """An array of the input's shape as `(N, C, *S)`."""
+        return self.input_view(array, self.axis)
+
+    @staticmethod
+    def input_view(array: Array, axis: int | None) -> Array:
+        if axis is None:
+            return array[None, None]
+        if array.ndim == 1:
+            return array[None]
+        return array if axis == 1 else np.moveaxis(array, axis, 1)
+
+    def new_gradient(self) -> Array:
+        return np.empty(self.shape, self.input.dtype.newbyteorder("="))
+
+    def check_out(self, out: Any) -> Array:
+        """The caller's gradient array, if the gradient may be written to it."""
+        if not isinstance(out, np.ndarray):
+            raise TypeError(f"out: expected a NumPy array, got {type(out).__name__}")
+        if out.dtype != self.input.dtype:
+            raise TypeError(f"out: expected dtype {self.input.dtype} (the input's), got {out.dtype}")
+        if out.shape != self.shape:
+            raise ValueError(f"out: expected shape {self.shape} (the input's), got {out.shape}")
+        if not out.flags.writeable:
+            raise ValueError("out: expected a writeable array, got a read-only one")
+        if any(a is not None and np.may_share_memory(out, a) for a in (self.input, self.target, self.weight)):
+            raise ValueError("out: expected memory of its own, got an array that overlaps an input")
+        if any(n > 1 and s == 0 for n, s in zip(out.shape, out.strides, strict=True)):
+            raise ValueError("out: expected an array whose elements are distinct, got a broadcast one")
+        return out
+
+    def raise_fault(self) -> None:
+        """Find and name what a kernel reported: the first bad weight, else the first bad label."""
+        for n in range(self.samples):
+            if self.weight is not None:
+                with np.errstate(all="ignore"):
+                    w = self.weight[n].astype(real_dtype(self.input.dtype))
+                bad = np.argwhere(~(np.isfinite(w) & (w >= 0)))
+                if len(bad):
+                    at = tuple(bad[0].tolist())
+                    raise ValueError(
+                        f"pixel_weight: expected finite values >= 0, got {self.weight[n][at]} at {(n, *at)}"
+                    )
+        for n in range(self.samples if self.labels else 0):
+            labels = self.target[n]  # type: ignore[index]
+            classes = self.classes + self.label_base
+            bad = np.argwhere((labels != self.ignore_index) & ((labels < 0) | (labels >= classes)))
+            if len(bad):
+                at = tuple(bad[0].tolist())
+                raise LabelError(int(labels[at]), (n, *at), classes)
+        raise AssertionError("a kernel reported a fault that is not in the data")  # pragma: no cover
+
+
+def class_batch(input: Any, target: Any, pixel_weight: Any, *, axis: int, ignore_index: int, binary: bool) -> Batch:
+    """A batch with a class axis. binary: a single channel takes labels {0, 1}, and row 0 is label 1."""
+    x = as_input(input)
+    if x.ndim == 0:
+        raise ValueError("input: expected shape (N, C, *S) or (C,), got ()")
+    where = _axis(axis, x.ndim)
+    view = Batch.input_view(x, where)
+    if view.shape[1] == 0:
+        raise ValueError(f"input: expected at least one class on axis {axis}, got shape {x.shape}")
+    batch = Batch(view, None, False, 0, None, ignore_index, x.shape, where)
+    if target is not None:
+        batch = _with_target(batch, as_array(target, "target"), binary)
+    return batch if pixel_weight is None else _with_weight(batch, as_array(pixel_weight, "pixel_weight"))
+
+
+def element_batch(input: Any, target: Any, pixel_weight: Any, *, axis: int | None) -> Batch:
+    """Two arrays of one shape; axis None: no class matters and the elements are flat."""
+    x, y = as_input(input), as_array(target, "target")
+    if y.shape != x.shape:
+        raise ValueError(f"target: expected shape {x.shape} (the input's), got {y.shape}")
+    where = None if axis is None else _axis(axis, x.ndim)
+    batch = Batch(Batch.input_view(x, where), Batch.input_view(y, where), False, 0, None, -100, x.shape, where)
+    if pixel_weight is None:
+        return batch
+    w = _broadcast(as_array(pixel_weight, "pixel_weight"), x.shape)
+    return replace(batch, weight=Batch.input_view(w, where))
+
+
+def _axis(axis: int, ndim: int) -> int:
+    if ndim == 1 and axis in (0, 1, -1):
+        return 0
+    if not -ndim <= axis < ndim or axis % ndim == 0:
+        raise ValueError(
+            f"axis: expected the class axis of an input with {ndim} dimensions (not the samples'), got {axis}"
+        )
+    return axis % ndim
+
+
+def _with_target(batch: Batch, y: Array, binary: bool) -> Batch:
+    no_samples = len(batch.shape) == 1
+    pixel_shape = batch.input.shape[:1] + batch.input.shape[2:]
+    integer = y.dtype.kind in "iub"
+    single = binary and batch.classes == 1
+    if no_samples and y.ndim == 0:
+        y = y[None]
+    if y.shape == pixel_shape and not (y.shape == batch.shape and not integer):
+        if not integer:
+            raise TypeError(f"target: expected labels of an integer or bool dtype for shape {y.shape}, got {y.dtype}")
+        return replace(batch, target=y, labels=True, label_base=1 if single else 0)
+    if y.shape == batch.shape and single and integer:
+        return replace(batch, target=batch.kernel_view(y)[:, 0], labels=True, label_base=1)
+    if y.shape == batch.shape:
+        if y.dtype.kind in "iu":
+            raise TypeError(
+                f"target: expected a float or bool dtype for a dense target of shape {y.shape}, got {y.dtype}"
+            )
+        return replace(batch, target=batch.kernel_view(y))
+    expected = "()" if no_samples else f"(N, *S) = {pixel_shape}"
+    raise ValueError(f"target: expected shape {expected} (labels) or {batch.shape} (dense), got {y.shape}")
+
+
+def _with_weight(batch: Batch, w: Array) -> Batch:
+    if not batch.labels and batch.target is not None and w.ndim == len(batch.shape) and w.ndim > 1:
+        full = batch.kernel_view(_broadcast(w, batch.shape))
+        one_for_all = w.shape[batch.axis or 0] == 1
+        return replace(batch, weight=full[:, 0] if one_for_all else full)
+    shape = () if len(batch.shape) == 1 else batch.input.shape[:1] + batch.input.shape[2:]
+    w = _broadcast(w, shape)
+    return replace(batch, weight=w[None] if len(batch.shape) == 1 else w)
+
+
+def _broadcast(w: Array, shape: tuple[int, ...]) -> Array:
+    if w.shape == shape:
+        return w
+    try:
+        return np.broadcast_to(w, shape)
+    except ValueError:
+        raise ValueError(f"pixel_weight: expected a shape that broadcasts to {shape}, got {w.shape}") from None

@@ -1,0 +1,156 @@
+# The bridge to csrc/: fills one fl_job from buffers, releases the GIL, looks for signals between slices.
+# Called by _backend.py alone, with arrays that _batch.py has checked. Knows no loss: it does not grow with their number.
+# cython: language_level=3, boundscheck=False, wraparound=False
+
+from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
+
+import numpy
+
+cdef extern from "fastloss.h" nogil:
+    ctypedef struct fl_operand:
+        char *data
+        int dtype, swapped
+        ptrdiff_t *stride
+    ctypedef struct fl_term:
+        int loss, activation
+        const double *class_weight
+        double *param
+        const double *coef
+        ptrdiff_t sums
+    ctypedef struct fl_job:
+        ptrdiff_t groups, classes
+        ptrdiff_t *shape
+        int ndim, labels, weight_by_class, double_precision, mode, nterms, threads, faults
+        fl_operand input, target, weight, output
+        ptrdiff_t label_base, nsums, chunks
+        int64_t ignore_index
+        fl_term *terms
+        double *sums
+    int fl_prepare(fl_job *job)
+    ptrdiff_t fl_run(fl_job *job, ptrdiff_t first)
+    void fl_release(fl_job *job)
+    int fl_find_loss(const char *name)
+    const char *fl_loss_name(int loss)
+    const char *fl_select_level(const char *cap)
+    int fl_openmp()
+    int fl_forked()
+
+
+cdef class _Buffer:
+    """A Py_buffer held for as long as this object lives."""
+    cdef Py_buffer view
+    cdef bint held
+
+    def __cinit__(self, array, bint writable=False):
+        PyObject_GetBuffer(array, &self.view, PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0))
+        self.held = True
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.view)
+
+
+cdef _Buffer _operand(fl_operand *to, operand, bint by_class, bint merge, bint writable=False):
+    """operand is (array, dtype tag, swapped) with the array of shape (N, C, *S), or (N, *S) if not by_class."""
+    if operand is None:
+        return None
+    cdef _Buffer b = _Buffer(operand[0], writable)
+    cdef int k, pixel = 2 if by_class else 1
+    to.data = <char *> b.view.buf
+    to.dtype = operand[1]
+    to.swapped = operand[2]
+    to.stride[0] = 0 if merge else b.view.strides[0]
+    to.stride[1] = b.view.strides[1] if by_class else 0
+    if merge:
+        to.stride[2] = b.view.strides[0]
+    for k in range(pixel, b.view.ndim):
+        to.stride[2 + merge + k - pixel] = b.view.strides[k]
+    return b
+
+
+def run(input, target, weight, output, terms, *, bint labels, ptrdiff_t label_base, bint weight_by_class,
+        bint output_by_class, int64_t ignore_index, bint double_precision, int mode, int threads, bint merge):
+    """Run one job. terms: (loss, activation, class_weight, params, coef) each; merge: all samples are one group.
+
+    Returns (sums of shape (groups, n), faults).
+    """
+    cdef fl_job job
+    cdef ptrdiff_t at = 0
+    cdef int k, j
+    cdef list held = []
+    job.input.data = job.target.data = job.weight.data = job.output.data = NULL
+    held.append(_operand(&job.input, input, True, merge))
+    held.append(_operand(&job.target, target, not labels, merge))
+    held.append(_operand(&job.weight, weight, weight_by_class, merge))
+    held.append(_operand(&job.output, output, output_by_class, merge, True))
+    shape = input[0].shape
+    job.groups, job.classes = 1 if merge else shape[0], shape[1]
+    pixels = shape[:1] + shape[2:] if merge else shape[2:]
+    job.ndim = len(pixels)
+    for k in range(job.ndim):
+        job.shape[k] = pixels[k]
+    job.labels, job.label_base, job.weight_by_class = labels, label_base, weight_by_class
+    job.ignore_index, job.double_precision, job.mode, job.threads = ignore_index, double_precision, mode, threads
+    job.nterms = len(terms)
+    job.terms = <fl_term *> calloc(max(1, job.nterms), sizeof(fl_term))
+    if job.terms == NULL:
+        raise MemoryError()
+    cdef bint prepared = False
+    try:
+        for k in range(job.nterms):
+            loss, activation, class_weight, params, coef = terms[k]
+            job.terms[k].loss, job.terms[k].activation = loss, activation
+            job.terms[k].class_weight = _doubles(class_weight, held)
+            job.terms[k].coef = _doubles(coef, held)
+            for j in range(len(params)):
+                job.terms[k].param[j] = params[j]
+        if fl_prepare(&job) != 0:
+            raise MemoryError()
+        prepared = True
+        sums = numpy.zeros((job.groups, job.nsums))
+        job.sums = <double *> _doubles(sums, held)
+        while at < job.chunks:
+            with nogil:
+                at = fl_run(&job, at)
+            PyErr_CheckSignals()
+        return sums, job.faults
+    finally:
+        if prepared:
+            fl_release(&job)
+        free(job.terms)
+
+
+cdef const double *_doubles(array, list held):
+    if array is None:
+        return NULL
+    cdef _Buffer b = _Buffer(array)
+    held.append(b)
+    return <const double *> b.view.buf
+
+
+def losses():
+    """The rows of the C loss table, by name."""
+    names = {}
+    while fl_loss_name(len(names)) != NULL:
+        names[fl_loss_name(len(names)).decode()] = len(names)
+    return names
+
+
+def select_level(cap):
+    """Choose the instruction set, at most `cap` ("base", "v3", "v4" or None); its name, or None for an unknown cap."""
+    cdef bytes text = None if cap is None else cap.encode()
+    cdef const char *name = fl_select_level(NULL if text is None else <const char *> text)
+    return None if name == NULL else name.decode()
+
+
+def openmp():
+    """OpenMP's version as its macro gives it (201511), or 0 in a serial build."""
+    return fl_openmp()
+
+
+def forked():
+    """Whether this process is a child of fork(), which runs on one thread."""
+    return bool(fl_forked())

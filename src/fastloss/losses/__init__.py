@@ -1,0 +1,17 @@
+"""The losses as objects. `LOSSES` is the list of all, by the name of their function."""
+
+from .base import Loss, Partial
+from .binary import BCEWithLogitsLoss
+from .class_axis import CrossEntropyLoss
+from .compose import Composed
+from .region import DiceLoss, JaccardLoss, TverskyLoss
+
+LOSSES: dict[str, type[Loss]] = {
+    "cross_entropy": CrossEntropyLoss,
+    "binary_cross_entropy_with_logits": BCEWithLogitsLoss,
+    "dice_loss": DiceLoss,
+    "jaccard_loss": JaccardLoss,
+    "tversky_loss": TverskyLoss,
+}
+
+__all__ = ["LOSSES", "Composed", "Loss", "Partial", *sorted(c.__name__ for c in LOSSES.values())]

@@ -1,0 +1,336 @@
+"""What a loss is: terms to run, and a formula over their sums.
+
+    rows(sums)      one row of numbers a sample (or one for all), which merge by addition
+    total(numbers)  the value, from the added numbers
+    slopes(...)     d(value)/d(sums), which the kernels turn into the gradient
+
+Everything public about a loss follows from these: value, map, gradient, partials, reports. Losses are frozen dataclasses;
+functional.py offers each as a function, evaluate.py runs many in one pass. Nothing here knows a backend or a thread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from .. import _backend, _exact
+from .._backend import Mode, Term
+from .._batch import Array, Batch, class_batch, element_batch, real_dtype, vector
+
+if TYPE_CHECKING:
+    from .compose import Composed
+
+MERGE_BELOW = 256  # pixels a sample: smaller samples share tiles, where nothing is wanted by sample
+
+
+class Partial:
+    """The mergeable part of a loss over some samples: a few float64 sums, added exactly.
+
+    `a + b` and `Partial.sum(many)` give the partial of all their samples, whatever the order and the grouping, to the
+    bit; `loss.finalize(partial)` is the loss of all of them. Partials of different losses (or numbers of classes) refuse
+    to merge. They pickle small; `arrays()` and `from_arrays` go through `np.savez`.
+
+    >>> import fastloss as fl, numpy as np
+    >>> loss, x, y = fl.CrossEntropyLoss(), np.eye(4)[None] * 2, np.arange(4)[None]
+    >>> total = loss.partial(x, y) + loss.partial(-x, y)
+    >>> total
+    <Partial of CrossEntropyLoss(): 4 classes, 2 samples, 2 sums>
+    >>> loss.finalize(total) == loss(np.concatenate([x, -x]), np.concatenate([y, y]))
+    True
+    """
+
+    __slots__ = ("classes", "loss", "numbers", "samples")
+
+    def __init__(self, loss: str, classes: int, samples: int, numbers: Array) -> None:
+        self.loss, self.classes, self.samples, self.numbers = loss, classes, samples, numbers
+
+    def __repr__(self) -> str:
+        return f"<Partial of {self.loss}: {self.classes} classes, {self.samples} samples, {self.numbers.shape[1]} sums>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Partial) and (
+            (self.loss, self.classes, self.samples) == (other.loss, other.classes, other.samples)
+            and np.array_equal(self.numbers, other.numbers, equal_nan=True)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __add__(self, other: Partial) -> Partial:
+        return self.sum([self, other]) if isinstance(other, Partial) else NotImplemented
+
+    def __radd__(self, other: object) -> Partial:
+        return self if other == 0 else NotImplemented
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self.loss, self.classes, self.samples, self.numbers
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.loss, self.classes, self.samples, self.numbers = state
+
+    @staticmethod
+    def sum(partials: Iterable[Partial]) -> Partial:
+        """The partial of all samples of `partials`, which may be an iterator; memory stays that of a few."""
+        total: list[Partial] = []
+        for p in partials:
+            if not isinstance(p, Partial):
+                raise TypeError(f"partials: expected Partials, got {type(p).__name__}")
+            if total and (p.loss, p.classes) != (total[0].loss, total[0].classes):
+                raise ValueError(
+                    f"partials: expected all of one loss and number of classes, got {total[0]!r} and {p!r}"
+                )
+            total.append(p)
+            if len(total) > 64:
+                total = [Partial._merge(total)]
+        if not total:
+            raise ValueError("partials: expected at least one, got none")
+        return total[0] if len(total) == 1 else Partial._merge(total)
+
+    @staticmethod
+    def _merge(partials: Sequence[Partial]) -> Partial:
+        numbers = _exact.exact_sum(p.numbers for p in partials)
+        return Partial(partials[0].loss, partials[0].classes, sum(p.samples for p in partials), numbers)
+
+    def arrays(self) -> dict[str, Array]:
+        """The partial as arrays: `np.savez(file, **partial.arrays())`."""
+        counts = np.array([self.classes, self.samples])
+        return {"loss": np.array(self.loss), "counts": counts, "numbers": self.numbers}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> Partial:
+        """The inverse of `arrays()`; takes an open `.npz` file too."""
+        classes, samples = (int(n) for n in arrays["counts"])
+        return cls(str(arrays["loss"]), classes, samples, np.array(arrays["numbers"], dtype=np.float64))
+
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+class Loss:
+    """Base of all losses; not for direct use. See any of its subclasses."""
+
+    kind: ClassVar[str] = (
+        "class"  # "class": labels or dense targets on a class axis; "element": two arrays of one shape
+    )
+    takes_binary: ClassVar[bool] = False  # a single channel takes labels {0, 1}
+    axis: int
+    reduction: str
+
+    # ---- what a subclass says
+
+    def terms(self) -> tuple[Term, ...]:
+        """The kernels to run; sums come back in this order."""
+        raise NotImplementedError
+
+    def by_sample(self) -> bool:
+        """Whether the formula needs the sums of each sample."""
+        return False
+
+    def rows(self, sums: list[Array]) -> Array:
+        """Sums of shape (groups, n) a term -> numbers of shape (groups, k) that merge by addition."""
+        raise NotImplementedError
+
+    def row_size(self, classes: int) -> int:
+        """k, the length of a row."""
+        raise NotImplementedError
+
+    def total(self, numbers: Array, classes: int) -> float:
+        """The value, from the merged numbers (k,)."""
+        raise NotImplementedError
+
+    def slopes(self, sums: list[Array], numbers: Array, classes: int) -> list[Array]:
+        """d(value)/d(sums), an array of shape (groups, ...) a term."""
+        raise NotImplementedError
+
+    def class_rows(self, sums: list[Array]) -> Array:
+        """Numbers of shape (groups, k) for the values class by class; sums are those of Mode.BY_CLASS."""
+        raise NotImplementedError
+
+    def class_total(self, numbers: Array, classes: int) -> Array:
+        """The values class by class, (C,), from merged class_rows."""
+        raise NotImplementedError
+
+    def is_linear(self) -> bool:
+        """Whether the slopes depend on the weights alone, so that value and gradient take one visit."""
+        return True
+
+    def value_map(self, batch: Batch) -> Array:
+        """reduction="none"."""
+        raise NotImplementedError
+
+    # ---- what every loss then has
+
+    def __call__(self, input: Any, target: Any, /, *, pixel_weight: Any = None) -> float | Array:
+        """The loss, a float; with `reduction="none"` the array of its values."""
+        batch = self.make_batch(input, target, pixel_weight)
+        if self.reduction == "none":
+            return self.value_map(batch)
+        return self.total(self.numbers(self.sums(batch))[0], batch.classes)
+
+    def value_and_grad(
+        self, input: Any, target: Any, /, *, pixel_weight: Any = None, out: Array | None = None
+    ) -> tuple[float | Array, Array]:
+        """The loss and its gradient d(loss)/d(input), exact, in the input's dtype and shape.
+
+        out: the array to write the gradient to (of the input's shape and dtype); nothing is written when a check fails.
+        With `reduction="none"`, the gradient is that of the sum of the map.
+        """
+        batch = self.make_batch(input, target, pixel_weight)
+        gradient = batch.new_gradient() if out is None else batch.check_out(out)
+        value = self._gradient(batch, gradient)
+        return value, gradient
+
+    def partial(self, input: Any, target: Any, /, *, pixel_weight: Any = None) -> Partial:
+        """The mergeable sums of these samples; see `Partial`."""
+        if self.reduction == "none":
+            raise ValueError("reduction: expected 'mean' or 'sum' for a partial, got 'none'")
+        batch = self.make_batch(input, target, pixel_weight)
+        return Partial(repr(self), batch.classes, batch.samples, self.numbers(self.sums(batch)))
+
+    def finalize(self, partial: Partial, /) -> float:
+        """The loss of all samples that went into `partial`."""
+        if not isinstance(partial, Partial):
+            raise TypeError(f"partial: expected a Partial, got {type(partial).__name__}")
+        if partial.loss != repr(self):
+            raise ValueError(f"partial: expected a partial of {self!r}, got {partial!r}")
+        return self.total(partial.numbers[0], partial.classes)
+
+    def __add__(self, other: Loss) -> Composed:
+        from .compose import composed
+
+        return composed([(1.0, self), (1.0, other)]) if isinstance(other, Loss) else NotImplemented
+
+    def __mul__(self, factor: float) -> Composed:
+        from .compose import composed
+
+        if isinstance(factor, (int, float, np.integer, np.floating)) and not isinstance(factor, bool):
+            return composed([(float(factor), self)])
+        return NotImplemented
+
+    __rmul__ = __mul__
+
+    def __repr__(self) -> str:
+        """The call that makes this loss: only what differs from the defaults."""
+        fields = [f for f in dataclasses.fields(self)]  # type: ignore[arg-type]
+        given = ((f.name, getattr(self, f.name), f.default) for f in fields)
+        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v, d in given if v != d)})"
+
+    # ---- steps
+
+    def make_batch(self, input: Any, target: Any, pixel_weight: Any) -> Batch:
+        if self.kind == "element":
+            return element_batch(input, target, pixel_weight, axis=self.element_axis())
+        ignore = getattr(self, "ignore_index", -100)
+        return class_batch(input, target, pixel_weight, axis=self.axis, ignore_index=ignore, binary=self.takes_binary)
+
+    def element_axis(self) -> int | None:
+        """The class axis, if an element loss has something by class."""
+        return None
+
+    def sums(self, batch: Batch, mode: Mode = Mode.FORWARD) -> list[Array]:
+        return _backend.run(batch, self.terms(), mode, by_sample=self.splits(batch))
+
+    def splits(self, batch: Batch) -> bool:
+        return self.by_sample() or batch.pixels >= MERGE_BELOW
+
+    def numbers(self, sums: list[Array]) -> Array:
+        """The merged numbers, (m, k); a sum over no samples is 0."""
+        rows = self.rows(sums)
+        return _exact.exact_sum([rows if len(rows) else np.zeros((1, rows.shape[1]))])
+
+    def _gradient(self, batch: Batch, gradient: Array) -> float | Array:
+        out, terms, by_sample = batch.kernel_view(gradient), self.terms(), self.splits(batch)
+        if self.is_linear():
+            known = (
+                self.sums(batch, Mode.WEIGH) if batch.labels or batch.weight is not None else self._unweighted(batch)
+            )
+            coefs = self.slopes(known, self.numbers(known)[0], batch.classes)
+            sums = _backend.run(
+                batch, terms, Mode.FORWARD | Mode.GRADIENT, by_sample=by_sample, output=out, coefs=coefs
+            )
+        else:
+            sums = self.sums(batch)
+            coefs = self.slopes(sums, self.numbers(sums)[0], batch.classes)
+            _backend.run(batch, terms, Mode.GRADIENT, by_sample=by_sample, output=out, coefs=coefs)
+        return self.value_map(batch) if self.reduction == "none" else self.total(self.numbers(sums)[0], batch.classes)
+
+    def _unweighted(self, batch: Batch) -> list[Array]:
+        """The weight sums of a batch in which every pixel counts once."""
+        groups = batch.samples if self.splits(batch) else 1
+        pixels = batch.pixels if self.splits(batch) else batch.pixels * batch.samples
+        counts = [pixels * (batch.classes if t.kind == "element" else 1) for t in self.terms()]
+        return [np.tile([0.0, float(n)], (groups, 1)) for n in counts]
+
+
+class SumLoss(Loss):
+    """A loss that is one kernel's weighted sum: all pixel and element losses."""
+
+    def rows(self, sums: list[Array]) -> Array:
+        return sums[0][:, :2]
+
+    def row_size(self, classes: int) -> int:
+        return 2
+
+    def total(self, numbers: Array, classes: int) -> float:
+        value, weight = numbers.tolist()
+        if self.reduction == "sum":
+            return float(value)
+        return float(value / weight) if weight else float("nan")
+
+    def slopes(self, sums: list[Array], numbers: Array, classes: int) -> list[Array]:
+        weight = numbers[1] if self.reduction == "mean" else 1.0
+        return [np.full((len(sums[0]), 1), 1 / weight if weight else 0.0)]
+
+    def class_rows(self, sums: list[Array]) -> Array:
+        return sums[0][:, 2:]
+
+    def class_total(self, numbers: Array, classes: int) -> Array:
+        value, weight = numbers.reshape(2, classes)
+        if self.reduction == "sum":
+            return np.where(weight > 0, value, np.nan)
+        return np.divide(value, weight, out=np.full_like(value, np.nan), where=weight > 0)
+
+    def value_map(self, batch: Batch) -> Array:
+        by_class = self.kind == "element"
+        shape = batch.shape if by_class else batch.input.shape[:1] + batch.input.shape[2:]
+        out = np.empty(shape, real_dtype(batch.input.dtype))
+        view = batch.kernel_view(out) if by_class else out
+        _backend.run(batch, self.terms(), Mode.MAP, by_sample=batch.pixels >= MERGE_BELOW, output=view)
+        return out[0] if not by_class and len(batch.shape) == 1 else out
+
+
+# ---- checks of a configuration, used by the losses' __post_init__
+
+
+def choice(value: Any, name: str, allowed: Sequence[Any]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def number(value: Any, name: str, low: float = -np.inf, high: float = np.inf) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    if not low <= value <= high or not np.isfinite(value):
+        expected = f"in [{low:g}, {high:g}]" if np.isfinite(high) else f">= {low:g}" if np.isfinite(low) else "finite"
+        raise ValueError(f"{name}: expected a number {expected}, got {value!r}")
+    return float(value)
+
+
+def integer(value: Any, name: str) -> int:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: expected an integer, got {value!r}")
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{name}: expected an integer of 64 bits, got {value!r}")
+    return int(value)
+
+
+def freeze(loss: Any, **values: Any) -> None:
+    """Set checked values on a frozen dataclass that is being made."""
+    for name, value in values.items():
+        object.__setattr__(loss, name, value)
+
+
+def freeze_class_weight(loss: Any) -> None:
+    freeze(loss, class_weight=vector(loss.class_weight, "class_weight"))

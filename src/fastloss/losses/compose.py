@@ -1,0 +1,113 @@
+"""Weighted sums of losses: `0.5 * DiceLoss() + 0.5 * CrossEntropyLoss()` is a loss, with one pass for all its terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._backend import Term
+from .._batch import Array, Batch
+from .base import Loss, number
+
+
+@dataclass(frozen=True, repr=False)
+class Composed(Loss):
+    """A weighted sum of losses over the same input and target; made by `+` and `*`.
+
+    >>> import fastloss as fl
+    >>> loss = 0.5 * fl.DiceLoss() + 0.5 * fl.CrossEntropyLoss()
+    >>> loss
+    0.5 * DiceLoss() + 0.5 * CrossEntropyLoss()
+    >>> loss([[[2.0, 0.0], [0.0, 1.0]]], [[0, 1]])
+    0.21957586
+    """
+
+    parts: tuple[tuple[float, Loss], ...]
+
+    def __post_init__(self) -> None:
+        first = self.parts[0][1]
+        for _, loss in self.parts:
+            if loss.reduction == "none":
+                raise ValueError(f"reduction: expected 'mean' or 'sum' in a sum of losses, got 'none' in {loss!r}")
+            for name in ("axis", "ignore_index"):
+                known = [getattr(p, name) for _, p in self.parts if hasattr(p, name)]
+                if any(value != known[0] for value in known):
+                    raise ValueError(f"{name}: expected the same in all terms of a sum, got {known} in {self!r}")
+        kind = "element" if all(p.kind == "element" for _, p in self.parts) else "class"
+        object.__setattr__(self, "kind", kind)
+        object.__setattr__(self, "axis", first.axis)
+        object.__setattr__(self, "reduction", "mean")
+        object.__setattr__(self, "takes_binary", all(p.takes_binary for _, p in self.parts))
+        ignoring = [p for _, p in self.parts if hasattr(p, "ignore_index")]
+        if ignoring:
+            object.__setattr__(self, "ignore_index", ignoring[0].ignore_index)  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        return " + ".join(f"{weight:g} * {loss!r}" if weight != 1 else repr(loss) for weight, loss in self.parts)
+
+    def make_batch(self, input: Any, target: Any, pixel_weight: Any) -> Batch:
+        batch = super().make_batch(input, target, pixel_weight)
+        check_targets(batch, [p for _, p in self.parts])
+        return batch
+
+    def element_axis(self) -> int | None:
+        axes = [p.element_axis() for _, p in self.parts]
+        return next((a for a in axes if a is not None), None)
+
+    def terms(self) -> tuple[Term, ...]:
+        return tuple(dict.fromkeys(t for _, p in self.parts for t in p.terms()))
+
+    def by_sample(self) -> bool:
+        return any(p.by_sample() for _, p in self.parts)
+
+    def is_linear(self) -> bool:
+        return all(p.is_linear() for _, p in self.parts)
+
+    def _own(self, sums: list[Array], loss: Loss) -> list[Array]:
+        """The sums of one of the losses."""
+        order = self.terms()
+        return [sums[order.index(t)] for t in loss.terms()]
+
+    def rows(self, sums: list[Array]) -> Array:
+        return np.hstack([p.rows(self._own(sums, p)) for _, p in self.parts])
+
+    def row_size(self, classes: int) -> int:
+        return sum(p.row_size(classes) for _, p in self.parts)
+
+    def _split(self, numbers: Array, classes: int) -> list[Array]:
+        ends = np.cumsum([p.row_size(classes) for _, p in self.parts])
+        return np.split(numbers, ends[:-1])
+
+    def total(self, numbers: Array, classes: int) -> float:
+        own = self._split(numbers, classes)
+        return float(sum(w * p.total(n, classes) for (w, p), n in zip(self.parts, own, strict=True)))
+
+    def slopes(self, sums: list[Array], numbers: Array, classes: int) -> list[Array]:
+        order = self.terms()
+        slopes: list[Any] = [0.0] * len(order)
+        for (w, p), n in zip(self.parts, self._split(numbers, classes), strict=True):
+            for term, slope in zip(p.terms(), p.slopes(self._own(sums, p), n, classes), strict=True):
+                slopes[order.index(term)] = slopes[order.index(term)] + w * slope
+        return slopes
+
+
+def check_targets(batch: Batch, losses: Sequence[Loss]) -> None:
+    """Element-wise losses see labels only as those of a single channel."""
+    for loss in losses:
+        if loss.kind == "element" and batch.labels and batch.label_base != 1:
+            raise ValueError(
+                f"target: expected a dense target of shape {batch.shape} for {loss!r}, got labels of shape "
+                f"{batch.target.shape if batch.target is not None else None}"
+            )
+
+
+def composed(parts: Sequence[tuple[float, Loss]]) -> Composed:
+    """The sum, with nested sums flattened."""
+    flat: list[tuple[float, Loss]] = []
+    for weight, loss in parts:
+        number(weight, "factor")
+        flat += [(weight * w, p) for w, p in loss.parts] if isinstance(loss, Composed) else [(weight, loss)]
+    return Composed(tuple(flat))

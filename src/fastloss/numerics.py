@@ -1,0 +1,132 @@
+"""Numerical functions with the names and the behaviour of scipy.special, on the kernels of the losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import _backend
+from ._backend import Mode, Term
+from ._batch import Array, Batch, as_array, as_input, is_bfloat16, real_dtype
+
+LONG = 4096  # elements of a single axis from which it is folded into two
+
+
+def _floats(a: Any) -> Array:
+    array = as_array(a, "a")
+    return array.astype(np.float64) if array.dtype.kind in "iub" else as_input(array, "a")
+
+
+def _axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
+    chosen = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    if any(not isinstance(k, (int, np.integer)) or not -ndim <= k < ndim for k in chosen):
+        raise ValueError(f"axis: expected numbers in [{-ndim}, {ndim}), got {axis!r}")
+    positive = tuple(k % ndim for k in chosen)
+    if len(set(positive)) != len(positive):
+        raise ValueError(f"axis: expected distinct axes, got {axis!r}")
+    return positive
+
+
+def _kernel_input(a: Array, axis: int) -> Batch:
+    return Batch(np.moveaxis(a, axis, 0)[None], None, False, 0, None, -100, a.shape, axis)
+
+
+def _lse_one(a: Array, axis: int) -> Array:
+    """log-sum-exp over one axis, in the dtype of the arithmetic."""
+    n = a.shape[axis]
+    if a.ndim == 1 and n >= LONG:  # a single pixel would waste the lanes: fold it (a view), and reduce twice
+        width = 1024
+        body = _lse_one(a[: n - n % width].reshape(-1, width), 0)
+        return _lse_one(np.concatenate([body, a[n - n % width :].astype(body.dtype)]), 0)
+    out = np.empty((1, *np.delete(a.shape, axis)), real_dtype(a.dtype))
+    if n == 0:
+        out.fill(-np.inf)
+    else:
+        _backend.run(_kernel_input(a, axis), [Term("logsumexp", "pixel")], Mode.MAP, by_sample=False, output=out)
+    result: Array = out[0]
+    return result
+
+
+def logsumexp(
+    a: Any, axis: int | tuple[int, ...] | None = None, b: Any = None, keepdims: bool = False
+) -> Array | np.floating[Any]:
+    """Stable `log(sum(b * exp(a)))` over `axis`, as `scipy.special.logsumexp`.
+
+    Parameters
+    ----------
+    a : array of any real dtype and layout
+    axis : int, tuple of int or None (all)
+    b : array that broadcasts to `a`, optional
+        Factors of the exponentials; a negative sum gives nan. With it the work is NumPy's.
+    keepdims : bool
+
+    Returns the array (a scalar when nothing is left of the shape) in the dtype of the arithmetic: float64 for float64 and
+    integers, else float32. An empty sum is -inf.
+
+    >>> import fastloss as fl
+    >>> float(fl.logsumexp([1000.0, 1000.0]))
+    1000.6931471805599
+    """
+    array = _floats(a)
+    axes = _axes(axis, array.ndim)
+    if b is not None:
+        return _weighted_logsumexp(array, axes, as_array(b, "b"), keepdims)
+    result = array
+    for k in sorted(axes, reverse=True):
+        result = _lse_one(result, k)
+    if not axes:
+        result = array.astype(real_dtype(array.dtype))
+    if keepdims:
+        result = result.reshape([1 if k in axes else n for k, n in enumerate(array.shape)])
+    return result[()]
+
+
+def _weighted_logsumexp(a: Array, axes: tuple[int, ...], b: Array, keepdims: bool) -> Array | np.floating[Any]:
+    real = real_dtype(a.dtype)
+    a, b = np.broadcast_arrays(a.astype(real), b.astype(real))
+    with np.errstate(all="ignore"):
+        a = np.where(b == 0, -np.inf, a)
+        m = a.max(axis=axes, keepdims=True, initial=-np.inf)
+        m = np.where(np.isfinite(m), m, 0)
+        s = (b * np.exp(a - m)).sum(axis=axes, keepdims=True)
+        result: Array = np.log(s) + m
+    return (result if keepdims else result.reshape([n for k, n in enumerate(a.shape) if k not in axes]))[()]
+
+
+def _transform(name: str, a: Any, axis: int | tuple[int, ...] | None) -> Array:
+    array = _floats(a)
+    axes = _axes(axis, array.ndim)
+    out = np.empty(array.shape, array.dtype.newbyteorder("="))
+    if len(axes) == 1:
+        if array.size:
+            view = np.moveaxis(out, axes[0], 0)[None]
+            batch = _kernel_input(array, axes[0])
+            _backend.run(batch, [Term(name, "transform")], Mode.GRADIENT, by_sample=False, output=view)
+        return out
+    lse = np.asarray(logsumexp(array, axes, keepdims=True))
+    wide = array.astype(real_dtype(array.dtype)) if is_bfloat16(array.dtype) else array
+    with np.errstate(all="ignore"):
+        shifted = wide - lse
+        out[...] = (np.exp(shifted) if name == "softmax" else shifted).astype(out.dtype)
+    return out
+
+
+def softmax(a: Any, axis: int | tuple[int, ...] | None = None) -> Array:
+    """`exp(a) / sum(exp(a))` over `axis`, as `scipy.special.softmax`: of `a`'s shape and dtype (integers: float64).
+
+    >>> import fastloss as fl
+    >>> fl.softmax([0.0, 0.0, -float("inf")])
+    array([0.5, 0.5, 0. ])
+    """
+    return _transform("softmax", a, axis)
+
+
+def log_softmax(a: Any, axis: int | tuple[int, ...] | None = None) -> Array:
+    """`log(softmax(a))` over `axis`, stable, as `scipy.special.log_softmax`: of `a`'s shape and dtype.
+
+    >>> import fastloss as fl
+    >>> fl.log_softmax([1000.0, 0.0])
+    array([    0., -1000.])
+    """
+    return _transform("log_softmax", a, axis)

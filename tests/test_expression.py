@@ -1,0 +1,128 @@
+"""The loss expressions of `--loss`: what they mean, and that everything else is refused where it stands."""
+
+import pytest
+
+from fastloss.cli.errors import UserError
+from fastloss.cli.expression import LONGEST, names, parse
+from fastloss.losses import LOSSES, CrossEntropyLoss, DiceLoss, TverskyLoss
+
+
+@pytest.mark.parametrize(
+    ("text", "loss"),
+    [
+        ("dice", DiceLoss()),
+        ("dice_loss()", DiceLoss()),
+        ("  (dice)  ", DiceLoss()),
+        ("cross_entropy", CrossEntropyLoss()),
+        ("tversky(alpha=0.3, beta=0.7)", TverskyLoss(alpha=0.3, beta=0.7)),
+        ("dice(smooth=1, batch=True, class_weight=None)", DiceLoss(smooth=1, batch=True)),
+        ("dice(smooth=(0, 1e-5), classes=[1, 2])", DiceLoss(smooth=(0, 1e-5), classes=[1, 2])),
+        ("dice(absent='skip')", DiceLoss(absent="skip")),
+        ("cross_entropy(ignore_index=-1)", CrossEntropyLoss(ignore_index=-1)),
+        ("0.5*dice + 0.5*cross_entropy", 0.5 * DiceLoss() + 0.5 * CrossEntropyLoss()),
+        ("0.5*(dice + cross_entropy)", 0.5 * (DiceLoss() + CrossEntropyLoss())),
+        ("dice*2 + cross_entropy", 2 * DiceLoss() + CrossEntropyLoss()),
+        ("2*3*dice", 6 * DiceLoss()),
+        ("(0.25 + 0.25)*dice", 0.5 * DiceLoss()),
+    ],
+)  # fmt: skip
+def test_meaning(text, loss):
+    assert repr(parse(text)) == repr(loss)
+
+
+def test_every_loss_is_known_by_both_names():
+    for name in LOSSES:
+        assert names()[name] == name
+        short = name.removesuffix("_loss")
+        assert names()[short] == (short if short in LOSSES else name)
+
+
+def test_defaults_reach_the_losses_that_have_them_and_did_not_set_them():
+    defaults = {"activation": "sigmoid", "ignore_index": 255}
+    loss = parse("dice + tversky(activation=None) + cross_entropy(ignore_index=0)", defaults)
+    expected = (
+        DiceLoss(activation="sigmoid", ignore_index=255)
+        + TverskyLoss(activation=None, ignore_index=255)
+        + CrossEntropyLoss(ignore_index=0)
+    )
+    assert loss == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "marked"),
+    [
+        ("dicee", 'unknown loss "dicee"; did you mean "dice"?', "dicee"),
+        ("0.5*Dice + cross_entropi", 'did you mean "dice"?', "Dice"),
+        ("0.5*dice + cross_entropi", 'did you mean "cross_entropy"?', "cross_entropi"),
+        ("qqqq", 'unknown loss "qqqq" (', "qqqq"),
+        ("dice(smoth=1)", 'dice has no parameter "smoth"; did you mean "smooth"?', "smoth=1"),
+        ("dice(smooth=1, smooth=2)", 'parameter "smooth" is given twice', "smooth=2"),
+        ("dice(1)", "parameters are given by name", "1"),
+        ("dice(**x)", "** is not understood", "x"),
+        ("dice(*x)", "parameters are given by name", "*x"),
+        ("dice(axis=2)", "--axis", "axis=2"),
+        ("dice(reduction='none')", 'reduction "mean" or "sum"', "reduction='none'"),
+        ("dice(smooth=open)", "expected a number, a string", "open"),
+        ("dice(smooth=1+1)", "expected a number, a string", "1+1"),
+        ("dice(smooth=b'x')", "expected a loss or a number", "b'x'"),
+        ("dice(activation='soft')", "activation", "dice(activation='soft')"),
+        ("0.5", "this is a number, not a loss", "0.5"),
+        ("1 + dice", "a number cannot be added to a loss", "1 + dice"),
+        ("dice*dice", "two losses cannot be multiplied", "dice*dice"),
+        ("dice - dice", "only + and * combine losses", "dice - dice"),
+        ("dice / 2", "only + and * combine losses", "dice / 2"),
+        ("2**dice", "only + and * combine losses", "2**dice"),
+        ("-dice", "a minus is understood before a number only", "-dice"),
+        ("True*dice", "expected a loss or a number", "True"),
+        ("1j*dice", "expected a loss or a number", "1j"),
+        ("1e999*dice", "expected a finite number", "1e999"),
+        ("'dice'", "expected a loss or a number", "'dice'"),
+        ("f'{dice}'", "expected a loss, a number, + or *", "f'{dice}'"),
+        ("dice if 1 else dice", "expected a loss, a number, + or *", "dice if 1 else dice"),
+        ("[dice]", "expected a loss, a number, + or *", "[dice]"),
+        ("lambda: dice", "expected a loss, a number, + or *", "lambda: dice"),
+        ("dice.__class__", "expected a loss, a number, + or *", "dice.__class__"),
+        ("dice.__init__()", "expected the name of a loss", "dice.__init__"),
+        ("__import__('os').system('true')", "parameters are given by name", "'true'"),
+        ("0.5*dice +", "not an expression", None),
+        ("dice(", "not an expression", "("),
+        ("x = dice", "not an expression", None),
+        ("'é' + dicee", "expected a loss or a number", "'é'"),
+        ("dice(absent='é') + dicee", "unknown loss", "dicee"),
+    ],
+)
+def test_refused_where_it_stands(text, message, marked):
+    with pytest.raises(UserError) as caught:
+        parse(text)
+    first, shown, marks = str(caught.value).split("\n")
+    assert first.startswith("--loss: ")
+    assert message in first
+    assert shown == "    " + text
+    if marked is not None:
+        assert shown[marks.index("^") : len(marks)] == marked
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "  ", "dice\n+ dice", "dice;" * 3, "(" * 500 + "dice" + ")" * 499, "0" * LONGEST + "1", "-" * 900 + "1"],
+)
+def test_refused(text):
+    with pytest.raises(UserError, match="--loss: "):
+        parse(text)
+
+
+def test_deep_nesting_is_refused_not_fatal():
+    with pytest.raises(UserError, match=r"nested too deeply|this is a number"):
+        parse("1+" * 499 + "1")
+
+
+def test_nothing_is_evaluated(monkeypatch):
+    def forbidden(*_args, **_kwargs):
+        raise AssertionError("evaluated")
+
+    monkeypatch.setattr("builtins.eval", forbidden)
+    monkeypatch.setattr("builtins.exec", forbidden)
+    parse("0.5*dice(smooth=1)")
+    for text in ("eval('1')*dice", "dice(smooth=eval('1'))", "exec('1')"):
+        with pytest.raises(UserError):
+            parse(text)
