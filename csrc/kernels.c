@@ -72,19 +72,6 @@ static size_t scratch_bytes(const fl_job *job) {
 }
 
 /* ---- sums ------------------------------------------------------------------------------------------------------------- */
-/* sum of w v (v NULL: of w) in double over 16 lanes and a fixed tree; a weight 0 silences its value. */
-static double weighted_sum(const real *restrict v, const real *restrict w, ptrdiff_t n) {
-    double lane[FL_LANES] = {0};
-    for (ptrdiff_t i = 0; i < n; i += FL_LANES)
-        for (int j = 0; j < FL_LANES; j++) {
-            real u = v ? v[i + j] : 1;
-            lane[j] += (double)w[i + j] * (double)(w[i + j] > 0 ? u : 0);
-        }
-    for (int half = FL_LANES / 2; half; half /= 2)
-        for (int j = 0; j < half; j++) lane[j] += lane[j + half];
-    return lane[0];
-}
-
 /* The weight that a pixel loss is averaged with: class weight of the label x pixel weight; dense: the pixel weight. */
 static void label_weights(const tile *t, const fl_term *term, const term_rows *r) {
     real *restrict wy = r->wy;
@@ -97,7 +84,10 @@ static void label_weights(const tile *t, const fl_term *term, const term_rows *r
         for (ptrdiff_t i = 0; i < t->padded; i++) wy[i] = 1;
 }
 
-static double mean_weight(const tile *t, const term_rows *r) { return weighted_sum(r->wy, t->w, t->padded); }
+static double mean_weight(const tile *t, const fl_term *term, const term_rows *r) {
+    int ones = t->plain && !(t->job->labels && term->class_weight);
+    return ones ? (double)t->n : weighted_sum(r->wy, t->w, t->padded);
+}
 
 static void weigh(tile *t, double *sums) {
     for (int k = 0; k < t->job->nterms; k++) {
@@ -109,7 +99,7 @@ static void weigh(tile *t, double *sums) {
             }
         else if (loss_table[term->loss].kind == ELEMENT)
             sums[term->sums + 1] += (double)t->job->classes * weighted_sum(NULL, t->w, t->padded);
-        else if (loss_table[term->loss].kind == PIXEL) sums[term->sums + 1] += mean_weight(t, &t->terms[k]);
+        else if (loss_table[term->loss].kind == PIXEL) sums[term->sums + 1] += mean_weight(t, term, &t->terms[k]);
     }
 }
 
@@ -198,7 +188,7 @@ static void finish_pixels(tile *t, double *sums) {
         loss->finish(t, term, r);
         if (t->job->mode & FL_FORWARD) {
             sums[term->sums] += weighted_sum(r->value, t->w, t->padded);
-            sums[term->sums + 1] += mean_weight(t, r);
+            sums[term->sums + 1] += mean_weight(t, term, r);
             if (t->job->mode & FL_BY_CLASS && t->job->labels) sum_by_label(t, r, sums + term->sums + 2);
         }
         if (t->job->mode & FL_MAP) {

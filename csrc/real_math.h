@@ -128,8 +128,8 @@ static inline real r_log(real x) {
 /* log(1 + x) for x >= 0, without cancellation: u = 1 + x rounded, and its rounding error x - (u - 1) put back. */
 static inline real r_log1p(real x) {
     real u = 1 + x;
-    real lost = x < 1 ? x - (u - 1) : 1 - (u - x);
-    real value = r_log(u) + lost / u;
+    real lost = x - (u - 1); /* matters for x < 1, where 1 / u is 1 - x nearly enough: no second division */
+    real value = r_log(u) + lost * (x < 1 ? 1 - x : 0);
     return x < R_INF ? value : x;
 }
 

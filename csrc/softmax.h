@@ -12,35 +12,35 @@
 
 #define FL_COLUMNS (FL_REAL_BITS == 32 ? 64 : 32)
 
-#if defined(__GNUC__)
-#define FL_INLINE static inline __attribute__((always_inline))
-#define FL_PREFETCH(p) __builtin_prefetch((p), 0, 2)
-#else
-#define FL_INLINE static inline
-#define FL_PREFETCH(p) (void)(p)
-#endif
-
 /* d holds the label's logit until label_stage makes it a difference. */
 FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int keep) {
     const real *x = t->x + i;
     real *e = t->e + i;
     ptrdiff_t width = t->width, item = dtype_size[t->job->input.dtype];
+    real *restrict all_m = t->m + i, *restrict all_s = t->s + i, *restrict all_d = t->d + i;
+    const ireal *restrict all_label = t->label + i;
     real m[FL_COLUMNS], base[FL_COLUMNS], s[FL_COLUMNS], d[FL_COLUMNS];
     ireal label[FL_COLUMNS];
-    for (int j = 0; j < FL_COLUMNS; j++) m[j] = c0 ? t->m[i + j] : x[j];
-    for (ptrdiff_t c = c0 ? 0 : 1; c < t->classes; c++)
+    for (int j = 0; j < FL_COLUMNS; j++) m[j] = x[j];
+    for (ptrdiff_t c = 1; c < t->classes; c++)
         for (int j = 0; j < FL_COLUMNS; j++) m[j] = x[c * width + j] > m[j] ? x[c * width + j] : m[j];
-    for (int j = 0; j < FL_COLUMNS; j++) {
-        base[j] = m[j] == -R_INF ? 0 : m[j];
-        s[j] = c0 ? t->s[i + j] * r_exp(t->m[i + j] - base[j]) : 0;
-        d[j] = c0 ? t->d[i + j] : -R_INF;
-        label[j] = labels ? t->label[i + j] : 0;
+    if (c0) /* a later block: the sums so far shrink to the new maximum */
+        for (int j = 0; j < FL_COLUMNS; j++) m[j] = all_m[j] > m[j] || all_m[j] != all_m[j] ? all_m[j] : m[j];
+    for (int j = 0; j < FL_COLUMNS; j++) base[j] = m[j] == -R_INF ? 0 : m[j];
+    for (int j = 0; j < FL_COLUMNS; j++) s[j] = 0;
+    for (int j = 0; j < FL_COLUMNS; j++) d[j] = -R_INF;
+    if (c0) {
+        for (int j = 0; j < FL_COLUMNS; j++) s[j] = all_s[j] * r_exp(all_m[j] - base[j]);
+        for (int j = 0; j < FL_COLUMNS; j++) d[j] = all_d[j];
     }
+    if (labels)
+        for (int j = 0; j < FL_COLUMNS; j++) label[j] = all_label[j];
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        if (t->ahead)
+        if (t->ahead && c0 + c < t->ahead_rows)
             for (ptrdiff_t j = 0; j < FL_COLUMNS * item; j += 64)
                 FL_PREFETCH(t->ahead + (c0 + c) * t->job->input.stride[1] + i * item + j);
         ireal own = (ireal)(c0 + c);
+#pragma omp simd
         for (int j = 0; j < FL_COLUMNS; j++) {
             real v = x[c * width + j], u = r_exp(v - base[j]);
             if (labels) {
@@ -52,11 +52,9 @@ FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int 
             if (keep) e[c * width + j] = u;
         }
     }
-    for (int j = 0; j < FL_COLUMNS; j++) {
-        t->m[i + j] = m[j];
-        t->s[i + j] = s[j];
-        t->d[i + j] = d[j];
-    }
+    for (int j = 0; j < FL_COLUMNS; j++) all_m[j] = m[j];
+    for (int j = 0; j < FL_COLUMNS; j++) all_s[j] = s[j];
+    for (int j = 0; j < FL_COLUMNS; j++) all_d[j] = d[j];
 }
 
 FL_INLINE void columns(tile *t, ptrdiff_t c0, int labels, int keep) {

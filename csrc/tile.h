@@ -32,7 +32,8 @@ typedef struct {
     ptrdiff_t block, classes;          /* the class block that is loaded (-1: none) and its number of rows */
     int has_exps, faults;
     int plain;         /* every pixel of the tile, padding apart, has weight 1, and there is no padding */
-    const char *ahead; /* where the next tile starts in the input, when prefetching makes sense */
+    const char *ahead;    /* where the next tile starts in the input, when prefetching makes sense */
+    ptrdiff_t ahead_rows; /* so many of its rows are prefetched during the exps, the others while loading */
     ireal *label;      /* the row of the pixel's class, or -1 */
     real *w;           /* pixel weight: 0 when ignored or padding */
     real *w_mean;      /* with weights by class: their mean, w is then 0 or 1 */
@@ -43,6 +44,24 @@ typedef struct {
     int nruns;
     run *runs;
 } tile;
+
+#if defined(__GNUC__)
+#define FL_INLINE static inline __attribute__((always_inline))
+#define FL_PREFETCH(p) __builtin_prefetch((p), 0, 3)
+#else
+#define FL_INLINE static inline
+#define FL_PREFETCH(p) (void)(p)
+#endif
+
+/* Bytes after which a second-level cache uses the same sets again, and its ways: rows that far apart (a power of two is
+ * the common image size) push each other out, so no more of them are prefetched than there are ways. */
+enum { CACHE_SPAN = 1 << 17, CACHE_WAYS = 8 };
+
+static ptrdiff_t rows_that_fit(ptrdiff_t stride) {
+    ptrdiff_t a = stride < 0 ? -stride : stride, span = CACHE_SPAN;
+    while (a % span) span /= 2; /* the largest power of two that divides both */
+    return (CACHE_WAYS - 1) * (CACHE_SPAN / span);
+}
 
 static const fl_operand *operand(const fl_job *job, int k) {
     return k == INPUT ? &job->input : k == TARGET ? &job->target : k == WEIGHT ? &job->weight : &job->output;
@@ -90,6 +109,9 @@ static void load_rows(const tile *t, int o, real *out, ptrdiff_t c0, ptrdiff_t r
     for (ptrdiff_t c = 0; c < rows; c++) {
         real *row = out + c * t->width;
         const char *base = a->data + (c0 + c) * a->stride[1];
+        if (o == INPUT && c + t->ahead_rows < rows)
+            for (ptrdiff_t i = 0; i < t->n * dtype_size[a->dtype]; i += 64)
+                FL_PREFETCH(base + t->ahead_rows * a->stride[1] + t->runs[0].offset[INPUT] + i);
         for (int r = 0; r < t->nruns; r++)
             load_run(row + t->runs[r].start, a, base + t->runs[r].offset[o], stride, t->runs[r].length);
         for (ptrdiff_t i = t->n; i < t->padded; i++) row[i] = 0;
@@ -147,10 +169,10 @@ static void load_labels(tile *t) {
     for (ptrdiff_t i = t->n; i < t->padded; i++) value[i] = 0;
     ireal *restrict label = t->label;
     real *restrict w = t->w;
-    int bad = 0, ignored = 0;
+    int64_t bad = 0, ignored = 0; /* as wide as the labels: these loops vectorise */
     for (ptrdiff_t i = 0; i < t->padded; i++) {
-        int skip = value[i] == ignore, inside = value[i] >= 0 && value[i] < end;
-        bad |= !skip && !inside;
+        int64_t skip = value[i] == ignore, inside = (uint64_t)value[i] < (uint64_t)end;
+        bad |= (skip | inside) ^ 1;
         ignored |= skip;
         label[i] = (ireal)(inside && !skip ? value[i] - base : -1);
         w[i] = skip ? 0 : w[i];
@@ -173,6 +195,7 @@ static void tile_start(tile *t, ptrdiff_t group, ptrdiff_t first, ptrdiff_t n) {
     const fl_operand *x = &job->input;
     int contiguous = t->nruns == 1 && x->data && x->stride[job->ndim + 1] == dtype_size[x->dtype];
     t->ahead = contiguous ? x->data + t->runs[0].offset[INPUT] + n * dtype_size[x->dtype] : NULL;
+    t->ahead_rows = t->ahead ? rows_that_fit(x->stride[1]) : job->classes;
 }
 
 /* One row of exp(x - m). */

@@ -378,9 +378,27 @@ def test_one_channel(rng, tmp_path, capsys):
     assert "(1, 8, 9)" in err
 
 
-def test_npy_is_mapped_not_read(scene, monkeypatch):
-    seen = []
-    monkeypatch.setattr(fl, "evaluate", lambda losses, x, y: seen.append(x) or pytest.skip("seen"))
+def test_binary_cross_entropy_of_one_channel(rng, tmp_path, capsys):
+    """The library wants a target of the input's shape; labels 0 and 1 and the pixels left out are seen to here."""
+    logits, labels = rng.normal(0, 1, (1, 8, 9)).astype(np.float32), rng.integers(0, 2, (8, 9), np.uint8)
+    np.save(tmp_path / "x.npy", logits)
+    np.save(tmp_path / "y.npy", labels)
+    name = "binary_cross_entropy_with_logits"
+    found = evaluated(capsys, tmp_path / "x.npy", tmp_path / "y.npy", losses=[name])
+    assert values(found)[name] == fl.binary_cross_entropy_with_logits(logits, labels[None].astype(np.float32))
+    labels[:2] = 255
+    np.save(tmp_path / "y.npy", labels)
+    arguments = ("evaluate", tmp_path / "x.npy", tmp_path / "y.npy", "--loss", name)
+    assert "y.npy: label 255 at (0, 0) is not in 0..1" in refused(capsys, *arguments)
+    whole = fl.binary_cross_entropy_with_logits(logits[:, 2:], labels[None, 2:].astype(np.float32))
+    for losses in ([name], [name, "dice(activation='sigmoid')"]):
+        found = evaluated(capsys, tmp_path / "x.npy", tmp_path / "y.npy", "--ignore-index=255", losses=losses)
+        assert values(found)[name] == whole
+    np.save(tmp_path / "x.npy", np.zeros((2, 8, 9), np.float32))
+    assert "takes one channel" in refused(capsys, *arguments)
+
+
+def test_npy_is_mapped_not_read(scene):
     pair = files.pairs(scene / "p", scene / "m")[0]
     values, labels = files.load_pair(pair, files.Reading())
     assert values.shape == (1, CLASSES, HEIGHT, WIDTH)

@@ -39,13 +39,14 @@ def test_every_loss_is_known_by_both_names():
 
 def test_defaults_reach_the_losses_that_have_them_and_did_not_set_them():
     defaults = {"activation": "sigmoid", "ignore_index": 255}
-    loss = parse("dice + tversky(activation=None) + cross_entropy(ignore_index=0)", defaults)
+    loss = parse("dice + tversky(activation=None) + cross_entropy", defaults)
     expected = (
         DiceLoss(activation="sigmoid", ignore_index=255)
         + TverskyLoss(activation=None, ignore_index=255)
-        + CrossEntropyLoss(ignore_index=0)
+        + CrossEntropyLoss(ignore_index=255)
     )
     assert loss == expected
+    assert parse("cross_entropy(ignore_index=0)", defaults) == CrossEntropyLoss(ignore_index=0)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,8 @@ def test_defaults_reach_the_losses_that_have_them_and_did_not_set_them():
         ("dice(", "not an expression", "("),
         ("x = dice", "not an expression", None),
         ("'é' + dicee", "expected a loss or a number", "'é'"),
-        ("dice(absent='é') + dicee", "unknown loss", "dicee"),
+        ("dicee(absent='é') + dicee", "unknown loss", "dicee"),
+        ("dice(absent='é') + dice", "absent", "dice(absent='é')"),
     ],
 )
 def test_refused_where_it_stands(text, message, marked):

@@ -3,7 +3,6 @@
 `run` is called by `fastloss.cli.main`; `app` is the typer application, which the tests call too.
 """
 
-import dataclasses
 import inspect
 import math
 import sys
@@ -108,7 +107,8 @@ def evaluate(
             fastloss.set_num_threads(threads)
         _warn_about_activation(losses, scale, activation)
         how = Reading(axis=axis, key=key, bfloat16=dtype is RawType.bfloat16, scale=scale)
-        measured = measure(found, losses, how, None if names is None else len(names))
+        named = None if names is None else len(names)
+        measured = measure(found, losses, how, ignore_index=ignore_index, names=named)
         classes = names or [str(index) for index in range(measured.classes)]
         findings = report.Findings(report=measured.report, pairs=found, classes=classes)
         if output is not None:
@@ -148,8 +148,9 @@ def _check_scale(scale: float | None) -> None:
 
 def _warn_about_activation(losses: dict[str, Loss], scale: float | None, activation: Activation | None) -> None:
     """Scaled integers are probabilities; a second softmax over them is legal but hardly meant."""
-    if scale is not None and activation is None and any("activation='softmax'" in repr(x) for x in losses.values()):
-        typer.echo("note: --scale means probabilities, yet softmax is applied; give --activation none", err=True)
+    leaves = [leaf for loss in losses.values() for _, leaf in report.leaves(loss)]
+    if scale is not None and activation is None and any(getattr(leaf, "activation", None) for leaf in leaves):
+        typer.echo("note: --scale means probabilities, yet an activation is applied; give --activation none", err=True)
 
 
 def _class_names(path: Path) -> list[str]:
@@ -167,7 +168,7 @@ def _class_names(path: Path) -> list[str]:
 
 
 def _signature(cls: type[Loss]) -> str:
-    missing = dataclasses.MISSING
+    missing = inspect.Parameter.empty
     given = expression.parameters(cls).items()
     return ", ".join(name if value is missing else f"{name}={value!r}" for name, value in given)
 
@@ -179,6 +180,6 @@ def _first_line(cls: type[Loss]) -> str:
 def _say_speed(measured: Measured, images: int) -> None:
     """One line on stderr, so that standard output holds the same tables at every speed."""
     config = fastloss.config()
-    how = f"{config['backend']} backend, {fastloss.get_num_threads()} threads"
+    how = f"{config['backend']} backend, {config['threads']} thread{'s' * (config['threads'] != 1)}"
     what = f"{images} image{'s' * (images != 1)}, {measured.nbytes / 1e9:.3g} GB in {measured.seconds:.3g} s"
     typer.echo(f"{what}: {measured.speed(images)} ({how})", err=True)

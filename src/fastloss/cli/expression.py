@@ -6,8 +6,8 @@ else is a `UserError` that points at its place. Called by `app.py`; knows nothin
 """
 
 import ast
-import dataclasses
 import difflib
+import inspect
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -48,13 +48,8 @@ def names() -> dict[str, str]:
 
 
 def parameters(cls: type[Loss]) -> dict[str, object]:
-    """The parameters of a loss class and their defaults (`dataclasses.MISSING` where one must be given)."""
-    found: dict[str, object] = {}
-    for field in dataclasses.fields(cls):
-        if field.init:
-            made = field.default_factory is not dataclasses.MISSING
-            found[field.name] = field.default_factory() if made else field.default  # type: ignore[misc]
-    return found
+    """The parameters of a loss class and their defaults (`inspect.Parameter.empty` where one must be given)."""
+    return {name: parameter.default for name, parameter in inspect.signature(cls).parameters.items()}
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

@@ -358,13 +358,13 @@ def _open_png(path: Path, key: str | None) -> Stored:
 
     def load() -> Array:
         with _picture(path) as image:
-            values: Array = np.asarray(image)
+            values: Array = np.asarray(image.convert("L") if mode == "1" else image)
         return values // np.uint8(spread) if spread > 1 else values
 
     return Stored(path=path, shape=shape, dtype=np.dtype(PNG_MODES[mode]), packed=path.stat().st_size, load=load)
 
 
-PNG_MODES = {"1": bool, "L": np.uint8, "P": np.uint8, "I": np.int32, "I;16": np.uint16, "I;16B": np.uint16}
+PNG_MODES = {"1": np.uint8, "L": np.uint8, "P": np.uint8, "I": np.int32, "I;16": np.uint16, "I;16B": np.uint16}
 
 
 @contextmanager
@@ -381,10 +381,10 @@ def _picture(path: Path) -> Iterator[Any]:
 
 
 def _grey_spread(path: Path, mode: str) -> int:
-    """What Pillow multiplies grey values of 2 or 4 bits with, to fill 0..255; labels must stay what they are."""
+    """What Pillow multiplies grey values of 1, 2 or 4 bits with, to fill 0..255; labels must stay what they are."""
     with path.open("rb") as handle:
         depth, colour = handle.read(26)[24:26]  # IHDR, always the first chunk
-    return {2: 85, 4: 17}.get(depth, 1) if mode == "L" and colour == 0 else 1
+    return {1: 255, 2: 85, 4: 17}.get(depth, 1) if mode in ("1", "L") and colour == 0 else 1
 
 
 Opener = Callable[[Path, str | None], Stored]

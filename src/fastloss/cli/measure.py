@@ -7,7 +7,9 @@ and one value a loss. Called by `app.py`.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -16,6 +18,8 @@ from fastloss.losses import Loss
 
 from .errors import UserError, shown
 from .files import Array, Pair, Reading, load_pair
+
+MERGED_AT_ONCE = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,21 +37,37 @@ class Measured:
         return f"{images / seconds:.3g} images/s, {self.nbytes / seconds / 1e9:.3g} GB/s"
 
 
-def measure(pairs: Sequence[Pair], losses: Mapping[str, Loss], how: Reading, names: int | None = None) -> Measured:
+def measure(
+    pairs: Sequence[Pair],
+    losses: Mapping[str, Loss],
+    how: Reading,
+    *,
+    ignore_index: int | None = None,
+    names: int | None = None,
+) -> Measured:
     """Evaluate every pair; `names` is how many classes the user has named, if any."""
-    counted = _Counted(losses, how, names)
+    counted = _Counted(losses, how, ignore_index, names)
     start = time.perf_counter()
-    report = fastloss.Report.sum(_reports(pairs, counted))
+    report = _merged(_reports(pairs, counted))
     seconds = time.perf_counter() - start
-    return Measured(report=report, classes=counted.classes or 0, nbytes=counted.nbytes, seconds=seconds)
+    return Measured(report=report, classes=report.classes, nbytes=counted.nbytes, seconds=seconds)
+
+
+def _merged(reports: Iterator[fastloss.Report]) -> fastloss.Report:
+    """The sum, a few hundred at a time: neither all reports are kept nor is every sum as long as the list."""
+    total = [next(reports)]
+    while some := list(islice(reports, MERGED_AT_ONCE)):
+        total = [fastloss.Report.sum(total + some)]
+    return total[0]
 
 
 class _Counted:
     """One image's report, counting bytes and holding all images to one number of classes."""
 
-    def __init__(self, losses: Mapping[str, Loss], how: Reading, names: int | None) -> None:
-        self.losses, self.how, self.nbytes = losses, how, 0
+    def __init__(self, losses: Mapping[str, Loss], how: Reading, ignore_index: int | None, names: int | None) -> None:
+        self.losses, self.how, self.ignore_index, self.nbytes = losses, how, ignore_index, 0
         self.classes, self.given_by = names, "--class-names"
+        self.binary = all(loss.kind == "element" for loss in losses.values())
 
     def report(self, pair: Pair) -> fastloss.Report:
         values, labels = load_pair(pair, self.how)
@@ -64,11 +84,27 @@ class _Counted:
 
     def _evaluated(self, pair: Pair, values: Array, labels: Array) -> fastloss.Report:
         try:
+            if self.binary:
+                return self._elements(values, labels)
             return fastloss.evaluate(self.losses, values, labels)
         except fastloss.LabelError as error:
             raise UserError(_bad_label(pair, error)) from error
         except (ValueError, TypeError) as error:
             raise UserError(f"{shown(pair.prediction)} with {shown(pair.target)}: {error}") from error
+
+    def _elements(self, values: Array, labels: Array) -> fastloss.Report:
+        """Losses such as binary cross entropy alone: they know targets of the input's shape, and no ignore_index."""
+        if values.shape[1] != 1:
+            raise ValueError(f"{next(iter(self.losses))} takes one channel and labels 0 and 1, got {values.shape[1]}")
+        kept = labels != self.ignore_index if self.ignore_index is not None else None
+        wrong = (labels < 0) | (labels > 1)
+        if kept is not None:
+            wrong &= kept
+        if wrong.any():
+            position = tuple(np.argwhere(wrong)[0].tolist())
+            raise fastloss.LabelError(int(labels[position]), position, 2)
+        weight = None if kept is None else kept[:, None]
+        return fastloss.evaluate(self.losses, values, labels[:, None], pixel_weight=weight)
 
 
 def _bad_label(pair: Pair, error: fastloss.LabelError) -> str:

@@ -5,7 +5,6 @@ leaves either the whole file or none. Called by `app.py`; knows nothing of how t
 """
 
 import csv
-import dataclasses
 import io
 import json
 import math
@@ -16,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.cells import cell_len
@@ -49,18 +47,22 @@ class Findings:
         return sorted(ranked, key=lambda index: (-values[index], index))[:count]
 
 
+def leaves(loss: Loss) -> list[tuple[float, Loss]]:
+    """The losses a loss is the weighted sum of; itself if it is none."""
+    return list(loss.parts) if isinstance(loss, Composed) else [(1.0, loss)]
+
+
 def averaging(loss: Loss) -> str:
     """What a loss's value over many images averages over, in words."""
     if isinstance(loss, Composed):
-        return " + ".join(f"{weight:g} x ({averaging(term)})" for weight, term in loss.terms)
-    values: dict[str, Any] = {field.name: getattr(loss, field.name) for field in dataclasses.fields(loss)}
-    if values.get("reduction") == "sum":
+        return " + ".join(f"{weight:g} x ({averaging(term)})" for weight, term in leaves(loss))
+    if loss.reduction == "sum":
         return "the sum, not an average"
-    weighted = "weighted " if values.get("class_weight") is not None else ""
-    if "batch" not in values:
+    weighted = "weighted " if getattr(loss, "class_weight", None) is not None else ""
+    if not hasattr(loss, "batch"):
         return f"{weighted}mean over the pixels of all images"
-    absent = {"skip": ", without classes absent from the mask"}.get(values.get("absent", ""), "")
-    if values["batch"]:
+    absent = ", without classes absent from the mask" if getattr(loss, "absent", None) == "skip" else ""
+    if loss.batch:
         return f"pixels of all images pooled, then {weighted}mean over classes{absent}"
     return f"{weighted}mean over images and classes{absent}"
 
