@@ -1,7 +1,7 @@
 """Speed against torch eager, MONAI, smp and memory, alternating in one run: `make bench`, or python -m bench [--quick].
 
-Every line is a ratio of medians: how many times faster fastloss is than the peer on the same arrays with the same threads.
-Peers that are not installed are left out and said so. `--json FILE` keeps all times.
+Every line is a ratio of medians: how many times faster fastloss is than the peer on the same arrays with the same
+threads. Peers that are not installed are left out and said so. `--json FILE` keeps all times.
 """
 
 import argparse
@@ -78,7 +78,9 @@ def our_jobs(x, y):
     losses["dice+ce"] = losses["dice"] + losses["cross_entropy"]
     out = np.empty_like(x)
     jobs = {f"{name} forward": (lambda loss=loss: loss(x, y)) for name, loss in losses.items()}
-    return jobs | {f"{n} value+grad": (lambda loss=loss: loss.value_and_grad(x, y, out=out)) for n, loss in losses.items()}
+    return jobs | {
+        f"{n} value+grad": (lambda loss=loss: loss.value_and_grad(x, y, out=out)) for n, loss in losses.items()
+    }
 
 
 GOALS = {  # (ours, peer): at least so many times as fast (issue: first slice)
@@ -106,7 +108,9 @@ def levels(quick):
     for _ in range(1 if quick else 3):
         for level, times in took.items():
             environment = {**os.environ, "FASTLOSS_ISA": level}
-            done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+            )
             times.append(float(done.stdout))
     return {level: statistics.median(times) for level, times in took.items()}
 
@@ -129,7 +133,7 @@ def main():
     except ImportError as error:
         print(f"torch is left out: {error}")
     took = seconds(jobs, 3 if options.quick else 5)
-    print(f"\n{shape} float32, int64 labels, {options.threads} threads: ms (GB/s of logits read, and written for gradients)")
+    print(f"\n{shape} float32, int64 labels, {options.threads} threads: ms (GB/s of logits read + gradient written)")
     for name, s in took.items():
         bytes_moved = x.nbytes * (2 if "grad" in name else 1)
         print(f"  {name:32} {s * 1e3:9.1f} ms {bytes_moved / s / 1e9:7.2f} GB/s")
@@ -142,7 +146,10 @@ def main():
     by_level = levels(options.quick)
     print("\ncross entropy forward by level, times as fast as base")
     for level, s in by_level.items():
-        print(f"  {level:5} {s * 1e3:8.1f} ms {by_level['base'] / s:6.2f}x" + (" (goal: at most 3x)" if level == "v3" else ""))
+        print(
+            f"  {level:5} {s * 1e3:8.1f} ms {by_level['base'] / s:6.2f}x"
+            + (" (goal: at most 3x)" if level == "v3" else "")
+        )
     if options.json:
         with open(options.json, "w") as file:
             json.dump({"config": fl.config(), "seconds": took, "ratios": ratios, "levels": by_level}, file, indent=1)

@@ -69,20 +69,22 @@ def features(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(FEATURES, pixels): random Fourier features (Rahimi and Recht 2007) of colour and position, and a constant."""
     height, width, _ = picture.shape
     rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    point = np.stack([*(picture.transpose(2, 0, 1) / 127.5 - 1), 1.5 * rows, 1.5 * columns])
+    point = np.stack([*(picture.transpose(2, 0, 1) / 127.5 - 1), 1.5 * rows, 1.5 * columns, np.ones_like(rows)])
     rng = np.random.default_rng(0)
-    waves = rng.normal(0, 1.5, (FEATURES - 1, 5)) @ point.reshape(5, -1) + rng.uniform(0, 2 * np.pi, (FEATURES - 1, 1))
-    return np.concatenate([np.cos(waves), np.ones((1, height * width))]).astype(np.float32)
+    waves = np.column_stack([rng.normal(0, 1.5, (FEATURES, 5)), rng.uniform(0, 2 * np.pi, FEATURES)])
+    waves[-1] = 0  # its cosine is the constant
+    x = waves.astype(np.float32) @ point.reshape(6, -1).astype(np.float32)
+    return np.cos(x, out=x)
 
 
 def trained(name: str, x: NDArray[np.float32], mask: NDArray[np.uint8], classes: int) -> NDArray[np.float32]:
     """The logits (classes, height, width) of a softmax regression on `x`, trained with Adam."""
     weights = np.zeros((classes, len(x)), np.float32)
     mean, square = np.zeros_like(weights), np.zeros_like(weights)
-    grad = np.empty((1, classes, *mask.shape), np.float32)
+    logits, grad = np.empty((2, 1, classes, *mask.shape), np.float32)  # made once, written in each step
     spent = 0.0
     for step in range(1, STEPS + 1):
-        logits = (weights @ x).reshape(grad.shape)
+        np.matmul(weights, x, out=logits.reshape(classes, -1))
         start = time.perf_counter()
         value, _ = LOSS.value_and_grad(logits, mask[None], out=grad)
         spent += time.perf_counter() - start

@@ -142,8 +142,6 @@ def labels(loss: fl.Loss, shape: tuple[int, ...], rng: np.random.Generator, dtyp
         return y.astype(bool)
     if np.iinfo(dtype).min <= ignore <= np.iinfo(dtype).max and not 0 <= ignore < count:
         y[rng.random(pixel_shape) < 0.1] = ignore
-    else:
-        y = np.minimum(y, np.iinfo(dtype).max)
     return y.astype(dtype)
 
 

@@ -1,4 +1,5 @@
-"""Loss functions for convolutional networks, above all for segmentation, on NumPy arrays: fused C kernels, no framework.
+"""Loss functions for convolutional networks, above all for segmentation, on NumPy arrays: fused C kernels, no
+framework.
 
 >>> import numpy as np, fastloss as fl
 >>> logits = np.array([[[2.0, 0.0], [0.0, 1.0]]], np.float32)  # (N, C, *S)

@@ -143,8 +143,9 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """The most threads that a call uses here: by `num_threads`, `set_num_threads`, FASTLOSS_NUM_THREADS, OMP_NUM_THREADS,
-    else the CPUs that affinity and cgroup quota grant. Small calls use fewer; a child of `fork()` uses one."""
+    """The most threads that a call uses here: by `num_threads`, `set_num_threads`, FASTLOSS_NUM_THREADS,
+    OMP_NUM_THREADS, else the CPUs that affinity and cgroup quota grant. Small calls use fewer; a child of `fork()`
+    uses one."""
     return _threads.get() or _process_threads
 
 
@@ -242,8 +243,8 @@ def run(
         sums, fault = _reference.run(batch, arguments, mode, by_sample, output)
     if fault:
         batch.raise_fault()
-    ends = np.cumsum([0] + [t.size(batch.classes, mode) for t in terms])
-    return [sums[:, a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    sizes = [t.size(batch.classes, mode) for t in terms]
+    return np.split(sums, np.cumsum(sizes)[:-1], axis=1)
 
 
 def _run_native(batch: Batch, arguments: list[Any], mode: Mode, by_sample: bool, output: Array | None) -> Any:

@@ -1,7 +1,7 @@
 """All validation: arrays in, a `Batch` out, or one clear error. Nothing is checked later but the data themselves.
 
-Called by the loss objects. A `Batch` is what both backends take: views of shape `(N, C, *S)`, nothing copied. Labels and
-weights are checked by the kernels while they read them (one pass); a fault comes back here to be found and named.
+Called by the loss objects. A `Batch` is what both backends take: views of shape `(N, C, *S)`, nothing copied. Labels
+and weights are checked by the kernels while they read them (one pass); a fault comes back here to be found and named.
 """
 
 from __future__ import annotations

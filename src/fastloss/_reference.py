@@ -7,6 +7,7 @@ learn what a kernel computes: the C files say how it is made fast.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -59,9 +60,9 @@ def sigmoid(x: Array) -> Array:
 
 
 class CrossEntropy:
-    """Labels: (1 - eps) w_y (lse - x_y) + eps/C sum_c w_c (lse - x_c); dense: sum_c t_c (lse - x_c), with the target mass
-    t_c = w_c ((1 - eps) y_c + eps/C). For a label, lse - x_y is log1p(sum of the other classes' exps) relative to the
-    label where the label is the largest: a confident pixel's small loss keeps all its digits."""
+    """Labels: (1 - eps) w_y (lse - x_y) + eps/C sum_c w_c (lse - x_c); dense: sum_c t_c (lse - x_c), with the target
+    mass t_c = w_c ((1 - eps) y_c + eps/C). For a label, lse - x_y is log1p(sum of the other classes' exps) relative
+    to the label where the label is the largest: a confident pixel's small loss keeps all its digits."""
 
     @staticmethod
     def _mass(t: Tile, term: Term, weight: Array) -> Array:
@@ -160,7 +161,8 @@ class BCEWithLogits:
     @classmethod
     def slope(cls, x: Array, y: Array, term: Term, b: Array) -> Array:
         pos, neg = cls._sides(x, y, term, b)
-        return neg * sigmoid(x) - pos * sigmoid(-x)
+        slope: Array = neg * sigmoid(x) - pos * sigmoid(-x)
+        return slope
 
 
 # ---- region sums; params: whether the squared sums are wanted
@@ -188,8 +190,10 @@ class Region:
         u: Array = k[0] * t.y + k[1] + 2 * k[2] * p
         u = u if t.wc is None else u * t.wc
         if term.activation == 2:
-            return p * (u - (p * u).sum(axis=0))
-        return u * sigmoid(t.x) * sigmoid(-t.x) if term.activation == 1 else u
+            u = p * (u - (p * u).sum(axis=0))
+        elif term.activation == 1:
+            u = u * sigmoid(t.x) * sigmoid(-t.x)
+        return u
 
 
 PIXEL: dict[str, Any] = {"cross_entropy": CrossEntropy, "logsumexp": LogSumExp}
@@ -239,7 +243,7 @@ def _visit(t: Tile, term: Term, weight: Array, mode: int) -> Array:
         w = t.w[None]
         mean_w = w * (weight[t.label] if t.label is not None else 1 if t.wc is None else t.wc.mean(axis=0))
     value = np.zeros_like(w)
-    if not mode & WEIGH and not (mode == GRADIENT):
+    if not mode & WEIGH and mode != GRADIENT:
         raw = ELEMENT[term.name].value(t.x, t.y, term, weight[:, None]) if term.kind == "element" else None
         raw = PIXEL[term.name].value(t, term, weight)[None] if raw is None else raw
         value = np.where(w > 0, w * raw, 0)
@@ -306,20 +310,25 @@ def tiles(batch: Batch, by_sample: bool, output: Array | None) -> Iterator[Tile 
 
 def _scatter(out: Array, values: Array, first: int, last: int, by_class: bool) -> None:
     """Write a block's values to pixels [first, last) of an array of any layout."""
-    shape = out.shape[1:] if by_class else out.shape
-    index = np.unravel_index(np.arange(first, last), shape) if shape else ()
-    with np.errstate(all="ignore"):
-        out[(slice(None), *index) if by_class else index] = values.astype(out.dtype).reshape(
-            (len(values), *([-1] if shape else [])) if by_class else ([-1] if shape else [])
-        )
+    view = out if out.ndim > by_class else out[..., None]  # no pixel axis: one pixel
+    index: Any = np.unravel_index(np.arange(first, last), view.shape[by_class:])
+    view[(Ellipsis, *index)] = values.astype(out.dtype)
 
 
 def _groups(batch: Batch, by_sample: bool) -> Iterator[tuple[int, Callable[[Array | None, bool], Any]]]:
     if not by_sample:
-        yield 0, lambda a, by_class: None if a is None else np.moveaxis(a, 1, 0) if by_class else a
+        yield 0, _all_samples
         return
     for n in range(batch.samples):
-        yield n, lambda a, by_class, n=n: None if a is None else a[n]
+        yield n, functools.partial(_one_sample, n)
+
+
+def _all_samples(a: Array | None, by_class: bool) -> Array | None:
+    return np.moveaxis(a, 1, 0) if a is not None and by_class else a
+
+
+def _one_sample(n: int, a: Array | None, by_class: bool) -> Array | None:
+    return None if a is None else a[n]
 
 
 def _tile(

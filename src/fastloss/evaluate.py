@@ -89,7 +89,8 @@ def _leaves(loss: Loss) -> list[tuple[float, Loss]]:
 
 def _per_class(loss: Loss, numbers: list[Array], classes: int) -> Array:
     parts = zip(_leaves(loss), numbers, strict=True)
-    total: Array = sum(w * p.class_total(n[0], classes) for (w, p), n in parts)  # type: ignore[assignment]
+    values = [w * p.class_total(n[0], classes) for (w, p), n in parts]
+    total: Array = np.sum(values, axis=0)
     return total
 
 
@@ -129,7 +130,7 @@ def evaluate(losses: Mapping[str, Loss], input: Any, target: Any, /, *, pixel_we
         {k: v for r in done for k, v in getattr(r, field).items()}
         for field in ("_numbers", "_class_numbers", "per_image")
     ]
-    return Report(losses, first.classes, first.images, *({k: c[k] for k in order} for c in collected))  # type: ignore[arg-type]
+    return Report(losses, first.classes, first.images, *({k: c[k] for k in order} for c in collected))
 
 
 def _merge_keys(passes: dict[Any, list[str]]) -> dict[Any, list[str]]:

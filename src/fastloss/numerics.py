@@ -61,8 +61,8 @@ def logsumexp(
         Factors of the exponentials; a negative sum gives nan. With it the work is NumPy's.
     keepdims : bool
 
-    Returns the array (a scalar when nothing is left of the shape) in the dtype of the arithmetic: float64 for float64 and
-    integers, else float32. An empty sum is -inf.
+    Returns the array (a scalar when nothing is left of the shape) in the dtype of the arithmetic: float64 for float64
+    and integers, else float32. An empty sum is -inf.
 
     >>> import fastloss as fl
     >>> float(fl.logsumexp([1000.0, 1000.0]))

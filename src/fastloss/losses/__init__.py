@@ -14,4 +14,14 @@ LOSSES: dict[str, type[Loss]] = {
     "tversky_loss": TverskyLoss,
 }
 
-__all__ = ["LOSSES", "Composed", "Loss", "Partial", *sorted(c.__name__ for c in LOSSES.values())]
+__all__ = [
+    "LOSSES",
+    "BCEWithLogitsLoss",
+    "Composed",
+    "CrossEntropyLoss",
+    "DiceLoss",
+    "JaccardLoss",
+    "Loss",
+    "Partial",
+    "TverskyLoss",
+]

@@ -4,8 +4,9 @@
     total(numbers)  the value, from the added numbers
     slopes(...)     d(value)/d(sums), which the kernels turn into the gradient
 
-Everything public about a loss follows from these: value, map, gradient, partials, reports. Losses are frozen dataclasses;
-functional.py offers each as a function, evaluate.py runs many in one pass. Nothing here knows a backend or a thread.
+Everything public about a loss follows from these: value, map, gradient, partials, reports. Losses are frozen
+dataclasses; functional.py offers each as a function, evaluate.py runs many in one pass. Nothing here knows a backend
+or a thread.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class Partial:
     """The mergeable part of a loss over some samples: a few float64 sums, added exactly.
 
     `a + b` and `Partial.sum(many)` give the partial of all their samples, whatever the order and the grouping, to the
-    bit; `loss.finalize(partial)` is the loss of all of them. Partials of different losses (or numbers of classes) refuse
-    to merge. They pickle small; `arrays()` and `from_arrays` go through `np.savez`.
+    bit; `loss.finalize(partial)` is the loss of all of them. Partials of different losses (or numbers of classes)
+    refuse to merge. They pickle small; `arrays()` and `from_arrays` go through `np.savez`.
 
     >>> import fastloss as fl, numpy as np
     >>> loss, x, y = fl.CrossEntropyLoss(), np.eye(4)[None] * 2, np.arange(4)[None]
@@ -213,7 +214,7 @@ class Loss:
 
     def __repr__(self) -> str:
         """The call that makes this loss: only what differs from the defaults."""
-        fields = [f for f in dataclasses.fields(self)]  # type: ignore[arg-type]
+        fields = list(dataclasses.fields(self))  # type: ignore[arg-type]
         given = ((f.name, getattr(self, f.name), f.default) for f in fields)
         return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v, d in given if v != d)})"
 
@@ -288,9 +289,9 @@ class SumLoss(Loss):
 
     def class_total(self, numbers: Array, classes: int) -> Array:
         value, weight = numbers.reshape(2, classes)
-        if self.reduction == "sum":
-            return np.where(weight > 0, value, np.nan)
-        return np.divide(value, weight, out=np.full_like(value, np.nan), where=weight > 0)
+        by = np.ones_like(weight) if self.reduction == "sum" else weight
+        result: Array = np.divide(value, by, out=np.full_like(value, np.nan), where=weight > 0)
+        return result
 
     def value_map(self, batch: Batch) -> Array:
         by_class = self.kind == "element"

@@ -13,11 +13,11 @@ from .base import REDUCTIONS, SumLoss, choice, freeze, freeze_class_weight, inte
 class CrossEntropyLoss(SumLoss):
     r"""Softmax cross entropy of logits, with the names and the semantics of `torch.nn.CrossEntropyLoss`.
 
-    With labels $y$ a pixel's value is $w_y (\log \sum_c e^{x_c} - x_y)$; with a dense target it is
-    $-\sum_c w_c y_c (x_c - \log \sum_j e^{x_j})$. Label smoothing $\varepsilon$ replaces the target by
-    $(1 - \varepsilon) y + \varepsilon / C$. The mean is $\sum w l / \sum w$ over $w = w_y \cdot$ `pixel_weight` of the kept
-    pixels for labels, and $\sum$ `pixel_weight` $l / \sum$ `pixel_weight` for a dense target (torch's rules).
-    A confident pixel's small loss keeps its relative accuracy.
+    With labels $y$ a pixel's value is $w_y (\log \sum_c e^{x_c} - x_y)$; with a dense target it is $-\sum_c w_c y_c
+    (x_c - \log \sum_j e^{x_j})$. Label smoothing $\varepsilon$ replaces the target by $(1 - \varepsilon) y +
+    \varepsilon / C$. The mean is $\sum w l / \sum w$ over $w = w_y \cdot$ `pixel_weight` of the kept pixels for
+    labels, and $\sum$ `pixel_weight` $l / \sum$ `pixel_weight` for a dense target (torch's rules). A confident
+    pixel's small loss keeps its relative accuracy.
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ class CrossEntropyLoss(SumLoss):
     The call takes `input`, logits of shape `(N, C, *S)`, float16, bfloat16, float32 or float64, -inf allowed; and
     `target`, labels `(N, *S)` of any integer or bool dtype, or a dense float or bool array of the input's shape;
     `pixel_weight` broadcasts to `(N, *S)` (dense: also to `(N, C, *S)`, averaged over classes in the mean's weight).
-    It raises `LabelError` for a label out of range, ValueError for a wrong shape or weight, TypeError for a wrong dtype.
-    For the source see `torch.nn.functional.cross_entropy`; smoothing: Szegedy et al. 2016, arXiv:1512.00567.
+    It raises `LabelError` for a label out of range, ValueError for a wrong shape or weight, TypeError for a wrong
+    dtype. For the source see `torch.nn.functional.cross_entropy`; smoothing: Szegedy et al. 2016, arXiv:1512.00567.
 
     >>> import fastloss as fl
     >>> fl.CrossEntropyLoss(label_smoothing=0.1)([[2.0, 0.0, -1.0]], [0])

@@ -43,7 +43,7 @@ class Composed(Loss):
         object.__setattr__(self, "takes_binary", all(p.takes_binary for _, p in self.parts))
         ignoring = [p for _, p in self.parts if hasattr(p, "ignore_index")]
         if ignoring:
-            object.__setattr__(self, "ignore_index", ignoring[0].ignore_index)  # type: ignore[attr-defined]
+            object.__setattr__(self, "ignore_index", ignoring[0].ignore_index)
 
     def __repr__(self) -> str:
         return " + ".join(f"{weight:g} * {loss!r}" if weight != 1 else repr(loss) for weight, loss in self.parts)

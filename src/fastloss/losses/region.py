@@ -1,7 +1,7 @@
 """Region losses: a formula and its derivative over sums of pixels, in Python. No C is needed to add one.
 
-The sums of a sample and class (of the whole batch for `batch=True`) are I = sum w p y, A = sum w p, B = sum w y and, for
-`squared`, A2 and B2; csrc/region.h computes them and turns d(loss)/dI, dA, dA2 into the gradient.
+The sums of a sample and class (of the whole batch for `batch=True`) are I = sum w p y, A = sum w p, B = sum w y and,
+for `squared`, A2 and B2; csrc/region.h computes them and turns d(loss)/dI, dA, dA2 into the gradient.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EPS = 1e-7  # the least denominator, as smp's; it matters only when smooth is 0 
 class Sums:
     """The sums of (groups, C)."""
 
-    I: Array  # noqa: E741
+    I: Array
     A: Array
     B: Array
     A2: Array
@@ -174,9 +174,11 @@ class RegionLoss(Loss):
     def class_total(self, numbers: Array, classes: int) -> Array:
         if self.batch:
             value, keep, _ = self._values(Sums.of(numbers[None]))
-            return np.where(keep > 0, value, np.nan)[0]
-        value, keep = numbers.reshape(2, classes)
-        return np.divide(value, keep, out=np.full_like(value, np.nan), where=keep > 0)
+            value, keep = value[0], keep[0]
+        else:
+            value, keep = numbers.reshape(2, classes)
+        result: Array = np.divide(value, keep, out=np.full_like(value, np.nan), where=keep > 0)
+        return result
 
     def value_map(self, batch: Batch) -> Array:
         sums = self.sums(batch)[0]
@@ -206,11 +208,11 @@ PARAMETERS = """
     axis : int
         The class axis of `input`.
 
-    The call takes `input`, float16, bfloat16, float32 or float64 of shape `(N, C, *S)`; and `target`, labels `(N, *S)` of
-    any integer or bool dtype, or a dense float or bool array of the input's shape, for which $p y$ is the product. A single
-    channel `(N, 1, *S)` takes labels {0, 1} of shape `(N, *S)` or `(N, 1, *S)`. `pixel_weight` broadcasts to `(N, *S)`
-    (dense: also to `(N, C, *S)`). It raises `LabelError` for a label out of range, ValueError for a wrong shape, weight or
-    option, TypeError for a wrong dtype.
+    The call takes `input`, float16, bfloat16, float32 or float64 of shape `(N, C, *S)`; and `target`, labels `(N,
+    *S)` of any integer or bool dtype, or a dense float or bool array of the input's shape, for which $p y$ is the
+    product. A single channel `(N, 1, *S)` takes labels {0, 1} of shape `(N, *S)` or `(N, 1, *S)`. `pixel_weight`
+    broadcasts to `(N, *S)` (dense: also to `(N, C, *S)`). It raises `LabelError` for a label out of range, ValueError
+    for a wrong shape, weight or option, TypeError for a wrong dtype.
 """
 
 

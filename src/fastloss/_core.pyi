@@ -1,0 +1,30 @@
+"""The compiled bridge to csrc/ (_core.pyx)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ._batch import Array
+
+_Operand = tuple[Array, int | None, bool] | None
+
+def run(
+    input: _Operand,
+    target: _Operand,
+    weight: _Operand,
+    output: _Operand,
+    terms: Sequence[tuple[int, int, Array | None, Sequence[float], Array | None]],
+    *,
+    labels: bool,
+    label_base: int,
+    weight_by_class: bool,
+    output_by_class: bool,
+    ignore_index: int,
+    double_precision: bool,
+    mode: int,
+    threads: int,
+    merge: bool,
+) -> tuple[Any, int]: ...
+def losses() -> dict[str, int]: ...
+def select_level(cap: str | None) -> str | None: ...
+def openmp() -> int: ...
+def forked() -> bool: ...
