@@ -36,7 +36,7 @@ cases = pytest.mark.parametrize("case", CASES, ids=str)
 sum_cases = pytest.mark.parametrize("case", SUM_CASES, ids=str)
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
-SHAPE = (2, 5, 17, 19)  # more than a tile of 256, and no multiple of 16
+SHAPE = (2, 5, 17, 19)  # more than a tile of 256 pixels, and no multiple of 16
 
 
 def reference(loss, x, y, w):

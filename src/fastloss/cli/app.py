@@ -120,9 +120,9 @@ def evaluate(
 @app.command("losses")
 def list_losses() -> None:
     """The losses there are, with their parameters and defaults."""
-    rows = [[name, cls.__name__, _signature(cls), _first_line(cls)] for name, cls in sorted(LOSSES.items())]
+    rows = [[name, cls.__name__, _first_line(cls), _signature(cls)] for name, cls in sorted(LOSSES.items())]
     title = "Losses; in --loss a trailing _loss may be dropped"
-    report.table(report.console(), title, ["loss", "class", "parameters", "what it is"], rows, numbers=False)
+    report.catalogue(title, ["loss", "class", "what it is", "parameters and defaults"], rows)
 
 
 @app.command()

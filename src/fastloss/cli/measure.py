@@ -6,6 +6,7 @@ and one value a loss. Called by `app.py`.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 
@@ -119,7 +120,8 @@ def _reports(pairs: Sequence[Pair], counted: _Counted) -> Iterator[fastloss.Repo
     """The reports one by one, the bar moving on stderr when that is a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
+    progress = Progress(*columns, TimeRemainingColumn(), console=console)
+    with progress if console.is_terminal else nullcontext():  # unless it is shown, it prints nothing at all
         task = progress.add_task("", total=len(pairs), speed="")
         start = time.perf_counter()
         for done, pair in enumerate(pairs, 1):

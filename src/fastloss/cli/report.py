@@ -19,6 +19,7 @@ from pathlib import Path
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 import fastloss
@@ -89,6 +90,19 @@ def table(out: Console, title: str, header: Sequence[str], rows: Sequence[Sequen
     out.print(grid)
 
 
+def catalogue(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows of long texts: a table where lines may be long, else the first two cells and the others below them."""
+    out = console()
+    if not out.is_terminal:
+        table(out, title, header, rows, numbers=False)
+        return
+    out.print(title, style="bold")
+    for name, kind, *texts in rows:
+        out.print(f"\n{name}  ({kind})", style="bold")
+        for text in texts:
+            out.print(Padding(text, (0, 0, 0, 4)))
+
+
 def _plain(rows: Sequence[Sequence[str]], numbers: bool) -> list[str]:
     """Aligned columns, as wide as they need, nothing but text: for pipes and files."""
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
@@ -112,9 +126,8 @@ def tables(found: Findings, worst: int) -> None:
     rows = [[name, number(report[name]), averaging(loss)] for name, loss in found.losses.items()]
     table(out, title, ["loss", "value", "averaged over"], rows, numbers=False)
     print()
-    rows = [
-        [label, *(number(report.per_class[name][index]) for name in names)] for index, label in enumerate(found.classes)
-    ]
+    columns = [report.per_class[name] for name in names]
+    rows = [[label, *map(number, row)] for label, *row in zip(found.classes, *columns, strict=True)]
     table(out, f"Per class, {images} merged ('-': nothing of this class)", ["class", *names], rows)
     ranked = found.worst(worst)
     if ranked:
@@ -216,9 +229,10 @@ def _csv_rows(found: Findings) -> Iterator[tuple[str, str, str, str]]:
     report, names = found.report, list(found.losses)
     for name in names:
         yield "all", "", name, repr(float(report[name]))
+    columns = report.per_class
     for index, label in enumerate(found.classes):
         for name in names:
-            yield "class", label, name, repr(float(report.per_class[name][index]))
+            yield "class", label, name, repr(float(columns[name][index]))
     for index, pair in enumerate(found.pairs):
         for name in names:
             yield "image", pair.name, name, repr(float(report.per_image[name][index]))

@@ -1,0 +1,115 @@
+"""Hypothesis over shapes, strides, dtypes, labels and weights: the kernels are their NumPy twins."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases import CASES, DTYPES, LABEL_DTYPES, assert_close, images, labels, real
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastloss as fl
+
+steps = st.sampled_from([1, 2, 3, -1, -2])
+
+
+@st.composite
+def strided(draw, a):
+    """An equal array: a slice with random steps (negative ones, too) of a larger one, with its axes in a random order."""
+    order = draw(st.permutations(range(a.ndim)))
+    step = [draw(steps) for _ in order]
+    shape = [a.shape[k] * abs(s) + draw(st.integers(0, 2)) for k, s in zip(order, step, strict=True)]
+    wide = np.zeros(shape, a.dtype)
+    cut = []
+    for k, s in zip(order, step, strict=True):
+        index = np.arange(a.shape[k]) * abs(s)
+        first, last = (int(index[0]), int(index[-1])) if len(index) else (0, -1)
+        cut.append(slice(first, last + 1, s) if s > 0 else slice(last, None if first == 0 else first - 1, s))
+        if not len(index):
+            cut[-1] = slice(0, 0)
+    view = wide[tuple(cut)].transpose(np.argsort(order))
+    view[...] = a
+    return view
+
+
+@st.composite
+def calls(draw):
+    case = draw(st.sampled_from(CASES))
+    C = draw(st.sampled_from([1, 2, 3, 5, 17, 130, 300, 513]))
+    loss = case.make(C)
+    pixels = tuple(draw(st.lists(st.integers(0, 7 if C > 100 else 20), max_size=3)))
+    shape = (draw(st.integers(0, 3)), C, *pixels)
+    dtype = draw(st.sampled_from(DTYPES))
+    x, y, w = images(case, loss, shape, dtype, seed=draw(st.integers(0, 9)))
+    if case.target == "labels":
+        y = labels(loss, shape, np.random.default_rng(0), draw(st.sampled_from(LABEL_DTYPES[1:] if C > 2 else LABEL_DTYPES)))
+        if C > 127:
+            y = y.astype(np.int64) % C
+    w = draw(st.sampled_from([None, w, w.astype(np.float32), (w > 0), (2 * w).astype(np.uint8)]))
+    return loss, draw(strided(x)), draw(strided(y)), None if w is None else draw(strided(w))
+
+
+@settings(max_examples=400, deadline=None)
+@given(calls())
+def test_native_is_numpy(call):
+    loss, x, y, w = call
+    results = []
+    for name in ("numpy", "native"):
+        with fl.backend(name):
+            results.append((*loss.value_and_grad(x, y, pixel_weight=w), loss.partial(x, y, pixel_weight=w)))
+    (want, want_gradient, p), (value, gradient, q) = results
+    # Each may be off by as much as assert_close grants one.
+    assert_close(value, want, real(x.dtype), factor=32)
+    assert_close(gradient, want_gradient.astype(np.float64), x.dtype, factor=200)
+    assert (p.loss, p.classes, p.samples) == (q.loss, q.classes, q.samples)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from([c for c in CASES if c.target == "labels"]),
+    st.sampled_from(LABEL_DTYPES[1:]),
+    st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 300)),
+    st.data(),
+)
+def test_a_label_out_of_range_raises(case, dtype, shape, data):
+    loss = case.make(shape[1])
+    x, _, _ = images(case, loss, shape)
+    y = labels(loss, shape, np.random.default_rng(0), dtype)
+    limits = np.iinfo(dtype)
+    classes = 2 if shape[1] == 1 and loss.takes_binary else shape[1]
+    wrong = st.integers(int(limits.min), int(limits.max)).filter(lambda c: not 0 <= c < classes and c != loss.ignore_index)
+    at = data.draw(st.tuples(st.integers(0, shape[0] - 1), st.integers(0, shape[2] - 1)))
+    y[at] = data.draw(wrong)
+    messages = set()
+    for name in ("numpy", "native"):
+        with fl.backend(name), pytest.raises(fl.LabelError) as caught:
+            loss(x, data.draw(strided(y)))
+        messages.add(str(caught.value))
+    assert messages == {f"target: expected labels in [0, {classes}) or ignore_index, got {y[at]} at {at}"}
+
+
+anything = st.one_of(
+    st.none(),
+    st.integers(-5, 5),
+    st.floats(),
+    st.lists(st.integers(-3, 3), max_size=4),
+    st.lists(st.floats(), max_size=4),
+    st.lists(st.lists(st.floats(width=32), min_size=2, max_size=2), max_size=3),
+    st.lists(st.lists(st.integers(0, 2), min_size=2, max_size=2), max_size=3),
+    st.text(max_size=3),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(CASES), anything, anything, anything)
+def test_whatever_comes_is_computed_or_refused_alike(case, x, y, w):
+    loss = case.make(2)
+    outcomes = []
+    for name in ("numpy", "native"):
+        with fl.backend(name):
+            try:
+                loss(x, y, pixel_weight=w)
+                outcomes.append("computed")
+            except (TypeError, ValueError) as error:
+                outcomes.append(f"{type(error).__name__}: {error}")
+    assert outcomes[0] == outcomes[1]
