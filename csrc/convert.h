@@ -10,7 +10,7 @@
 #include "fastloss.h"
 #include "real_math.h"
 
-static const ptrdiff_t dtype_size[FL_DTYPES] = {4, 8, 2, 2, 1, 1, 2, 2, 4, 4, 8, 8};
+static const ptrdiff_t dtype_size[FL_DTYPES] = {4, 8, 2, 2, 1, 1, 2, 2, 4, 4, 8, 8, 1};
 
 static inline float float_from_bits(uint32_t i) {
     float x;
@@ -63,7 +63,7 @@ static void copy_swapped(char *out, ptrdiff_t out_stride, const char *in, ptrdif
     for (ptrdiff_t i = 0; i < n; i++) {                                                                                \
         T v;                                                                                                           \
         memcpy(&v, in + i * (STRIDE), sizeof v);                                                                       \
-        out[i] = (OUT)CONVERT(v);                                                                                      \
+        out[i] = (OUT)(CONVERT(v));                                                                                    \
     }
 #define LOAD_CASE(TAG, T, OUT, CONVERT)                                                                                \
     case TAG:                                                                                                          \
@@ -81,7 +81,8 @@ static void copy_swapped(char *out, ptrdiff_t out_stride, const char *in, ptrdif
     LOAD_CASE(FL_U32, uint32_t, OUT, )                                                                                 \
     LOAD_CASE(FL_I32, int32_t, OUT, )                                                                                  \
     LOAD_CASE(FL_U64, uint64_t, OUT, )                                                                                 \
-    LOAD_CASE(FL_I64, int64_t, OUT, )
+    LOAD_CASE(FL_I64, int64_t, OUT, )                                                                                  \
+    LOAD_CASE(FL_BOOL, uint8_t, OUT, !!)
 
 static void load_reals(real *restrict out, const char *in, ptrdiff_t stride, ptrdiff_t n, int dtype) {
     switch (dtype) {

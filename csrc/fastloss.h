@@ -26,6 +26,7 @@ enum fl_dtype {
     FL_I32,
     FL_U64,
     FL_I64,
+    FL_BOOL, /* any byte but 0 is true */
     FL_DTYPES
 };
 

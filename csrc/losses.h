@@ -51,9 +51,9 @@ static void cross_entropy_forward(tile *t, const fl_term *term, const term_rows 
             if (w != 0)
                 for (ptrdiff_t i = 0; i < t->padded; i++) a[i] += w * (x[i] - m[i]);
         } else {
-            const real *restrict y = t->y + c * t->width, *restrict wc = t->wc ? t->wc + c * t->width : t->w;
+            const real *restrict y = t->y + c * t->width, *restrict wc = t->wc ? t->wc + c * t->width : NULL;
             for (ptrdiff_t i = 0; i < t->padded; i++) {
-                real mass = w * R_FMA(1 - eps, y[i], even) * wc[i];
+                real mass = w * R_FMA(1 - eps, y[i], even) * (wc ? wc[i] : 1);
                 a[i] += mass == 0 ? 0 : mass * (x[i] - m[i]);
                 b[i] += mass;
             }
@@ -101,11 +101,12 @@ FL_INLINE void cross_entropy_label_rows(tile *t, const fl_term *term, const term
 static void cross_entropy_dense_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add, real k) {
     real eps = (real)term->param[0], even = eps / (real)t->job->classes;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        const real *e = t->e + c * t->width, *y = t->y + c * t->width, *wc = t->wc ? t->wc + c * t->width : t->w;
-        real *g = t->g + c * t->width, w = k * class_weight(term, c0 + c);
+        const real *e = t->e + c * t->width, *y = t->y + c * t->width, *wc = t->wc ? t->wc + c * t->width : NULL;
+        real *g = t->g + c * t->width, w = class_weight(term, c0 + c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
-            real v = k * r->b[i] * e[i] / t->s[i] - w * R_FMA(1 - eps, y[i], even) * wc[i];
+            real mass = w * R_FMA(1 - eps, y[i], even) * (wc ? wc[i] : 1);
+            real v = k * t->w[i] * (r->b[i] * e[i] / t->s[i] - mass);
             g[i] = add ? g[i] + v : v;
         }
     }

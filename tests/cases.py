@@ -108,7 +108,7 @@ BY_NAME = {case.name: case for case in CASES}
 SUM_CASES = [c for c in CASES if "+" not in c.name and c.name.startswith(("ce", "bce"))]  # a value a pixel or element
 SINGLE_CASES = [c for c in CASES if "+" not in c.name]  # those with reduction="none"
 
-# (N, C, *S): S of 0 to 3 dimensions, nothing at all, tiles of every width (C to 128, 256, more) and class blocks (C > 512)
+# (N, C, *S): S of 0 to 3 dimensions, tiles of every width (C to 128, 256, more), and class blocks (C > 512).
 SHAPES = [(3, 5), (2, 5, 300), (2, 2, 33, 21), (2, 3, 5, 6, 7), (2, 1, 40), (1, 130, 37), (2, 300, 70), (1, 600, 65)]
 EMPTY_SHAPES = [(0, 5, 4, 4), (2, 5, 0, 3), (0, 2), (0, 1, 0)]
 
@@ -116,7 +116,7 @@ EMPTY_SHAPES = [(0, 5, 4, 4), (2, 5, 0, 3), (0, 2), (0, 1, 0)]
 def images(case: Case, loss: fl.Loss, shape: tuple[int, ...], dtype: Any = np.float64, seed: int = 0) -> Any:
     """(input, target, pixel_weight) of `shape` (N, C, *S); all is a little of everything, ignored pixels included."""
     rng = np.random.default_rng(seed)
-    C, pixel_shape = shape[1], shape[:1] + shape[2:]
+    pixel_shape = shape[:1] + shape[2:]
     x = 3 * rng.standard_normal(shape)
     if "none" in case.name:
         x = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
@@ -236,22 +236,25 @@ def real(dtype: Any) -> np.dtype:
     return np.dtype(np.float64 if np.dtype(dtype) == np.float64 else np.float32)
 
 
-def assert_close(got: Any, want: Any, dtype: Any, factor: float = 16) -> None:
+def assert_close(got: Any, want: Any, dtype: Any, factor: float | None = None) -> None:
     """Equal to a float64 reference, up to the arithmetic and the rounding to `dtype`.
 
     The arithmetic has some ten roundings a number (exp and log of 2 ulp among them), and terms cancel: `factor` eps of
-    the largest number in the array, and of 1. The result is then rounded to its dtype: half an eps of itself, and half
-    of the least subnormal number.
+    the largest number in the array; 16 in float32. In float64 the reference has them as well, and its sums over up to a
+    thousand tiles are no longer exact in comparison: 64. The result is then rounded to its dtype: half an eps of
+    itself, and at most the least subnormal number.
     """
+    factor = factor or (64 if real(dtype) == np.float64 else 16)
     got, want = np.asarray(got), np.asarray(want)
     assert got.shape == want.shape
-    stored = got.dtype if got.dtype != np.float64 else np.dtype(dtype)
+    stored = got.dtype
     got = got.astype(np.float64)
     finite = np.isfinite(want)
     np.testing.assert_array_equal(np.where(finite, 0, got), np.where(finite, 0, want))
     largest = np.abs(want[finite]).max(initial=0)
     bound = factor * eps(real(dtype)) * largest
-    if got.dtype != np.float64 or stored != np.float64:
+    if stored != np.float64:
         bound = bound + 0.51 * eps(stored) * np.abs(want) + float(ml_dtypes.finfo(stored).smallest_subnormal)
-    wrong = finite & ~(np.abs(got - want) <= bound)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        wrong = finite & ~(np.abs(got - want) <= bound)
     assert not wrong.any(), f"{got[wrong][:3]} against {want[wrong][:3]}, {np.argwhere(wrong)[:3].tolist()}"

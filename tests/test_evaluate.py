@@ -58,7 +58,11 @@ def test_reports_merge_in_any_grouping(target, backend):
     whole = fl.evaluate(losses, x, y, pixel_weight=w)
     single = [fl.evaluate(losses, x[n : n + 1], y[n : n + 1], pixel_weight=w[n : n + 1]) for n in range(4)]
     merged = [fl.Report.sum(order) for order in itertools.permutations(single)]
-    merged += [single[0] + single[1] + (single[2] + single[3]), sum(single), pickle.loads(pickle.dumps(single[0])) + merged[0]]
+    merged += [
+        single[0] + single[1] + (single[2] + single[3]),
+        sum(single),
+        pickle.loads(pickle.dumps(single[0])) + merged[0],
+    ]
     extra = merged.pop()
     assert extra.images == 5
     for report in merged:
@@ -88,7 +92,7 @@ def test_per_class_of_labels_is_that_of_masks(backend):
             want = losses[name](x, y, pixel_weight=masked) if masked.any() else np.nan
             assert report.per_class[name][c] == pytest.approx(want, rel=1e-6, nan_ok=True)
         for name in ("dice", "jaccard", "skip"):
-            fields = dict(ignore_index=255, classes=(c,), batch=losses[name].batch, absent=losses[name].absent)
+            fields = {"ignore_index": 255, "classes": (c,), "batch": losses[name].batch, "absent": losses[name].absent}
             want = type(losses[name])(**fields)(x, y, pixel_weight=w)
             assert report.per_class[name][c] == pytest.approx(want, rel=1e-12, nan_ok=True)
     np.testing.assert_allclose(
@@ -136,7 +140,9 @@ def test_one_pass_serves_all_losses(monkeypatch):
 
 
 def test_empty(backend):
-    report = fl.evaluate({"ce": fl.CrossEntropyLoss(), "dice": fl.DiceLoss()}, np.zeros((0, 3, 4)), np.zeros((0, 4), int))
+    report = fl.evaluate(
+        {"ce": fl.CrossEntropyLoss(), "dice": fl.DiceLoss()}, np.zeros((0, 3, 4)), np.zeros((0, 4), int)
+    )
     assert report.images == 0
     assert np.isnan([report["ce"], report["dice"]]).all()
     assert report.per_image["ce"].shape == (0,)

@@ -78,7 +78,7 @@ def test_empty(case, shape, backend):
         assert case.make(shape[1], reduction="none")(x, y).shape == w.shape
 
 
-@cases
+@pytest.mark.parametrize("case", [c for c in CASES if c.name != "dice-nan"], ids=str)
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_gradient_is_that_of_differences(case, reduction, backend):
     loss = case.make(3, reduction=reduction)
@@ -91,13 +91,11 @@ def test_gradient_is_that_of_differences(case, reduction, backend):
         moved[at] += steps * step
         return loss(moved, y, pixel_weight=w)
 
-    if "nan" in case.name:
-        return
     differences = np.empty_like(x)
     for at in np.ndindex(x.shape):
         d = 8 * (value(at, 1) - value(at, -1)) - (value(at, 2) - value(at, -2))
         differences[at] = d / (12 * step)
-    # The method's error is h^4/30 times the fifth derivative, about 1e-13, and rounding's 1e-16 / h, of values up to 30.
+    # The method's error is h^4/30 times the fifth derivative, about 1e-13; rounding's 1e-16 / h, of values up to 30.
     np.testing.assert_allclose(gradient, differences, rtol=1e-10, atol=1e-10)
 
 
@@ -212,12 +210,9 @@ def test_a_masked_class_is_no_class(loss, dtype, backend):
     x = rng.standard_normal((2, 4, 300)).astype(dtype)
     x[:, 3] = -np.inf
     y = rng.integers(0, 3, (2, 300))
-    if isinstance(loss, fl.CrossEntropyLoss):
-        want, want_gradient = loss.value_and_grad(x[:, :3], y)
-    else:
-        want, want_gradient = (2 * a for a in loss.value_and_grad(x[:, :3], y))
+    want, want_gradient = loss.value_and_grad(x[:, :3], y)
+    if not isinstance(loss, fl.CrossEntropyLoss):
         loss = dataclasses.replace(loss, classes=(0, 1, 2))
-        want, want_gradient = want / 2, want_gradient / 2
     value, gradient = loss.value_and_grad(x, y)
     assert_close(value, want, real(dtype))
     assert_close(gradient[:, :3], want_gradient.astype(np.float64), dtype, factor=64)
@@ -277,8 +272,12 @@ def test_zero_strides(case, backend):
     flat = [a.copy() for a in repeated]
     got = loss.value_and_grad(*repeated[:2], pixel_weight=repeated[2])
     want = loss.value_and_grad(*flat[:2], pixel_weight=flat[2])
-    assert_close(got[0], want[0], np.float32) if backend == "numpy" else same_bits(got[0], want[0])
-    assert_close(got[1], want[1].astype(np.float64), np.float32)
+    if backend == "native":
+        assert same_bits(got[0], want[0])
+        assert same_bits(got[1], want[1])
+    else:  # NumPy's sums may differ with the strides
+        assert_close(got[0], want[0], np.float32)
+        assert_close(got[1], want[1].astype(np.float64), np.float32)
 
 
 @cases
@@ -504,6 +503,14 @@ def test_a_label_out_of_range(label, backend):
             assert isinstance(error, ValueError)
 
 
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_no_target(case):
+    with fl.backend("numpy"), pytest.raises((TypeError, ValueError), match=r"^target: expected"):
+        case.make(3)(np.zeros((2, 3, 4)), None)
+    with pytest.raises((TypeError, ValueError), match=r"^target: expected"):  # native, if NumPy's passes: it crashed
+        case.make(3)(np.zeros((2, 3, 4)), None)
+
+
 def test_a_label_beyond_int64_is_not_ignored(backend):
     y = np.zeros((1, 4), np.uint64)
     y[0, 2] = 2**64 - 100  # the bits of -100
@@ -518,7 +525,9 @@ def test_a_bad_weight(case: Case, bad, backend):
     x, y, w = images(case, loss, SHAPE)
     w[1, ..., 3] = bad
     for call in (loss, loss.value_and_grad, loss.partial):
-        with pytest.raises(ValueError, match=r"^pixel_weight: expected finite values >= 0, got (-1.0|nan|inf) at \(1, "):
+        with pytest.raises(
+            ValueError, match=r"^pixel_weight: expected finite values >= 0, got (-1.0|nan|inf) at \(1, "
+        ):
             call(x, y, pixel_weight=w)
 
 

@@ -49,7 +49,9 @@ def test_logsumexp_keepdims_and_b(shape, axis, signed, backend):
             assert_close(got, want, np.float64)
 
 
-@pytest.mark.parametrize("values", [[], [-np.inf], [-np.inf, -np.inf], [np.inf, 0], [np.inf, -np.inf], [np.nan, 0], [1e300, 1e300]])
+@pytest.mark.parametrize(
+    "values", [[], [-np.inf], [-np.inf, -np.inf], [np.inf, 0], [np.inf, -np.inf], [np.nan, 0], [1e300, 1e300]]
+)
 @names
 def test_edges(name, values, backend):
     a = np.array(values)
@@ -60,7 +62,9 @@ def test_edges(name, values, backend):
         np.testing.assert_allclose(getattr(fl, name)(a), getattr(scipy.special, name)(a), rtol=1e-14)
 
 
-@pytest.mark.parametrize(("shape", "axis"), [((0, 3), 0), ((0, 3), 1), ((3, 0), 1), ((2, 0, 3), (0, 2)), ((0,), None)], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((0, 3), 0), ((0, 3), 1), ((3, 0), 1), ((2, 0, 3), (0, 2)), ((0,), None)], ids=str
+)
 def test_empty(shape, axis, backend):
     a = np.zeros(shape)
     got = fl.logsumexp(a, axis)

@@ -14,8 +14,9 @@ from fastloss._batch import as_array
 SHAPES = [(4, 5), (2, 5, 300), (2, 5, 17, 19), (1, 5, 5, 6, 7)]
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-# Both compute in the dtype; torch's own float32 sums are off by about 1e-6, float64's by 1e-14.
-TOLERANCE = {np.float32: dict(rtol=1e-5, atol=1e-7), np.float64: dict(rtol=1e-12, atol=1e-14)}
+# Both compute in the dtype, and torch subtracts logits from their log-sum-exp: some eps of the largest logit (about 10)
+# absolutely, and its sums run over a thousand numbers.
+TOLERANCE = {np.float32: {"rtol": 1e-5, "atol": 2e-6}, np.float64: {"rtol": 1e-12, "atol": 1e-14}}
 
 
 def data(shape, dtype):
@@ -46,13 +47,9 @@ def compare(loss, function, x, y, dtype, **weights):
 def test_cross_entropy(shape, dtype, reduction, smoothing, weight, backend):
     x, y, soft = data(shape, dtype)
     w = None if weight is None else torch.tensor(weight, dtype=torch.tensor(x).dtype)
-    options = dict(label_smoothing=smoothing, reduction=reduction)
+    options = {"label_smoothing": smoothing, "reduction": reduction}
     loss = fl.CrossEntropyLoss(class_weight=weight, ignore_index=255, **options)
-    compare(
-        loss, lambda t: F.cross_entropy(t, torch.tensor(y), weight=w, ignore_index=255, **options), x, y, dtype
-    )
-    if reduction == "mean":  # torch divides by N, *S; so do we, for weights of 1
-        assert F.cross_entropy(torch.tensor(x), torch.tensor(soft), **options).isfinite()
+    compare(loss, lambda t: F.cross_entropy(t, torch.tensor(y), weight=w, ignore_index=255, **options), x, y, dtype)
     compare(loss, lambda t: F.cross_entropy(t, torch.tensor(soft), weight=w, **options), x, soft, dtype)
 
 
@@ -70,7 +67,11 @@ def test_binary_cross_entropy_with_logits(shape, dtype, reduction, pos_weight, w
 
     def function(t):
         value = F.binary_cross_entropy_with_logits(
-            t, torch.tensor(soft), weight=torch.tensor(w), pos_weight=b, reduction="sum" if reduction == "mean" else reduction
+            t,
+            torch.tensor(soft),
+            weight=torch.tensor(w),
+            pos_weight=b,
+            reduction="sum" if reduction == "mean" else reduction,
         )
         return value / w.sum() if reduction == "mean" else value  # torch divides by the count instead
 

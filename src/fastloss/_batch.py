@@ -20,7 +20,7 @@ DTYPE_TAGS = {
     "f8": 1,
     "f2": 2,
     "u1": 4,
-    "b1": 4,
+    "b1": 12,
     "i1": 5,
     "u2": 6,
     "i2": 7,
@@ -30,6 +30,8 @@ DTYPE_TAGS = {
     "i8": 11,
 }
 BFLOAT16_TAG = 3
+
+LARGE_SAMPLE = 256  # pixels from which a sample has tiles of its own, where nothing is wanted by sample
 
 
 class LabelError(IndexError, ValueError):
@@ -124,7 +126,7 @@ class Batch:
     weight: Array | None  # (N, *S), or (N, C, *S)
     ignore_index: int
     shape: tuple[int, ...]
-    axis: int | None  # None: the elements are flat, (1, 1, *shape)
+    axis: int | None  # None: no class matters, the elements are (1, 1, *shape) or (N, 1, *rest)
 
     @property
     def weight_by_class(self) -> bool:
@@ -139,6 +141,11 @@ class Batch:
         return int(self.input.shape[1])
 
     @property
+    def sample_count(self) -> int:
+        """The caller's samples."""
+        return self.shape[0] if self.axis is None and self.shape else self.samples
+
+    @property
     def pixels(self) -> int:
         """Pixels a sample."""
         return int(np.prod(self.input.shape[2:], dtype=np.int64))
@@ -149,8 +156,8 @@ class Batch:
 
     @staticmethod
     def input_view(array: Array, axis: int | None) -> Array:
-        if axis is None:
-            return array[None, None]
+        if axis is None:  # large samples stay apart, so that merging them is exact; small ones share tiles
+            return array[:, None] if array.ndim > 1 and array[:1].size >= LARGE_SAMPLE else array[None, None]
         if array.ndim == 1:
             return array[None]
         return array if axis == 1 else np.moveaxis(array, axis, 1)

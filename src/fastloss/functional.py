@@ -102,7 +102,7 @@ def dice_loss(
     """
     >>> import fastloss as fl
     >>> fl.dice_loss([[[0.8, 0.3], [0.2, 0.7]]], [[0, 1]], activation=None)
-    0.25125250
+    0.25062531
     """
     loss = DiceLoss(
         activation=activation,
@@ -139,7 +139,7 @@ def jaccard_loss(
     """
     >>> import fastloss as fl
     >>> fl.jaccard_loss([[[0.8, 0.3], [0.2, 0.7]]], [[0, 1]], activation=None)
-    0.40151235
+    0.40063781
     """
     loss = JaccardLoss(
         activation=activation,
@@ -177,7 +177,7 @@ def tversky_loss(
     """
     >>> import fastloss as fl
     >>> fl.tversky_loss([[[0.8, 0.3], [0.2, 0.7]]], [[0, 1]], alpha=0.3, beta=0.7, activation=None)
-    0.24809647
+    0.25082322
     """
     loss = TverskyLoss(
         activation=activation,

@@ -19,12 +19,10 @@ import numpy as np
 
 from .. import _backend, _exact
 from .._backend import Mode, Term
-from .._batch import Array, Batch, class_batch, element_batch, real_dtype, vector
+from .._batch import LARGE_SAMPLE, Array, Batch, class_batch, element_batch, real_dtype, vector
 
 if TYPE_CHECKING:
     from .compose import Composed
-
-MERGE_BELOW = 256  # pixels a sample: smaller samples share tiles, where nothing is wanted by sample
 
 
 class Partial:
@@ -188,7 +186,7 @@ class Loss:
         if self.reduction == "none":
             raise ValueError("reduction: expected 'mean' or 'sum' for a partial, got 'none'")
         batch = self.make_batch(input, target, pixel_weight)
-        return Partial(repr(self), batch.classes, batch.samples, self.numbers(self.sums(batch)))
+        return Partial(repr(self), batch.classes, batch.sample_count, self.numbers(self.sums(batch)))
 
     def finalize(self, partial: Partial, /) -> float:
         """The loss of all samples that went into `partial`."""
@@ -234,7 +232,7 @@ class Loss:
         return _backend.run(batch, self.terms(), mode, by_sample=self.splits(batch))
 
     def splits(self, batch: Batch) -> bool:
-        return self.by_sample() or batch.pixels >= MERGE_BELOW
+        return self.by_sample() or batch.pixels >= LARGE_SAMPLE
 
     def numbers(self, sums: list[Array]) -> Array:
         """The merged numbers, (m, k); a sum over no samples is 0."""
@@ -298,7 +296,7 @@ class SumLoss(Loss):
         shape = batch.shape if by_class else batch.input.shape[:1] + batch.input.shape[2:]
         out = np.empty(shape, real_dtype(batch.input.dtype))
         view = batch.kernel_view(out) if by_class else out
-        _backend.run(batch, self.terms(), Mode.MAP, by_sample=batch.pixels >= MERGE_BELOW, output=view)
+        _backend.run(batch, self.terms(), Mode.MAP, by_sample=batch.pixels >= LARGE_SAMPLE, output=view)
         return out[0] if not by_class and len(batch.shape) == 1 else out
 
 

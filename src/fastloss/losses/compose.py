@@ -22,7 +22,7 @@ class Composed(Loss):
     >>> loss
     0.5 * DiceLoss() + 0.5 * CrossEntropyLoss()
     >>> loss([[[2.0, 0.0], [0.0, 1.0]]], [[0, 1]])
-    0.21957586
+    0.20763001
     """
 
     parts: tuple[tuple[float, Loss], ...]
@@ -46,7 +46,8 @@ class Composed(Loss):
             object.__setattr__(self, "ignore_index", ignoring[0].ignore_index)
 
     def __repr__(self) -> str:
-        return " + ".join(f"{weight:g} * {loss!r}" if weight != 1 else repr(loss) for weight, loss in self.parts)
+        alone = len(self.parts) == 1
+        return " + ".join(repr(p) if w == 1 and not alone else f"{w!r} * {p!r}" for w, p in self.parts)
 
     def make_batch(self, input: Any, target: Any, pixel_weight: Any) -> Batch:
         batch = super().make_batch(input, target, pixel_weight)

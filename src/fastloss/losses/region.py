@@ -34,7 +34,7 @@ class Sums:
 
     @classmethod
     def of(cls, sums: Array) -> Sums:
-        return cls(*np.moveaxis(sums.reshape(len(sums), 6, -1), 1, 0))
+        return cls(*np.moveaxis(sums.reshape(len(sums), 6, sums.shape[1] // 6), 1, 0))
 
 
 def overlap(s: Sums, k: float, a: float, b: float, smooth: tuple[float, float], squared: bool) -> tuple[Array, ...]:
@@ -50,13 +50,17 @@ def overlap(s: Sums, k: float, a: float, b: float, smooth: tuple[float, float], 
     return (1 - top / bottom, dI, none, dA) if squared else (1 - top / bottom, dI, dA, none)
 
 
-def smooth_pair(value: Any) -> tuple[float, float]:
-    """smooth: one number for both, or (numerator, denominator)."""
-    if isinstance(value, (tuple, list)):
-        if len(value) != 2:
-            raise ValueError(f"smooth: expected a number or (numerator, denominator), got {value!r}")
-        return number(value[0], "smooth", 0), number(value[1], "smooth", 0)
-    return number(value, "smooth", 0), number(value, "smooth", 0)
+def smooth_option(value: Any) -> float | tuple[float, float]:
+    """smooth, checked: one number for both, or (numerator, denominator)."""
+    if not isinstance(value, (tuple, list)):
+        return number(value, "smooth", 0)
+    if len(value) != 2:
+        raise ValueError(f"smooth: expected a number or (numerator, denominator), got {value!r}")
+    return number(value[0], "smooth", 0), number(value[1], "smooth", 0)
+
+
+def smooth_pair(value: float | tuple[float, float]) -> tuple[float, float]:
+    return value if isinstance(value, tuple) else (value, value)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -162,7 +166,7 @@ class RegionLoss(Loss):
         w = self._weights(keep)
         weight = w.sum() if self.reduction == "mean" else 1.0
         coefs = derivatives * w / weight if weight else np.zeros_like(derivatives)
-        coefs = np.moveaxis(coefs, 0, 1).reshape(len(w), -1)
+        coefs = np.moveaxis(coefs, 0, 1).reshape(len(w), 3 * classes)
         return [np.ascontiguousarray(np.broadcast_to(coefs, (len(sums[0]), coefs.shape[1])))]
 
     def class_rows(self, sums: list[Array]) -> Array:
@@ -233,7 +237,7 @@ class DiceLoss(RegionLoss):
 
     >>> import fastloss as fl
     >>> fl.DiceLoss(activation=None)([[[0.8, 0.3], [0.2, 0.7]]], [[0, 1]])
-    0.25125250
+    0.25062531
 
     See also: `TverskyLoss`, which weighs false positives and negatives; `JaccardLoss`.
     """
@@ -243,7 +247,7 @@ class DiceLoss(RegionLoss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        smooth_pair(self.smooth)
+        freeze(self, smooth=smooth_option(self.smooth))
         choice(self.squared, "squared", (True, False))
 
     def wants_squares(self) -> bool:
@@ -268,7 +272,7 @@ class JaccardLoss(RegionLoss):
 
     >>> import fastloss as fl
     >>> fl.JaccardLoss(activation=None)([[[0.8, 0.3], [0.2, 0.7]]], [[0, 1]])
-    0.40151235
+    0.40063781
 
     See also: `DiceLoss`.
     """
@@ -277,7 +281,7 @@ class JaccardLoss(RegionLoss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        smooth_pair(self.smooth)
+        freeze(self, smooth=smooth_option(self.smooth))
 
     def formula(self, s: Sums) -> tuple[Array, ...]:
         return overlap(s, 1, 1, 1, smooth_pair(self.smooth), False)
@@ -285,7 +289,7 @@ class JaccardLoss(RegionLoss):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class TverskyLoss(RegionLoss):
-    r"""Tversky loss, $1 - (TP + s) / (TP + lpha FP + eta FN + s)$ a sample and class.
+    r"""Tversky loss, $1 - (TP + s) / (TP + \alpha FP + \beta FN + s)$ a sample and class.
 
     $TP = \sum p y$, $FP = \sum p (1 - y)$, $FN = \sum (1 - p) y$ over the pixels that count.
 
@@ -300,7 +304,7 @@ class TverskyLoss(RegionLoss):
 
     >>> import fastloss as fl
     >>> fl.TverskyLoss(alpha=0.3, beta=0.7, activation=None)([[[0.8, 0.3], [0.2, 0.7]]], [[0, 1]])
-    0.24809647
+    0.25082322
 
     See also: `DiceLoss`.
     """
@@ -312,7 +316,7 @@ class TverskyLoss(RegionLoss):
     def __post_init__(self) -> None:
         super().__post_init__()
         freeze(self, alpha=number(self.alpha, "alpha", 0), beta=number(self.beta, "beta", 0))
-        smooth_pair(self.smooth)
+        freeze(self, smooth=smooth_option(self.smooth))
 
     def formula(self, s: Sums) -> tuple[Array, ...]:
         return overlap(s, 1, self.alpha, self.beta, smooth_pair(self.smooth), False)

@@ -1,0 +1,445 @@
+"""Every error: what raises it, its type, its exact words: the same with both backends, and before `out` is touched."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+import pickle
+import re
+import subprocess
+import sys
+
+import ml_dtypes  # noqa: F401 (the table's)
+import numpy as np
+import pytest
+import torch
+from numpy.lib.stride_tricks import as_strided
+
+import fastloss as fl
+
+X = np.zeros((2, 3, 4), np.float32)
+Y = np.zeros((2, 4), np.int64)
+D = np.full((2, 3, 4), 1 / 3)
+LAST = np.arange(24).reshape(2, 3, 4) == 23
+ONE = X[0, :, 0]  # no sample axis
+SINGLE = X[:, :1]
+GRAD = fl.CrossEntropyLoss().value_and_grad
+
+
+def label(value, dtype=np.int64, shape=(2, 4)):
+    """Labels 0 and, last, `value`."""
+    y = np.zeros(shape, dtype)
+    y.flat[-1] = value
+    return y
+
+
+def float32(shape=X.shape, strides=None):
+    """An array as the gradient of X, or one with other strides over little memory."""
+    a = np.zeros(64, np.float32)
+    return np.zeros(shape, np.float32) if strides is None else as_strided(a, shape, strides)
+
+
+def read_only():
+    a = float32()
+    a.flags.writeable = False
+    return a
+
+
+# fmt: off
+NAMES = "input: expected float16, bfloat16, float32 or float64, got "
+REAL = "expected a real number dtype of at most 64 bits, got "
+LABELS = "target: expected labels in [0, 3) or ignore_index, got "
+WEIGHT = "pixel_weight: expected finite values >= 0, got "
+AXIS = "axis: expected the class axis of an input with 3 dimensions (not the samples'), got "
+DICE = "<Partial of DiceLoss(): 3 classes, 2 samples, 6 sums>"
+
+ERRORS = {
+    "input": [
+        ("fl.cross_entropy(X.astype(np.int64), Y)", TypeError, NAMES + "int64"),
+        ("fl.cross_entropy(X.astype(bool), Y)", TypeError, NAMES + "bool"),
+        ("fl.cross_entropy(X.astype(np.complex64), Y)", TypeError, "input: " + REAL + "complex64"),
+        ("fl.cross_entropy(X.astype(object), Y)", TypeError, "input: " + REAL + "object"),
+        ("fl.cross_entropy(X.astype('M8[s]'), Y)", TypeError, "input: " + REAL + "datetime64[s]"),
+        ("fl.cross_entropy(None, Y)", TypeError, "input: " + REAL + "object"),
+        ("fl.cross_entropy('abc', Y)", TypeError, "input: " + REAL + "<U3"),
+        ("fl.cross_entropy([[1.0], [1.0, 2.0]], Y)", ValueError,
+         "input: expected an array of numbers, got a ragged sequence"),
+        ("fl.cross_entropy(1.0, 0)", ValueError, "input: expected shape (N, C, *S) or (C,), got ()"),
+        ("fl.dice_loss(1.0, 0)", ValueError, "input: expected shape (N, C, *S) or (C,), got ()"),
+        ("fl.cross_entropy(X[:, :0], Y)", ValueError,
+         "input: expected at least one class on axis 1, got shape (2, 0, 4)"),
+        ("fl.cross_entropy(X[:, :0], Y, axis=-2)", ValueError,
+         "input: expected at least one class on axis -2, got shape (2, 0, 4)"),
+        ("fl.logsumexp(X * 1j)", TypeError, "a: " + REAL + "complex64"),
+        ("fl.softmax('a')", TypeError, "a: " + REAL + "<U1"),
+        ("fl.logsumexp(X, b=1j)", TypeError, "b: " + REAL + "complex128"),
+    ],
+    "target": [
+        ("fl.cross_entropy(X, 0 * Y + 1j)", TypeError, "target: " + REAL + "complex128"),
+        ("fl.binary_cross_entropy_with_logits(X, None)", TypeError, "target: " + REAL + "object"),
+        ("fl.cross_entropy(X, Y.astype(float))", TypeError,
+         "target: expected labels of an integer or bool dtype for shape (2, 4), got float64"),
+        ("fl.cross_entropy(X, X.astype(np.uint8))", TypeError,
+         "target: expected a float or bool dtype for a dense target of shape (2, 3, 4), got uint8"),
+        ("fl.cross_entropy(X, Y[:, :3])", ValueError,
+         "target: expected shape (N, *S) = (2, 4) (labels) or (2, 3, 4) (dense), got (2, 3)"),
+        ("fl.dice_loss(X, Y[0])", ValueError,
+         "target: expected shape (N, *S) = (2, 4) (labels) or (2, 3, 4) (dense), got (4,)"),
+        ("fl.cross_entropy(X, Y.T, axis=2)", ValueError,
+         "target: expected shape (N, *S) = (2, 3) (labels) or (2, 3, 4) (dense), got (4, 2)"),
+        ("fl.cross_entropy(ONE, [0, 1])", ValueError, "target: expected shape () (labels) or (3,) (dense), got (2,)"),
+        ("fl.binary_cross_entropy_with_logits(X, Y)", ValueError,
+         "target: expected shape (2, 3, 4) (the input's), got (2, 4)"),
+        ("fl.binary_cross_entropy_with_logits(X, D[:, :1])", ValueError,
+         "target: expected shape (2, 3, 4) (the input's), got (2, 1, 4)"),
+        ("(fl.DiceLoss() + fl.BCEWithLogitsLoss())(X, Y)", ValueError,
+         "target: expected a dense target of shape (2, 3, 4) for BCEWithLogitsLoss(), got labels of shape (2, 4)"),
+    ],
+    "label": [
+        ("fl.cross_entropy(X, label(3))", fl.LabelError, LABELS + "3 at (1, 3)"),
+        ("fl.dice_loss(X, label(3))", fl.LabelError, LABELS + "3 at (1, 3)"),
+        ("(fl.DiceLoss() + fl.CrossEntropyLoss())(X, label(-1))", fl.LabelError, LABELS + "-1 at (1, 3)"),
+        ("fl.cross_entropy(X, label(3), reduction='none')", fl.LabelError, LABELS + "3 at (1, 3)"),
+        ("fl.cross_entropy(X, label(-100), ignore_index=255)", fl.LabelError, LABELS + "-100 at (1, 3)"),
+        ("fl.cross_entropy(X, label(156, np.uint8))", fl.LabelError, LABELS + "156 at (1, 3)"),
+        ("fl.cross_entropy(X, label(2**64 - 100, np.uint64))", fl.LabelError,
+         LABELS + "18446744073709551516 at (1, 3)"),
+        ("fl.cross_entropy(X, label(-1, np.int8), ignore_index=255)", fl.LabelError, LABELS + "-1 at (1, 3)"),
+        ("fl.cross_entropy(X, label(3), pixel_weight=[1, 1, 1, 0])", fl.LabelError, LABELS + "3 at (1, 3)"),
+        ("fl.cross_entropy(np.moveaxis(X, 1, -1), label(7), axis=-1)", fl.LabelError, LABELS + "7 at (1, 3)"),
+        ("fl.cross_entropy(ONE, 5)", fl.LabelError, LABELS + "5 at ()"),
+        ("fl.cross_entropy(ONE, [5])", fl.LabelError, LABELS + "5 at (0,)"),
+        ("fl.cross_entropy(SINGLE, label(1, bool))", fl.LabelError,
+         "target: expected labels in [0, 1) or ignore_index, got 1 at (1, 3)"),
+        ("fl.dice_loss(SINGLE, label(2), activation='sigmoid')", fl.LabelError,
+         "target: expected labels in [0, 2) or ignore_index, got 2 at (1, 3)"),
+        ("fl.dice_loss(SINGLE, label(2, shape=(2, 1, 4)), activation='sigmoid')", fl.LabelError,
+         "target: expected labels in [0, 2) or ignore_index, got 2 at (1, 0, 3)"),
+        ("fl.cross_entropy(torch.zeros(2, 3, dtype=torch.bfloat16), torch.tensor([0, 5]))", fl.LabelError,
+         LABELS + "5 at (1,)"),
+    ],
+    "pixel_weight": [
+        ("fl.cross_entropy(X, Y, pixel_weight=1j)", TypeError, "pixel_weight: " + REAL + "complex128"),
+        ("fl.cross_entropy(X, Y, pixel_weight='a')", TypeError, "pixel_weight: " + REAL + "<U1"),
+        ("fl.cross_entropy(X, Y, pixel_weight=-1)", ValueError, WEIGHT + "-1 at (0, 0)"),
+        ("fl.cross_entropy(X, Y, pixel_weight=np.nan)", ValueError, WEIGHT + "nan at (0, 0)"),
+        ("fl.dice_loss(X, Y, pixel_weight=[1, 1, 1, np.inf])", ValueError, WEIGHT + "inf at (0, 3)"),
+        ("fl.dice_loss(X, Y, pixel_weight=[1, 1, 1, -np.inf])", ValueError, WEIGHT + "-inf at (0, 3)"),
+        ("fl.cross_entropy(X, Y, pixel_weight=label(np.nan, '>f8'))", ValueError, WEIGHT + "nan at (1, 3)"),
+        ("fl.cross_entropy(X, Y, pixel_weight=label(np.inf, np.float16))", ValueError, WEIGHT + "inf at (1, 3)"),
+        ("fl.cross_entropy(X, Y, pixel_weight=label(-2, ml_dtypes.bfloat16))", ValueError, WEIGHT + "-2.0 at (1, 3)"),
+        ("fl.cross_entropy(X, Y, pixel_weight=label(-1, '>i2'))", ValueError, WEIGHT + "-1 at (1, 3)"),
+        # Negative, though too small for the float32 of the arithmetic.
+        ("fl.cross_entropy(X, Y, pixel_weight=label(-1e-300, float))", ValueError, WEIGHT + "-1e-300 at (1, 3)"),
+        ("fl.cross_entropy(X, Y, pixel_weight=np.float32(-1e-44))", ValueError,
+         WEIGHT + "-9.80908925027372e-45 at (0, 0)"),
+        # An ignored pixel's too, and before a label.
+        ("fl.cross_entropy(X, label(-100), pixel_weight=label(-1))", ValueError, WEIGHT + "-1 at (1, 3)"),
+        ("fl.cross_entropy(X, label(7), pixel_weight=label(-1))", ValueError, WEIGHT + "-1 at (1, 3)"),
+        ("fl.cross_entropy(X, D, pixel_weight=label(-1))", ValueError, WEIGHT + "-1 at (1, 3)"),
+        # By class, and in whatever shape the caller has.
+        ("fl.cross_entropy(X, D, pixel_weight=-1 * LAST)", ValueError, WEIGHT + "-1 at (1, 2, 3)"),
+        ("fl.cross_entropy(np.moveaxis(X, 1, -1), np.moveaxis(D, 1, -1), axis=-1, "
+         "pixel_weight=-1 * np.moveaxis(LAST, 1, -1))", ValueError, WEIGHT + "-1 at (1, 3, 2)"),
+        ("fl.binary_cross_entropy_with_logits(X, D, pixel_weight=-1 * LAST)", ValueError, WEIGHT + "-1 at (1, 2, 3)"),
+        ("fl.binary_cross_entropy_with_logits(0.5, 0.5, pixel_weight=-1)", ValueError, WEIGHT + "-1 at ()"),
+        ("fl.cross_entropy(ONE, 1, pixel_weight=-1)", ValueError, WEIGHT + "-1 at ()"),
+        ("fl.cross_entropy(X, Y, pixel_weight=np.ones((3, 4)))", ValueError,
+         "pixel_weight: expected a shape that broadcasts to (2, 4), got (3, 4)"),
+        ("fl.cross_entropy(X, Y, pixel_weight=D)", ValueError,
+         "pixel_weight: expected a shape that broadcasts to (2, 4), got (2, 3, 4)"),
+        ("fl.dice_loss(X, D, pixel_weight=np.ones((2, 2, 4)))", ValueError,
+         "pixel_weight: expected a shape that broadcasts to (2, 3, 4), got (2, 2, 4)"),
+        ("fl.binary_cross_entropy_with_logits(X, D, pixel_weight=np.ones((2, 2, 4)))", ValueError,
+         "pixel_weight: expected a shape that broadcasts to (2, 3, 4), got (2, 2, 4)"),
+    ],
+    "class_weight": [
+        *((f"fl.{f}(X, Y, class_weight={v})", ValueError, f"class_weight: expected shape (3,), got {shape}")
+          for f in ("cross_entropy", "dice_loss") for v, shape in (("[1, 2]", "(2,)"), ("[1]", "(1,)"))),
+        ("(fl.DiceLoss(class_weight=[1]) + fl.CrossEntropyLoss())(X, Y)", ValueError,
+         "class_weight: expected shape (3,), got (1,)"),
+        ("fl.cross_entropy(X, Y, class_weight=2.0)", ValueError, "class_weight: expected shape (C,), got ()"),
+        ("fl.cross_entropy(X, Y, class_weight=[])", ValueError, "class_weight: expected shape (C,), got (0,)"),
+        ("fl.cross_entropy(X, Y, class_weight=[[1, 1, 1]])", ValueError,
+         "class_weight: expected shape (C,), got (1, 3)"),
+        ("fl.cross_entropy(X, Y, class_weight=[1, 2, -1])", ValueError,
+         "class_weight: expected finite values >= 0, got [1.0, 2.0, -1.0]"),
+        ("fl.dice_loss(X, Y, class_weight=[1, 2, np.nan])", ValueError,
+         "class_weight: expected finite values >= 0, got [1.0, 2.0, nan]"),
+        ("fl.cross_entropy(X, Y, class_weight=[1, 2, np.inf])", ValueError,
+         "class_weight: expected finite values >= 0, got [1.0, 2.0, inf]"),
+        ("fl.cross_entropy(X, Y, class_weight='abc')", TypeError,
+         "class_weight: expected a sequence of numbers, got 'abc'"),
+        ("fl.cross_entropy(X, Y, class_weight=[1j, 1, 1])", TypeError,
+         "class_weight: expected a sequence of numbers, got [1j, 1, 1]"),
+        ("fl.cross_entropy(X, Y, class_weight=[[1, 1], [1]])", TypeError,
+         "class_weight: expected a sequence of numbers, got [[1, 1], [1]]"),
+        ("fl.binary_cross_entropy_with_logits(X, D, pos_weight=[1, 2])", ValueError,
+         "pos_weight: expected shape (3,), got (2,)"),
+        ("fl.BCEWithLogitsLoss(pos_weight=-1)", ValueError, "pos_weight: expected a finite number >= 0, got -1"),
+        ("fl.BCEWithLogitsLoss(pos_weight=[1, -1])", ValueError,
+         "pos_weight: expected finite values >= 0, got [1.0, -1.0]"),
+        ("fl.BCEWithLogitsLoss(pos_weight='a')", TypeError, "pos_weight: expected a number, got 'a'"),
+        ("fl.BCEWithLogitsLoss(pos_weight=True)", TypeError, "pos_weight: expected a number, got True"),
+    ],
+    "out": [
+        ("GRAD(X, Y, out=[1])", TypeError, "out: expected a NumPy array, got list"),
+        ("GRAD(X, Y, out=torch.zeros(2, 3, 4))", TypeError, "out: expected a NumPy array, got Tensor"),
+        ("GRAD(X, Y, out=np.zeros(X.shape))", TypeError, "out: expected dtype float32 (the input's), got float64"),
+        ("GRAD(X, Y, out=np.zeros(X.shape, '>f4'))", TypeError, "out: expected dtype float32 (the input's), got >f4"),
+        ("GRAD(X, Y, out=np.zeros((3, 2, 4), np.float32))", ValueError,
+         "out: expected shape (2, 3, 4) (the input's), got (3, 2, 4)"),
+        ("GRAD(X, Y, out=read_only())", ValueError, "out: expected a writeable array, got a read-only one"),
+        ("GRAD(X, Y, out=np.broadcast_to(np.float32(0), X.shape))", ValueError,
+         "out: expected a writeable array, got a read-only one"),
+        ("GRAD(X, Y, out=X)", ValueError, "out: expected memory of its own, got an array that overlaps an input"),
+        ("GRAD(X, D32, out=D32[:, ::-1])", ValueError,
+         "out: expected memory of its own, got an array that overlaps an input"),
+        ("GRAD(X, D, pixel_weight=D32, out=D32)", ValueError,
+         "out: expected memory of its own, got an array that overlaps an input"),
+        ("GRAD(X, Y, out=float32(X.shape, (0, 16, 4)))", ValueError,
+         "out: expected an array whose elements are distinct, got a broadcast one"),
+        ("GRAD(X, Y, out=float32(X.shape, (4, 4, 4)))", ValueError,
+         "out: expected an array whose elements are distinct, got a broadcast one"),
+    ],
+    "axis": [
+        *((f"fl.cross_entropy(X, Y, axis={k})", ValueError, f"{AXIS}{k}") for k in (0, 3, -3, -4)),
+        ("fl.dice_loss(X, Y, axis=3)", ValueError, AXIS + "3"),
+        ("fl.binary_cross_entropy_with_logits(X, D, axis=5, pos_weight=[1, 2, 3])", ValueError, AXIS + "5"),
+        *((f"fl.cross_entropy(X, Y, axis={k})", TypeError, f"axis: expected an integer, got {k}")
+          for k in (1.0, None, True)),
+        ("fl.logsumexp(X, axis=3)", ValueError, "axis: expected numbers in [-3, 3), got 3"),
+        ("fl.softmax(X, axis=(0, -4))", ValueError, "axis: expected numbers in [-3, 3), got (0, -4)"),
+        ("fl.log_softmax(X, axis=(0, -3))", ValueError, "axis: expected distinct axes, got (0, -3)"),
+    ],
+    "options": [
+        *((f"fl.{loss}(reduction='avg')", ValueError, "reduction: expected one of 'mean', 'sum', 'none', got 'avg'")
+          for loss in ("CrossEntropyLoss", "BCEWithLogitsLoss", "DiceLoss", "JaccardLoss", "TverskyLoss")),
+        ("fl.CrossEntropyLoss(reduction=None)", ValueError,
+         "reduction: expected one of 'mean', 'sum', 'none', got None"),
+        ("fl.DiceLoss(activation='relu')", ValueError,
+         "activation: expected one of None, 'sigmoid', 'softmax', got 'relu'"),
+        ("fl.DiceLoss(activation=np.arange(2))", ValueError,
+         "activation: expected one of None, 'sigmoid', 'softmax', got array([0, 1])"),
+        ("fl.DiceLoss(absent='drop')", ValueError,
+         "absent: expected one of 'keep', 'zero', 'skip', 'nan', got 'drop'"),
+        ("fl.DiceLoss(batch='no')", ValueError, "batch: expected one of True, False, got 'no'"),
+        ("fl.DiceLoss(squared=2)", ValueError, "squared: expected one of True, False, got 2"),
+        ("fl.DiceLoss(smooth=-1)", ValueError, "smooth: expected a finite number >= 0, got -1"),
+        ("fl.JaccardLoss(smooth=np.nan)", ValueError, "smooth: expected a finite number >= 0, got nan"),
+        ("fl.TverskyLoss(smooth=(1, -2))", ValueError, "smooth: expected a finite number >= 0, got -2"),
+        ("fl.DiceLoss(smooth='a')", TypeError, "smooth: expected a number, got 'a'"),
+        ("fl.DiceLoss(smooth=(1, 2, 3))", ValueError,
+         "smooth: expected a number or (numerator, denominator), got (1, 2, 3)"),
+        ("fl.TverskyLoss(alpha=-1)", ValueError, "alpha: expected a finite number >= 0, got -1"),
+        ("fl.TverskyLoss(beta=np.inf)", ValueError, "beta: expected a finite number >= 0, got inf"),
+        ("fl.TverskyLoss(beta=None)", TypeError, "beta: expected a number, got None"),
+        *((f"fl.CrossEntropyLoss(label_smoothing={v})", ValueError,
+           f"label_smoothing: expected a number in [0, 1], got {v.removeprefix('np.')}")
+          for v in ("1.5", "-0.1", "np.nan", "np.inf")),
+        ("fl.CrossEntropyLoss(label_smoothing='a')", TypeError, "label_smoothing: expected a number, got 'a'"),
+        ("fl.BCEWithLogitsLoss(label_smoothing=True)", TypeError, "label_smoothing: expected a number, got True"),
+        ("fl.CrossEntropyLoss(ignore_index=1.0)", TypeError, "ignore_index: expected an integer, got 1.0"),
+        ("fl.DiceLoss(ignore_index=None)", TypeError, "ignore_index: expected an integer, got None"),
+        ("fl.CrossEntropyLoss(ignore_index=2**63)", ValueError,
+         "ignore_index: expected an integer of 64 bits, got 9223372036854775808"),
+        ("fl.dice_loss(X, Y, classes=[3])", ValueError, "classes: expected numbers in [0, 3), got [3]"),
+        ("fl.dice_loss(X, Y, classes=[-1])", ValueError, "classes: expected numbers in [0, 3), got [-1]"),
+        ("fl.DiceLoss(classes=[])", ValueError, "classes: expected distinct class numbers, at least one, got []"),
+        ("fl.DiceLoss(classes=[1, 1])", ValueError,
+         "classes: expected distinct class numbers, at least one, got [1, 1]"),
+        ("fl.DiceLoss(classes=[1.0])", TypeError, "classes: expected an integer, got 1.0"),
+        ("fl.DiceLoss(classes=3)", TypeError, "classes: expected a sequence of integers, got 3"),
+        ("fl.set_num_threads(0)", ValueError, "n: expected a positive integer, got 0"),
+        ("fl.num_threads(1.5).__enter__()", ValueError, "n: expected a positive integer, got 1.5"),
+        ("fl.backend('cuda').__enter__()", ValueError, "name: expected one of auto, native, numpy, got 'cuda'"),
+    ],
+    "composition": [
+        ("fl.CrossEntropyLoss(ignore_index=255) + fl.DiceLoss()", ValueError,
+         "ignore_index: expected the same in all terms of a sum, got [255, -100] in "
+         "CrossEntropyLoss(ignore_index=255) + DiceLoss()"),
+        ("fl.CrossEntropyLoss(axis=-1) + fl.DiceLoss()", ValueError,
+         "axis: expected the same in all terms of a sum, got [-1, 1] in CrossEntropyLoss(axis=-1) + DiceLoss()"),
+        ("0.5 * fl.DiceLoss(reduction='none')", ValueError,
+         "reduction: expected 'mean' or 'sum' in a sum of losses, got 'none' in DiceLoss(reduction='none')"),
+        ("np.nan * fl.DiceLoss()", ValueError, "factor: expected a finite number, got nan"),
+        ("True * fl.DiceLoss()", TypeError, "unsupported operand type(s) for *: 'bool' and 'DiceLoss'"),
+        ("fl.DiceLoss() + 1", TypeError, "unsupported operand type(s) for +: 'DiceLoss' and 'int'"),
+    ],
+    "partial": [
+        ("fl.DiceLoss(reduction='none').partial(X, Y)", ValueError,
+         "reduction: expected 'mean' or 'sum' for a partial, got 'none'"),
+        ("fl.DiceLoss().partial(X, Y) + fl.DiceLoss(smooth=1).partial(X, Y)", ValueError,
+         f"partials: expected all of one loss and number of classes, got {DICE} and "
+         "<Partial of DiceLoss(smooth=1): 3 classes, 2 samples, 6 sums>"),
+        ("fl.DiceLoss().partial(X, Y) + fl.DiceLoss().partial(X[:, :2], Y)", ValueError,
+         f"partials: expected all of one loss and number of classes, got {DICE} and "
+         "<Partial of DiceLoss(): 2 classes, 2 samples, 4 sums>"),
+        ("fl.DiceLoss().partial(X, Y) + 1", TypeError, "unsupported operand type(s) for +: 'Partial' and 'int'"),
+        ("fl.Partial.sum([])", ValueError, "partials: expected at least one, got none"),
+        ("fl.Partial.sum([1])", TypeError, "partials: expected Partials, got int"),
+        ("fl.JaccardLoss().finalize(fl.DiceLoss().partial(X, Y))", ValueError,
+         f"partial: expected a partial of JaccardLoss(), got {DICE}"),
+        ("fl.DiceLoss().finalize(3)", TypeError, "partial: expected a Partial, got int"),
+    ],
+    "evaluate": [
+        ("fl.evaluate({}, X, Y)", ValueError, "losses: expected at least one, got none"),
+        ("fl.evaluate([fl.DiceLoss()], X, Y)", TypeError, "losses: expected a mapping of names to losses, got list"),
+        ("fl.evaluate(fl.DiceLoss(), X, Y)", TypeError,
+         "losses: expected a mapping of names to losses, got DiceLoss"),
+        ("fl.evaluate({'d': 3}, X, Y)", TypeError, "losses: expected a loss for 'd', got int"),
+        ("fl.evaluate({'d': fl.DiceLoss(reduction='none')}, X, Y)", ValueError,
+         "losses: expected reduction 'mean' or 'sum' for 'd', got DiceLoss(reduction='none')"),
+        ("fl.evaluate({'d': fl.DiceLoss(), 'b': fl.BCEWithLogitsLoss()}, X, Y)", ValueError,
+         "target: expected a dense target of shape (2, 3, 4) for BCEWithLogitsLoss(), got labels of shape (2, 4)"),
+        ("fl.evaluate({'d': fl.DiceLoss(), 'c': fl.CrossEntropyLoss()}, X, label(3))", fl.LabelError,
+         LABELS + "3 at (1, 3)"),
+        ("fl.Report.sum([])", ValueError, "reports: expected at least one, got none"),
+        ("fl.Report.sum([1])", TypeError, "reports: expected Reports, got int"),
+        ("fl.evaluate({'d': fl.DiceLoss()}, X, Y) + fl.evaluate({'e': fl.DiceLoss()}, X, Y)", ValueError,
+         "reports: expected the same losses and classes in all, got <Report of 2 images, 3 classes: d: 0.833328> and "
+         "<Report of 2 images, 3 classes: e: 0.833328>"),
+    ],
+}
+# fmt: on
+ROWS = [pytest.param(*row, id=row[0]) for rows in ERRORS.values() for row in rows]
+
+
+@pytest.mark.parametrize(("call", "error", "message"), ROWS)
+def test_error(call, error, message, backend):
+    before = fl.get_num_threads()
+    names = globals() | {"D32": D.astype(np.float32)}
+    with pytest.raises(Exception) as caught:  # noqa: PT011 (its type and words are compared below)
+        eval(call, names)
+    assert (type(caught.value), str(caught.value)) == (error, message)
+    assert fl.get_num_threads() == before
+
+
+@pytest.mark.parametrize("loss", ["fl.CrossEntropyLoss()", "fl.DiceLoss()"])
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_no_target_is_an_error_and_no_crash(loss, backend):
+    script = f"import numpy as np, fastloss as fl\nwith fl.backend({backend!r}): {loss}(np.zeros((2, 3, 4)), None)"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1] == "TypeError: target: " + REAL + "object"
+
+
+def test_bfloat16_tensors_need_ml_dtypes(monkeypatch, backend):
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(TypeError, match=r"^input: a bfloat16 tensor needs the package ml_dtypes, which gives NumPy"):
+        fl.cross_entropy(torch.zeros(2, 3, dtype=torch.bfloat16), [0, 1])
+
+
+# ---- labels of every dtype and byte order
+
+INTEGERS = [np.dtype(order + c) for order in "<>" for c in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS, ids=lambda d: d.str)
+@pytest.mark.parametrize("loss", [fl.CrossEntropyLoss(), fl.DiceLoss(batch=True)], ids=repr)
+def test_a_bad_label_is_named_whatever_its_dtype(dtype, loss, backend):
+    limits = np.iinfo(dtype)
+    for value in {3, limits.max, limits.max - 99, limits.min, limits.min // 2} - {
+        0
+    }:  # max - 99 is -100, were it signed
+        y = np.zeros((2, 300), dtype)
+        y[1, 257] = value
+        with pytest.raises(fl.LabelError) as caught:
+            loss(np.zeros((2, 3, 300), np.float32), y)
+        assert (caught.value.label, caught.value.position, caught.value.classes) == (value, (1, 257), 3)
+
+
+def test_a_label_error_is_an_index_error_and_a_value_error_and_pickles():
+    error = pickle.loads(pickle.dumps(fl.LabelError(7, (1, 2), 3)))
+    assert isinstance(error, IndexError)
+    assert isinstance(error, ValueError)
+    assert str(error) == LABELS + "7 at (1, 2)"
+    assert (error.label, error.position, error.classes) == (7, (1, 2), 3)
+
+
+# ---- `out` is untouched by a call that fails
+
+BIG = (2, 3, 300, 301)
+LOSSES = {
+    "ce": fl.CrossEntropyLoss(),
+    "ce-sum": fl.CrossEntropyLoss(reduction="sum"),
+    "ce-none": fl.CrossEntropyLoss(reduction="none"),
+    "dice": fl.DiceLoss(),
+    "dice-batch": fl.DiceLoss(batch=True),
+    "dice+ce": fl.DiceLoss() + fl.CrossEntropyLoss(),
+}
+FAULTS = {
+    "label": lambda: {"target": label(3, np.uint8, (2, 300, 301))},
+    "dense shape": lambda: {"target": np.zeros((2, 3, 301, 300))},
+    "float labels": lambda: {"target": np.zeros((2, 300, 301))},
+    "nan": lambda: {"pixel_weight": label(np.nan, float, (2, 300, 301))},
+    "negative": lambda: {"pixel_weight": label(-1, np.int8, (2, 300, 301))},
+    "weight shape": lambda: {"pixel_weight": np.ones(300)},
+    "dense nan": lambda: {"target": np.zeros(BIG, bool), "pixel_weight": label(np.nan, float, (2, 300, 301))},
+    "dense nan by class": lambda: {"target": np.zeros(BIG, bool), "pixel_weight": label(np.nan, np.float32, BIG)},
+}
+
+
+def refuses(loss, x, target, **arguments):
+    """Whether the call raises, and leaves an `out` of noise as it was, down to the bits."""
+    out = np.frombuffer(np.random.default_rng(0).bytes(x.nbytes), x.dtype).reshape(x.shape).copy()
+    before = out.tobytes()
+    with pytest.raises((TypeError, ValueError), match=r"^(target|pixel_weight|class_weight|classes): "):
+        loss.value_and_grad(x, target, out=out, **arguments)
+    return out.tobytes() == before
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_out_is_untouched_when_the_last_pixel_is_bad(loss, fault, backend):
+    arguments = {"target": np.zeros((2, 300, 301), np.uint8)} | FAULTS[fault]()
+    assert refuses(LOSSES[loss], np.zeros(BIG, np.float32), **arguments)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_out_is_untouched_by_an_element_loss(dtype, backend):
+    x = np.zeros((3, 100_001), dtype)
+    assert refuses(fl.BCEWithLogitsLoss(), x, x, pixel_weight=label(np.inf, float, x.shape))
+    assert refuses(fl.BCEWithLogitsLoss(pos_weight=[1, 2]), x, x)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        fl.CrossEntropyLoss(class_weight=[1, 2]),
+        fl.DiceLoss(class_weight=[1, 2]),
+        fl.DiceLoss(classes=[0, 3]),
+        fl.DiceLoss(classes=[0, 3], batch=True),
+        fl.DiceLoss() + fl.CrossEntropyLoss(class_weight=[1, 2]),
+    ],
+    ids=repr,
+)
+def test_out_is_untouched_by_a_configuration_that_does_not_fit(loss, backend):
+    assert refuses(loss, X, Y)
+
+
+# ---- the table is complete
+
+# These are the environment's, and those of an install without the extension: test_processes.py. And one above.
+ELSEWHERE = ("FASTLOSS_", "fastloss: ", "the compiled extension", ".*: a bfloat16 tensor needs")
+
+
+def templates():
+    """Every message that the package (not its command line) raises, as a pattern."""
+    package = pathlib.Path(fl.__file__).parent
+    for file in [*package.glob("*.py"), *package.glob("losses/*.py")]:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call) or not node.exc.args:
+                continue
+            if node.exc.func.id == "AssertionError":
+                continue
+            text = node.exc.args[0]
+            pieces = text.values if isinstance(text, ast.JoinedStr) else [text]
+            if all(isinstance(p, (ast.Constant, ast.FormattedValue)) for p in pieces):
+                yield "".join(re.escape(p.value) if isinstance(p, ast.Constant) else ".*" for p in pieces)
+
+
+def test_every_message_of_the_package_is_in_the_table():
+    messages = [row.values[2] for row in ROWS]
+    missing = [t for t in templates() if not any(re.fullmatch(t, m) for m in messages)]
+    assert [t for t in missing if not t.replace("\\", "").startswith(ELSEWHERE)] == []
