@@ -73,14 +73,14 @@ static void copy_swapped(char *out, ptrdiff_t out_stride, const char *in, ptrdif
             LOAD_LOOP(T, OUT, CONVERT, stride)                                                                         \
         }                                                                                                              \
         break;
-#define LOAD_INTEGERS(OUT)                                                                                             \
+#define LOAD_INTEGERS(OUT, FROM_U64)                                                                                   \
     LOAD_CASE(FL_U8, uint8_t, OUT, )                                                                                   \
     LOAD_CASE(FL_I8, int8_t, OUT, )                                                                                    \
     LOAD_CASE(FL_U16, uint16_t, OUT, )                                                                                 \
     LOAD_CASE(FL_I16, int16_t, OUT, )                                                                                  \
     LOAD_CASE(FL_U32, uint32_t, OUT, )                                                                                 \
     LOAD_CASE(FL_I32, int32_t, OUT, )                                                                                  \
-    LOAD_CASE(FL_U64, uint64_t, OUT, )                                                                                 \
+    LOAD_CASE(FL_U64, uint64_t, OUT, FROM_U64)                                                                         \
     LOAD_CASE(FL_I64, int64_t, OUT, )                                                                                  \
     LOAD_CASE(FL_BOOL, uint8_t, OUT, !!)
 
@@ -90,15 +90,19 @@ static void load_reals(real *restrict out, const char *in, ptrdiff_t stride, ptr
         LOAD_CASE(FL_F64, double, real, )
         LOAD_CASE(FL_F16, uint16_t, real, real_from_f16)
         LOAD_CASE(FL_BF16, uint16_t, real, real_from_bf16)
-        LOAD_INTEGERS(real)
+        LOAD_INTEGERS(real, )
     default: break;
     }
 }
 
-/* Labels as 64-bit integers; a uint64 above the largest int64 wraps to a negative one, which no class has. */
+/* A uint64 above the largest int64 is no class: it becomes the least int64, not the negative number it would wrap to,
+ * which could be an ignore_index. */
+static inline int64_t label_from_u64(uint64_t v) { return v <= INT64_MAX ? (int64_t)v : INT64_MIN; }
+
+/* Labels as 64-bit integers. */
 static void load_integers(int64_t *restrict out, const char *in, ptrdiff_t stride, ptrdiff_t n, int dtype) {
     switch (dtype) {
-        LOAD_INTEGERS(int64_t)
+        LOAD_INTEGERS(int64_t, label_from_u64)
     default: break;
     }
 }

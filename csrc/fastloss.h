@@ -99,7 +99,8 @@ const char *fl_loss_name(int loss);
 /* cpu.c: the level in use ("base", "v3", "v4"); cap is FASTLOSS_ISA or NULL.  Returns NULL for an unknown cap. */
 const char *fl_select_level(const char *cap);
 
-/* parallel.c: the OpenMP version macro, or 0 for a serial build; whether this process is a fork's child. */
+/* parallel.c: to be called once, before any fork (0: done); the OpenMP version macro, or 0 for a serial build; whether this process is a fork's child. */
+int fl_watch_forks(void);
 int fl_openmp(void);
 int fl_forked(void);
 

@@ -152,7 +152,7 @@ static void softmax_rows(tile *t, const fl_term *term, const term_rows *r, ptrdi
 
 static void log_softmax_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
     (void)term, (void)r, (void)c0, (void)add;
-    for (ptrdiff_t i = 0; i < t->padded; i++) t->d[i] = r_log(t->s[i]);
+    for (ptrdiff_t i = 0; i < t->padded; i++) t->d[i] = t->m[i] == R_INF ? 0 : r_log(t->s[i]);
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *x = t->x + c * t->width;
         real *g = t->g + c * t->width;

@@ -37,13 +37,16 @@ int fl_openmp(void) {
 #endif
 }
 
-int fl_usable_threads(int wanted) {
+/* Called when the module is loaded, and not at the first use: another library's OpenMP may share our libgomp. */
+int fl_watch_forks(void) {
 #ifdef HAVE_ATFORK
-    static int registered = 0;
-    if (!registered) registered = pthread_atfork(NULL, NULL, in_child) == 0;
+    return pthread_atfork(NULL, NULL, in_child);
+#else
+    return 0;
 #endif
-    return forked || !fl_openmp() ? 1 : wanted;
 }
+
+int fl_usable_threads(int wanted) { return forked || !fl_openmp() ? 1 : wanted; }
 
 static void serial_for(ptrdiff_t n, void (*body)(void *, ptrdiff_t, int), void *context) {
     for (ptrdiff_t i = 0; i < n; i++) body(context, i, 0);

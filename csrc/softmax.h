@@ -24,15 +24,13 @@ FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int 
     for (int j = 0; j < FL_COLUMNS; j++) m[j] = x[j];
     for (ptrdiff_t c = 1; c < t->classes; c++)
         for (int j = 0; j < FL_COLUMNS; j++) m[j] = x[c * width + j] > m[j] ? x[c * width + j] : m[j];
-    if (c0) /* a later block: the sums so far shrink to the new maximum */
+    if (c0)
         for (int j = 0; j < FL_COLUMNS; j++) m[j] = all_m[j] > m[j] || all_m[j] != all_m[j] ? all_m[j] : m[j];
     for (int j = 0; j < FL_COLUMNS; j++) base[j] = m[j] == -R_INF ? 0 : m[j];
     for (int j = 0; j < FL_COLUMNS; j++) s[j] = 0;
     for (int j = 0; j < FL_COLUMNS; j++) d[j] = -R_INF;
-    if (c0) {
-        for (int j = 0; j < FL_COLUMNS; j++) s[j] = all_s[j] * r_exp(all_m[j] - base[j]);
+    if (c0)
         for (int j = 0; j < FL_COLUMNS; j++) d[j] = all_d[j];
-    }
     if (labels)
         for (int j = 0; j < FL_COLUMNS; j++) label[j] = all_label[j];
     for (ptrdiff_t c = 0; c < t->classes; c++) {
@@ -52,6 +50,8 @@ FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int 
             if (keep) e[c * width + j] = u;
         }
     }
+    if (c0) /* block by block, so that many classes do not lose more digits than a block's */
+        for (int j = 0; j < FL_COLUMNS; j++) s[j] += all_s[j] * r_exp(all_m[j] - base[j]);
     for (int j = 0; j < FL_COLUMNS; j++) all_m[j] = m[j];
     for (int j = 0; j < FL_COLUMNS; j++) all_s[j] = s[j];
     for (int j = 0; j < FL_COLUMNS; j++) all_d[j] = d[j];

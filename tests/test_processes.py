@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextvars
-import ctypes
 import math
 import os
-import pathlib
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -20,10 +19,9 @@ import pytest
 import fastloss as fl
 from fastloss import _backend
 
-TIMEOUT = 40
+TIMEOUT = 30  # seconds, of which starting Python takes half a one
 posix = pytest.mark.skipif(os.name != "posix", reason="forks and signals are POSIX's")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-two_cpus = pytest.mark.skipif(_backend._available() < 2, reason="one CPU runs no threads")
 
 # Big enough for several threads; `value()` is the hex of a value and a gradient.
 SETUP = """
@@ -42,16 +40,28 @@ def value(dtype=np.float32):
 
 def run(script, check=True, prefix=(), **environment):
     """Run a script after SETUP in a Python of its own."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("FASTLOSS_", "OMP_"))}
-    done = subprocess.run(
-        [*prefix, sys.executable, "-c", SETUP + textwrap.dedent(script)],
-        env=inherited | {"PYTHONHASHSEED": "0"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-    )
+    done = start([*prefix, sys.executable, "-c", SETUP + textwrap.dedent(script)], environment)
     assert not check or done.returncode == 0, f"exit {done.returncode}: {done.stderr}"
     return done
+
+
+def start(command, environment):
+    """Run a command, and at the end of its time kill it with all its children."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("FASTLOSS_", "OMP_"))}
+    inherited["PYTHONHASHSEED"] = "0"
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, env=inherited | environment, stdout=pipe, stderr=pipe, text=True, start_new_session=os.name == "posix"
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=TIMEOUT)
+        except subprocess.TimeoutExpired:
+            if os.name == "posix":
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def output(script, **environment):
@@ -252,17 +262,17 @@ def test_any_number_of_threads_computes(threads):
     assert output("print(value())", FASTLOSS_NUM_THREADS=threads) == output("print(value())")
 
 
-@pytest.mark.parametrize("threads", [5000, 10**6])
-def test_many_threads_over_much_data_are_no_crash(threads):
-    """There is work for as many threads as anybody asks for, but the operating system may not have them."""
-    script = f"""
+def test_many_more_threads_than_cpus_compute_much_data():
+    script = """
     import fastloss as fl
-    x = np.broadcast_to(np.float32(0), (1, 2, 1 << 30))
-    y = np.broadcast_to(np.uint8(0), (1, 1 << 30))
-    with fl.num_threads({threads}):
-        print(fl.cross_entropy(x, y))
+    x, y = np.broadcast_to(np.float32(0), (1, 2, 1 << 28)), np.broadcast_to(np.uint8(0), (1, 1 << 28))
+    values = set()
+    for threads in (1, 100):
+        with fl.num_threads(threads):
+            values.add(fl.cross_entropy(x, y))
+    print(len(values))
     """
-    assert math.isclose(float(output(script)), math.log(2), rel_tol=1e-6)
+    assert output(script) == "1"
 
 
 @linux
@@ -362,10 +372,7 @@ def test_multiprocessing(method, tmp_path):
     """
     file = tmp_path / "main.py"
     file.write_text(SETUP + textwrap.dedent(script))
-    environment = os.environ | {"PYTHONHASHSEED": "0", "FASTLOSS_NUM_THREADS": "4"}
-    done = subprocess.run(
-        [sys.executable, str(file), method], env=environment, capture_output=True, text=True, timeout=TIMEOUT
-    )
+    done = start([sys.executable, str(file), method], {"FASTLOSS_NUM_THREADS": "4"})
     assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
 
 
@@ -384,13 +391,19 @@ def compiled(tmp_path, source, *flags):
 @posix
 def test_a_fork_computes_though_only_another_library_used_openmp_before(tmp_path):
     """Its pool of threads is libgomp's, which is ours too."""
-    source = "#include <omp.h>\nint n(void) { int n = 0;\n#pragma omp parallel num_threads(4) reduction(+ : n)\nn++;\nreturn n; }"
+    source = """
+    int count(void) {
+        int n = 0;
+        #pragma omp parallel num_threads(4) reduction(+ : n)
+        n++;
+        return n;
+    }"""
     library = compiled(tmp_path, source, "-fopenmp")
     script = f"""
     import ctypes
     import fastloss
     before = {output("print(value())")!r}
-    assert ctypes.CDLL({library!r}).n() == 4
+    assert ctypes.CDLL({library!r}).count() == 4
     print(child(0))
     """
     assert output(CHILD + textwrap.dedent(script), FASTLOSS_NUM_THREADS="4") == "0"
@@ -492,10 +505,10 @@ def test_flush_to_zero_of_the_caller_gives_the_same_bits_on_any_number_of_thread
     import fastloss as fl
     mxcsr = ctypes.CDLL({library!r})
     x, y = data()
-    x[:, 1:] -= 95  # exps and gradients that are subnormal
+    x[:, 1:] -= 80  # gradients that are subnormal
     def bits(threads):
         with fl.num_threads(threads):
-            v, g = fl.CrossEntropyLoss(reduction="sum").value_and_grad(x, y)
+            v, g = fl.CrossEntropyLoss().value_and_grad(x, y)
             return v.hex(), g.tobytes()
     usual = bits(4)
     mode = mxcsr.get()

@@ -115,8 +115,8 @@ def test_backends_and_threads_agree_on_value_and_gradient(sample, name, dtype):
         stored = np.finfo(dtype)
         error = np.abs(gradient - want_gradient) - 0.51 * stored.eps * np.abs(want_gradient)
         assert error.max() <= tolerance + float(stored.smallest_subnormal)
-    assert same_bits(results[0], results[1])
-    assert same_bits(results[0][1], results[2][1])
+    (first, gradient), *others = results[:3]
+    assert all(v == first and same_bits(g, gradient) for v, g in others)
 
 
 def same_report(a, b):

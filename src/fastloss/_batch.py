@@ -213,8 +213,9 @@ def class_batch(input: Any, target: Any, pixel_weight: Any, *, axis: int, ignore
     if view.shape[1] == 0:
         raise ValueError(f"input: expected at least one class on axis {axis}, got shape {x.shape}")
     batch = Batch(view, None, False, 0, None, ignore_index, x.shape, where)
-    if target is not None:
-        batch = _with_target(batch, as_array(target, "target"), binary)
+    if target is None:
+        raise TypeError("target: expected labels or a dense target, got None")
+    batch = _with_target(batch, as_array(target, "target"), binary)
     return batch if pixel_weight is None else _with_weight(batch, as_array(pixel_weight, "pixel_weight"))
 
 

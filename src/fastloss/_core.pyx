@@ -1,5 +1,5 @@
 # The bridge to csrc/: fills one fl_job from buffers, releases the GIL, looks for signals between slices.
-# Called by _backend.py alone, with arrays that _batch.py has checked. Knows no loss: it does not grow with their number.
+# Called by _backend.py alone, with arrays that _batch.py has checked. Knows no loss: it grows with none.
 # cython: language_level=3, boundscheck=False, wraparound=False
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -35,8 +35,13 @@ cdef extern from "fastloss.h" nogil:
     int fl_find_loss(const char *name)
     const char *fl_loss_name(int loss)
     const char *fl_select_level(const char *cap)
+    int fl_watch_forks()
     int fl_openmp()
     int fl_forked()
+
+
+if fl_watch_forks() != 0:
+    raise ImportError("fastloss: pthread_atfork failed")
 
 
 cdef class _Buffer:

@@ -134,7 +134,7 @@ class LogSoftmax:
     @staticmethod
     def rows(t: Tile) -> Array:
         m, _, s = softmax_parts(t.x)
-        rows: Array = (t.x - m) - np.log(s)
+        rows: Array = (t.x - m) - np.where(np.isposinf(m), 0, np.log(s))
         return rows
 
 

@@ -98,7 +98,7 @@ def _transform(name: str, a: Any, axis: int | tuple[int, ...] | None) -> Array:
     array = _floats(a)
     axes = _axes(axis, array.ndim)
     out = np.empty(array.shape, array.dtype.newbyteorder("="))
-    if len(axes) == 1:
+    if len(axes) == 1 and (array.ndim > 1 or array.size < LONG):
         if array.size:
             view = np.moveaxis(out, axes[0], 0)[None]
             batch = _kernel_input(array, axes[0])

@@ -83,6 +83,7 @@ class RegionLoss(Loss):
         choice(self.absent, "absent", ABSENT)
         choice(self.reduction, "reduction", REDUCTIONS)
         choice(self.batch, "batch", (True, False))
+        freeze(self, batch=bool(self.batch))
         freeze_class_weight(self)
         freeze(
             self,
@@ -249,6 +250,7 @@ class DiceLoss(RegionLoss):
         super().__post_init__()
         freeze(self, smooth=smooth_option(self.smooth))
         choice(self.squared, "squared", (True, False))
+        freeze(self, squared=bool(self.squared))
 
     def wants_squares(self) -> bool:
         return self.squared
