@@ -38,8 +38,9 @@ class Term:
     name: str
     kind: str  # "pixel", "element", "region" or "transform"
     activation: int = 0
-    class_weight: tuple[float, ...] | None = None
+    class_weight: tuple[float, ...] | float | None = None
     params: tuple[float, ...] = ()
+    weight_name: str = "class_weight"  # what the loss calls it
 
     def size(self, classes: int, mode: Mode) -> int:
         if self.kind == "region":
@@ -230,12 +231,8 @@ def run(
     by_sample: a group a sample; else one group. output: the gradient's or map's array, in kernel axes. coefs: a term's
     d(value)/d(sum), of shape (groups, ...). A bad label or weight raises its error.
     """
-    for term in terms:
-        if term.class_weight is not None and len(term.class_weight) not in (1, batch.classes):
-            raise ValueError(f"class_weight: expected shape ({batch.classes},), got ({len(term.class_weight)},)")
     arguments = [
-        (t, None if t.class_weight is None else np.broadcast_to(np.array(t.class_weight), batch.classes).copy(), c)
-        for t, c in zip(terms, coefs or [None] * len(terms), strict=True)
+        (t, _class_weight(t, batch.classes), c) for t, c in zip(terms, coefs or [None] * len(terms), strict=True)
     ]
     if get_backend() == "native":
         sums, fault = _run_native(batch, arguments, mode, by_sample, output)
@@ -245,6 +242,15 @@ def run(
         batch.raise_fault()
     sizes = [t.size(batch.classes, mode) for t in terms]
     return np.split(sums, np.cumsum(sizes)[:-1], axis=1)
+
+
+def _class_weight(term: Term, classes: int) -> Array | None:
+    weight = term.class_weight
+    if weight is None or isinstance(weight, float):
+        return None if weight is None else np.full(classes, weight)
+    if len(weight) != classes:
+        raise ValueError(f"{term.weight_name}: expected shape ({classes},), got ({len(weight)},)")
+    return np.array(weight)
 
 
 def _run_native(batch: Batch, arguments: list[Any], mode: Mode, by_sample: bool, output: Array | None) -> Any:

@@ -7,6 +7,7 @@ and weights are checked by the kernels while they read them (one pass); a fault 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,7 +73,10 @@ def as_array(value: Any, name: str) -> Array:
     elif "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
         array = _from_torch(value.detach(), name)
     else:
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except ValueError:
+            raise ValueError(f"{name}: expected an array of numbers, got a ragged sequence") from None
     if dtype_tag(array.dtype) is None:
         raise TypeError(f"{name}: expected a real number dtype of at most 64 bits, got {array.dtype}")
     return array
@@ -103,11 +107,14 @@ def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float64 if dtype.itemsize == 8 else np.float32)
 
 
-def vector(value: Any, name: str, length: int | None = None) -> tuple[float, ...] | None:
+def vector(value: Any, name: str) -> tuple[float, ...] | None:
     """A configuration vector such as class_weight, as a tuple: finite, at least 0, one-dimensional."""
     if value is None:
         return None
-    array = np.asarray(value, dtype=np.float64)
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected a sequence of numbers, got {value!r}") from None
     if array.ndim != 1 or array.size == 0:
         raise ValueError(f"{name}: expected shape (C,), got {array.shape}")
     if not (np.isfinite(array) & (array >= 0)).all():
@@ -127,6 +134,8 @@ class Batch:
     ignore_index: int
     shape: tuple[int, ...]
     axis: int | None  # None: no class matters, the elements are (1, 1, *shape) or (N, 1, *rest)
+    given_target: Array | None = None  # as the caller sees them, to name a fault
+    given_weight: Array | None = None
 
     @property
     def weight_by_class(self) -> bool:
@@ -177,30 +186,48 @@ class Batch:
             raise ValueError("out: expected a writeable array, got a read-only one")
         if any(a is not None and np.may_share_memory(out, a) for a in (self.input, self.target, self.weight)):
             raise ValueError("out: expected memory of its own, got an array that overlaps an input")
-        if any(n > 1 and s == 0 for n, s in zip(out.shape, out.strides, strict=True)):
+        if _overlaps_itself(out):
             raise ValueError("out: expected an array whose elements are distinct, got a broadcast one")
         return out
 
     def raise_fault(self) -> None:
-        """Find and name what a kernel reported: the first bad weight, else the first bad label."""
-        for n in range(self.samples):
-            if self.weight is not None:
+        """Find and name what a kernel reported, in the caller's arrays: the first bad weight, else the first bad
+        label."""
+        if self.given_weight is not None:
+            real = real_dtype(self.input.dtype)
+            for at, w in _slabs(self.given_weight):
                 with np.errstate(all="ignore"):
-                    w = self.weight[n].astype(real_dtype(self.input.dtype))
-                bad = np.argwhere(~(np.isfinite(w) & (w >= 0)))
+                    cast = w.astype(real)
+                bad = np.argwhere(~(np.isfinite(cast) & (cast >= 0)))
                 if len(bad):
-                    at = tuple(bad[0].tolist())
-                    raise ValueError(
-                        f"pixel_weight: expected finite values >= 0, got {self.weight[n][at]} at {(n, *at)}"
-                    )
-        for n in range(self.samples if self.labels else 0):
-            labels = self.target[n]  # type: ignore[index]
-            classes = self.classes + self.label_base
+                    where = tuple(bad[0].tolist())
+                    raise ValueError(f"pixel_weight: expected finite values >= 0, got {w[where]} at {at + where}")
+        classes = self.classes + self.label_base
+        for at, labels in _slabs(self.given_target):
             bad = np.argwhere((labels != self.ignore_index) & ((labels < 0) | (labels >= classes)))
             if len(bad):
-                at = tuple(bad[0].tolist())
-                raise LabelError(int(labels[at]), (n, *at), classes)
+                where = tuple(bad[0].tolist())
+                raise LabelError(int(labels[where]), at + where, classes)
         raise AssertionError("a kernel reported a fault that is not in the data")  # pragma: no cover
+
+
+def _slabs(a: Array | None) -> Iterator[tuple[tuple[int, ...], Array]]:
+    """The array sample by sample, with where each starts, so that looking for a fault takes little memory."""
+    if a is not None and a.ndim == 0:
+        yield (), a
+    elif a is not None:
+        for n in range(len(a)):
+            yield (n,), a[n]
+
+
+def _overlaps_itself(a: Array) -> bool:
+    """Whether two elements may share memory: every stride must step over all that the smaller ones reach."""
+    reach = a.itemsize
+    for stride, n in sorted((abs(s), n) for s, n in zip(a.strides, a.shape, strict=True) if n > 1):
+        if stride < reach:
+            return a.size > 0
+        reach = stride * (n - 1) + reach
+    return False
 
 
 def class_batch(input: Any, target: Any, pixel_weight: Any, *, axis: int, ignore_index: int, binary: bool) -> Batch:
@@ -213,8 +240,6 @@ def class_batch(input: Any, target: Any, pixel_weight: Any, *, axis: int, ignore
     if view.shape[1] == 0:
         raise ValueError(f"input: expected at least one class on axis {axis}, got shape {x.shape}")
     batch = Batch(view, None, False, 0, None, ignore_index, x.shape, where)
-    if target is None:
-        raise TypeError("target: expected labels or a dense target, got None")
     batch = _with_target(batch, as_array(target, "target"), binary)
     return batch if pixel_weight is None else _with_weight(batch, as_array(pixel_weight, "pixel_weight"))
 
@@ -229,7 +254,7 @@ def element_batch(input: Any, target: Any, pixel_weight: Any, *, axis: int | Non
     if pixel_weight is None:
         return batch
     w = _broadcast(as_array(pixel_weight, "pixel_weight"), x.shape)
-    return replace(batch, weight=Batch.input_view(w, where))
+    return replace(batch, weight=Batch.input_view(w, where), given_weight=w)
 
 
 def _axis(axis: int, ndim: int) -> int:
@@ -247,14 +272,15 @@ def _with_target(batch: Batch, y: Array, binary: bool) -> Batch:
     pixel_shape = batch.input.shape[:1] + batch.input.shape[2:]
     integer = y.dtype.kind in "iub"
     single = binary and batch.classes == 1
+    given = y
     if no_samples and y.ndim == 0:
         y = y[None]
     if y.shape == pixel_shape and not (y.shape == batch.shape and not integer):
         if not integer:
             raise TypeError(f"target: expected labels of an integer or bool dtype for shape {y.shape}, got {y.dtype}")
-        return replace(batch, target=y, labels=True, label_base=1 if single else 0)
+        return replace(batch, target=y, labels=True, label_base=1 if single else 0, given_target=given)
     if y.shape == batch.shape and single and integer:
-        return replace(batch, target=batch.kernel_view(y)[:, 0], labels=True, label_base=1)
+        return replace(batch, target=batch.kernel_view(y)[:, 0], labels=True, label_base=1, given_target=given)
     if y.shape == batch.shape:
         if y.dtype.kind in "iu":
             raise TypeError(
@@ -267,12 +293,13 @@ def _with_target(batch: Batch, y: Array, binary: bool) -> Batch:
 
 def _with_weight(batch: Batch, w: Array) -> Batch:
     if not batch.labels and batch.target is not None and w.ndim == len(batch.shape) and w.ndim > 1:
-        full = batch.kernel_view(_broadcast(w, batch.shape))
+        given = _broadcast(w, batch.shape)
+        full = batch.kernel_view(given)
         one_for_all = w.shape[batch.axis or 0] == 1
-        return replace(batch, weight=full[:, 0] if one_for_all else full)
+        return replace(batch, weight=full[:, 0] if one_for_all else full, given_weight=given)
     shape = () if len(batch.shape) == 1 else batch.input.shape[:1] + batch.input.shape[2:]
     w = _broadcast(w, shape)
-    return replace(batch, weight=w[None] if len(batch.shape) == 1 else w)
+    return replace(batch, weight=w[None] if len(batch.shape) == 1 else w, given_weight=w)
 
 
 def _broadcast(w: Array, shape: tuple[int, ...]) -> Array:

@@ -71,6 +71,9 @@ class Report(Mapping[str, float]):
             raise ValueError("reports: expected at least one, got none")
         first = many[0]
         for r in many:
+            if not isinstance(r, Report):
+                raise TypeError(f"reports: expected Reports, got {type(r).__name__}")
+        for r in many:
             if (r.losses, r.classes) != (first.losses, first.classes):
                 raise ValueError(f"reports: expected the same losses and classes in all, got {first!r} and {r!r}")
         return Report(
@@ -112,6 +115,8 @@ def evaluate(losses: Mapping[str, Loss], input: Any, target: Any, /, *, pixel_we
     >>> report["ce"], report.per_class["ce"]
     (0.22009483, array([0.12692801, 0.31326169]))
     """
+    if not isinstance(losses, Mapping):
+        raise TypeError(f"losses: expected a mapping of names to losses, got {type(losses).__name__}")
     if not losses:
         raise ValueError("losses: expected at least one, got none")
     for name, loss in losses.items():

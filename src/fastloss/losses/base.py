@@ -304,7 +304,7 @@ class SumLoss(Loss):
 
 
 def choice(value: Any, name: str, allowed: Sequence[Any]) -> None:
-    if value not in allowed:
+    if not isinstance(value, (str, bool, np.bool_, type(None))) or value not in allowed:
         raise ValueError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
@@ -312,8 +312,9 @@ def number(value: Any, name: str, low: float = -np.inf, high: float = np.inf) ->
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: expected a number, got {value!r}")
     if not low <= value <= high or not np.isfinite(value):
-        expected = f"in [{low:g}, {high:g}]" if np.isfinite(high) else f">= {low:g}" if np.isfinite(low) else "finite"
-        raise ValueError(f"{name}: expected a number {expected}, got {value!r}")
+        above = f"a finite number >= {low:g}" if np.isfinite(low) else "a finite number"
+        expected = f"a number in [{low:g}, {high:g}]" if np.isfinite(high) else above
+        raise ValueError(f"{name}: expected {expected}, got {value!r}")
     return float(value)
 
 

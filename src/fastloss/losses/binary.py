@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -62,9 +63,8 @@ class BCEWithLogitsLoss(SumLoss):
         choice(self.reduction, "reduction", REDUCTIONS)
 
     def element_axis(self) -> int | None:
-        return self.axis if isinstance(self.pos_weight, tuple) and len(self.pos_weight) > 1 else None
+        return self.axis if isinstance(self.pos_weight, tuple) else None
 
     def terms(self) -> tuple[Term, ...]:
-        weight = self.pos_weight
-        b = None if weight is None else tuple(weight) if isinstance(weight, (tuple, list)) else (float(weight),)  # type: ignore[arg-type]
-        return (Term("bce_with_logits", "element", 0, b, (self.label_smoothing,)),)
+        weight: Any = self.pos_weight  # checked: a float, a tuple or None
+        return (Term("bce_with_logits", "element", 0, weight, (self.label_smoothing,), "pos_weight"),)

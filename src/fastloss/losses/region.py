@@ -6,7 +6,7 @@ for `squared`, A2 and B2; csrc/region.h computes them and turns d(loss)/dI, dA, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,18 @@ def overlap(s: Sums, k: float, a: float, b: float, smooth: tuple[float, float], 
     return (1 - top / bottom, dI, none, dA) if squared else (1 - top / bottom, dI, dA, none)
 
 
+def class_numbers(value: Any) -> tuple[int, ...] | None:
+    """classes, checked: None or distinct integers."""
+    if value is None:
+        return None
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(f"classes: expected a sequence of integers, got {value!r}")
+    numbers = tuple(integer(c, "classes") for c in value)
+    if not numbers or len(set(numbers)) != len(numbers):
+        raise ValueError(f"classes: expected distinct class numbers, at least one, got {list(numbers)}")
+    return numbers
+
+
 def smooth_option(value: Any) -> float | tuple[float, float]:
     """smooth, checked: one number for both, or (numerator, denominator)."""
     if not isinstance(value, (tuple, list)):
@@ -89,10 +101,8 @@ class RegionLoss(Loss):
             self,
             ignore_index=integer(self.ignore_index, "ignore_index"),
             axis=integer(self.axis, "axis"),
-            classes=None if self.classes is None else tuple(integer(c, "classes") for c in self.classes),
+            classes=class_numbers(self.classes),
         )
-        if self.classes is not None and (not self.classes or len(set(self.classes)) != len(self.classes)):
-            raise ValueError(f"classes: expected distinct class numbers, at least one, got {list(self.classes)}")
 
     # ---- what a region loss says
 
