@@ -50,6 +50,7 @@ class Term:
 
 BACKENDS = ("auto", "native", "numpy")
 LEVELS = ("base", "v3", "v4")
+MOST_THREADS = 1024  # asked of OpenMP, whatever the caller allows
 
 
 def _load() -> tuple[ModuleType | None, str | None, dict[str, int]]:
@@ -97,7 +98,7 @@ def _quota(root: str = "/sys/fs/cgroup") -> float:
         try:
             quota = (base / "cpu/cpu.cfs_quota_us").read_text().strip()
             period = (base / "cpu/cpu.cfs_period_us").read_text().strip()
-        except OSError:
+        except (OSError, ValueError):
             return math.inf
     try:
         return int(quota) / int(period) if int(quota) > 0 else math.inf
@@ -268,6 +269,6 @@ def _run_native(batch: Batch, arguments: list[Any], mode: Mode, by_sample: bool,
         ignore_index=batch.ignore_index,
         double_precision=real_dtype(batch.input.dtype) == np.float64,
         mode=int(mode),
-        threads=get_num_threads(),
+        threads=min(get_num_threads(), MOST_THREADS),
         merge=not by_sample,
     )
