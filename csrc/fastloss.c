@@ -56,11 +56,11 @@ static void plan(fl_job *job) {
         job->terms[k].sums = job->nsums;
         job->nsums += kernels_of(job)->loss_sums(job, &job->terms[k]);
     }
+    ptrdiff_t work = job->classes * job->pixels * job->groups / THREAD_ELEMENTS;
+    job->threads = (int)most(1, least(job->threads, least(work, job->chunks)));
     ptrdiff_t by_sums = SLICE_SUM_BYTES / (8 * most(1, job->nsums));
     ptrdiff_t by_work = SLICE_ELEMENTS / most(1, job->classes * least(job->pixels, job->chunk_tiles * job->width));
     job->slice_chunks = least(job->chunks, most(job->threads, least(by_sums, by_work)));
-    ptrdiff_t work = job->classes * job->pixels * job->groups / THREAD_ELEMENTS;
-    job->threads = (int)most(1, least(job->threads, least(work, job->chunks)));
     job->stream = job->output.data && job->classes * job->pixels * job->groups * 4 >= STREAM_BYTES;
 }
 

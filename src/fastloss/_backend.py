@@ -50,7 +50,7 @@ class Term:
 
 BACKENDS = ("auto", "native", "numpy")
 LEVELS = ("base", "v3", "v4")
-MOST_THREADS = 1024  # asked of OpenMP, whatever the caller allows
+MOST_THREADS = 4 * (os.cpu_count() or 1)  # asked of OpenMP, whatever the caller allows: more would only wait
 
 
 def _load() -> tuple[ModuleType | None, str | None, dict[str, int]]:
