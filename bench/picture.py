@@ -1,4 +1,4 @@
-"""Draw docs/speed.svg from the times that `python -m bench --json FILE` kept: python bench/picture.py FILE docs/speed.svg"""
+"""Draw the times that `python -m bench --json FILE` kept: python bench/picture.py FILE docs/speed.svg"""
 
 import json
 import sys
