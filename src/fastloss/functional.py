@@ -27,6 +27,12 @@ def _documented(loss: type[Loss]) -> Callable[[Callable[..., Any]], Callable[...
     return document
 
 
+def _call(loss: type[Loss], arguments: dict[str, Any]) -> float | Array:
+    """Make the loss from a function's own arguments and call it."""
+    input, target, pixel_weight = (arguments.pop(name) for name in ("input", "target", "pixel_weight"))
+    return loss(**arguments)(input, target, pixel_weight=pixel_weight)
+
+
 @_documented(CrossEntropyLoss)
 def cross_entropy(
     input: Any,
@@ -45,14 +51,7 @@ def cross_entropy(
     >>> fl.cross_entropy([[2.0, 0.0, -1.0]], [0])
     0.16984602
     """
-    loss = CrossEntropyLoss(
-        class_weight=class_weight,  # type: ignore[arg-type]
-        label_smoothing=label_smoothing,
-        ignore_index=ignore_index,
-        reduction=reduction,
-        axis=axis,
-    )
-    return loss(input, target, pixel_weight=pixel_weight)
+    return _call(CrossEntropyLoss, locals())
 
 
 @_documented(BCEWithLogitsLoss)
@@ -72,13 +71,7 @@ def binary_cross_entropy_with_logits(
     >>> fl.binary_cross_entropy_with_logits([0.5, -1.0], [1.0, 0.0])
     0.39366935
     """
-    loss = BCEWithLogitsLoss(
-        pos_weight=pos_weight,  # type: ignore[arg-type]
-        label_smoothing=label_smoothing,
-        reduction=reduction,
-        axis=axis,
-    )
-    return loss(input, target, pixel_weight=pixel_weight)
+    return _call(BCEWithLogitsLoss, locals())
 
 
 @_documented(DiceLoss)
@@ -104,19 +97,7 @@ def dice_loss(
     >>> fl.dice_loss([[[0.8, 0.3], [0.2, 0.7]]], [[0, 1]], activation=None)
     0.25062531
     """
-    loss = DiceLoss(
-        activation=activation,
-        smooth=smooth,
-        squared=squared,
-        class_weight=class_weight,  # type: ignore[arg-type]
-        classes=classes,
-        batch=batch,
-        absent=absent,
-        ignore_index=ignore_index,
-        reduction=reduction,
-        axis=axis,
-    )
-    return loss(input, target, pixel_weight=pixel_weight)
+    return _call(DiceLoss, locals())
 
 
 @_documented(JaccardLoss)
@@ -141,18 +122,7 @@ def jaccard_loss(
     >>> fl.jaccard_loss([[[0.8, 0.3], [0.2, 0.7]]], [[0, 1]], activation=None)
     0.40063781
     """
-    loss = JaccardLoss(
-        activation=activation,
-        smooth=smooth,
-        class_weight=class_weight,  # type: ignore[arg-type]
-        classes=classes,
-        batch=batch,
-        absent=absent,
-        ignore_index=ignore_index,
-        reduction=reduction,
-        axis=axis,
-    )
-    return loss(input, target, pixel_weight=pixel_weight)
+    return _call(JaccardLoss, locals())
 
 
 @_documented(TverskyLoss)
@@ -179,17 +149,4 @@ def tversky_loss(
     >>> fl.tversky_loss([[[0.8, 0.3], [0.2, 0.7]]], [[0, 1]], alpha=0.3, beta=0.7, activation=None)
     0.25082322
     """
-    loss = TverskyLoss(
-        activation=activation,
-        alpha=alpha,
-        beta=beta,
-        smooth=smooth,
-        class_weight=class_weight,  # type: ignore[arg-type]
-        classes=classes,
-        batch=batch,
-        absent=absent,
-        ignore_index=ignore_index,
-        reduction=reduction,
-        axis=axis,
-    )
-    return loss(input, target, pixel_weight=pixel_weight)
+    return _call(TverskyLoss, locals())
