@@ -131,7 +131,8 @@ static void element_forward(tile *t, const fl_term *term, const term_rows *r, pt
         element_params(term, c0 + c, p);
         loss_table[term->loss].value(t->x + c * t->width, y, v, t->padded, p);
         if (t->job->mode & FL_FORWARD) {
-            double sum = weighted_sum(v, w, t->padded), weight = weighted_sum(NULL, w, t->padded);
+            double sum = weighted_sum(v, t->plain ? NULL : w, t->padded);
+            double weight = t->plain ? (double)t->n : weighted_sum(NULL, w, t->padded);
             sums[0] += sum;
             sums[1] += weight;
             if (t->job->mode & FL_BY_CLASS) {
@@ -187,7 +188,7 @@ static void finish_pixels(tile *t, double *sums) {
         if (loss->kind != PIXEL) continue;
         loss->finish(t, term, r);
         if (t->job->mode & FL_FORWARD) {
-            sums[term->sums] += weighted_sum(r->value, t->w, t->padded);
+            sums[term->sums] += weighted_sum(r->value, t->plain ? NULL : t->w, t->padded);
             sums[term->sums + 1] += mean_weight(t, term, r);
             if (t->job->mode & FL_BY_CLASS && t->job->labels) sum_by_label(t, r, sums + term->sums + 2);
         }

@@ -20,17 +20,19 @@ static double lanes_total(const real *lane) {
     return a[0];
 }
 
-/* sum of w v (v NULL: of w) in double over 16 lanes and a fixed tree; a weight 0 silences its value. */
+/* sum of w v in double over 16 lanes and a fixed tree; v NULL: of w; w NULL: of v, all weights being 1, with the same
+ * bits.  A weight 0 silences its value. */
 static double weighted_sum(const real *restrict v, const real *restrict w, ptrdiff_t n) {
     double lane[FL_LANES] = {0};
-    int plain = !v; /* without v, w itself is summed */
-    if (plain) v = w;
-    for (ptrdiff_t i = 0; i < n; i += FL_LANES)
+    const real *restrict only = v ? v : w;
+    if (v && w)
+        for (ptrdiff_t i = 0; i < n; i += FL_LANES)
 #pragma omp simd
-        for (int j = 0; j < FL_LANES; j++) {
-            double u = (double)(w[i + j] > 0 ? v[i + j] : 0);
-            lane[j] += plain ? u : (double)w[i + j] * u;
-        }
+            for (int j = 0; j < FL_LANES; j++) lane[j] += (double)w[i + j] * (double)(w[i + j] > 0 ? v[i + j] : 0);
+    else
+        for (ptrdiff_t i = 0; i < n; i += FL_LANES)
+#pragma omp simd
+            for (int j = 0; j < FL_LANES; j++) lane[j] += (double)only[i + j];
     for (int half = FL_LANES / 2; half; half /= 2)
         for (int j = 0; j < half; j++) lane[j] += lane[j + half];
     return lane[0];
