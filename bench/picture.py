@@ -5,7 +5,7 @@ import sys
 
 import matplotlib
 
-matplotlib.use("agg")
+matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
 OURS, PEERS = "#2a6f97", "#b8b8b8"
