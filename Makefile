@@ -43,7 +43,6 @@ lint: $(VENV)/lint.stamp
 	clang-format --dry-run -Werror csrc/*.[ch]
 
 bench: $(VENV)/bench.stamp $(VENV)/peers.stamp
-	$(PIP) install --no-deps $(PEERS)
 	$(VENV)/bin/python -m bench $(ARGS)
 
 clean:

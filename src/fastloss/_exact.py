@@ -27,8 +27,10 @@ def _expansion(numbers: list[float]) -> list[float]:
 
 
 def exact_sum(rows: Iterable[Array]) -> Array:
-    """The expansion, of shape (m, k), of the exact column sums of arrays of shape (n, k)."""
+    """The expansion, of shape (m, k), of the exact column sums of arrays of shape (n, k); of no rows it is 0."""
     stack = np.concatenate(list(rows))
+    if len(stack) == 0:
+        return np.zeros((1, stack.shape[1]))
     if len(stack) == 1:
         return stack + 0.0  # -0.0 becomes 0.0
     columns = [_expansion(column) for column in stack.T.tolist()]

@@ -167,16 +167,12 @@ def _one_pass(
         batch.classes,
         batch.samples,
         {name: loss.numbers(own(loss)) for name, loss in losses.items()},
-        {name: [_merged(p.class_rows(own(p))) for _, p in _leaves(loss)] for name, loss in losses.items()},
+        {name: [_exact.exact_sum([p.class_rows(own(p))]) for _, p in _leaves(loss)] for name, loss in losses.items()},
         {
             name: np.array([loss.total(loss.rows(own(loss, n))[0], batch.classes) for n in range(batch.samples)])
             for name, loss in losses.items()
         },
     )
-
-
-def _merged(rows: Array) -> Array:
-    return _exact.exact_sum([rows if len(rows) else np.zeros((1, rows.shape[1]))])
 
 
 def _batch(losses: list[Loss], input: Any, target: Any, weight: Any, axis: int, ignore: int | None) -> Batch:

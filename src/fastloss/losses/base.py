@@ -235,9 +235,8 @@ class Loss:
         return self.by_sample() or batch.pixels >= LARGE_SAMPLE
 
     def numbers(self, sums: list[Array]) -> Array:
-        """The merged numbers, (m, k); a sum over no samples is 0."""
-        rows = self.rows(sums)
-        return _exact.exact_sum([rows if len(rows) else np.zeros((1, rows.shape[1]))])
+        """The merged numbers, (m, k)."""
+        return _exact.exact_sum([self.rows(sums)])
 
     def _gradient(self, batch: Batch, gradient: Array) -> float | Array:
         out, terms, by_sample = batch.kernel_view(gradient), self.terms(), self.splits(batch)
