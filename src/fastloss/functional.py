@@ -19,7 +19,8 @@ def _documented(loss: type[Loss]) -> Callable[[Callable[..., Any]], Callable[...
         body, _, rest = (loss.__doc__ or "").partition("    >>> ")
         _, _, see_also = rest.partition("\n\n")
         own = function.__doc__ or ""
-        function.__doc__ = f"{body}    {own.strip()}\n\n    The object form, for gradients and partials: `{loss.__name__}`.\n{see_also}"
+        object_form = f"    The object form, for gradients and partials: `{loss.__name__}`."
+        function.__doc__ = f"{body}    {own.strip()}\n\n{object_form}\n{see_also}"
         return function
 
     return document
