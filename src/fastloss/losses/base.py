@@ -5,7 +5,7 @@
     slopes(...)     d(value)/d(sums), which the kernels turn into the gradient
 
 Everything public about a loss follows from these: value, map, gradient, partials, reports. Losses are frozen
-dataclasses; functional.py offers each as a function, evaluate.py runs many in one pass. Nothing here knows a backend
+dataclasses; functional/ offers each as a function, evaluate.py runs many in one pass. Nothing here knows a backend
 or a thread.
 """
 

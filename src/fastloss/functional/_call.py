@@ -1,0 +1,29 @@
+"""How a function is made from its loss: the docstring, and the call. Used by the modules beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .._batch import Array
+from ..losses import Loss
+
+
+def documented(loss: type[Loss]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a function its loss's docstring, the class's example aside, which calls the class."""
+
+    def document(function: Callable[..., Any]) -> Callable[..., Any]:
+        body, _, rest = (loss.__doc__ or "").partition("    >>> ")
+        _, _, see_also = rest.partition("\n\n")
+        own = function.__doc__ or ""
+        object_form = f"    The object form, for gradients and partials: `{loss.__name__}`."
+        function.__doc__ = f"{body}    {own.strip()}\n\n{object_form}\n{see_also}"
+        return function
+
+    return document
+
+
+def call(loss: type[Loss], arguments: dict[str, Any]) -> float | Array:
+    """Make the loss from a function's own arguments and call it."""
+    input, target, pixel_weight = (arguments.pop(name) for name in ("input", "target", "pixel_weight"))
+    return loss(**arguments)(input, target, pixel_weight=pixel_weight)

@@ -1,0 +1,88 @@
+"""The region losses as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .._batch import Array
+from ..losses import DiceLoss, JaccardLoss, TverskyLoss
+from ._call import call, documented
+
+
+@documented(DiceLoss)
+def dice_loss(
+    input: Any,
+    target: Any,
+    /,
+    *,
+    activation: str | None = "softmax",
+    smooth: float | tuple[float, float] = 1e-5,
+    squared: bool = False,
+    class_weight: Sequence[float] | Array | None = None,
+    classes: Sequence[int] | None = None,
+    batch: bool = False,
+    absent: str = "keep",
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    axis: int = 1,
+    pixel_weight: Any = None,
+) -> float | Array:
+    """
+    >>> import fastloss as fl
+    >>> fl.dice_loss([[[0.8, 0.3], [0.2, 0.7]]], [[0, 1]], activation=None)
+    0.25062531
+    """
+    return call(DiceLoss, locals())
+
+
+@documented(JaccardLoss)
+def jaccard_loss(
+    input: Any,
+    target: Any,
+    /,
+    *,
+    activation: str | None = "softmax",
+    smooth: float | tuple[float, float] = 1e-5,
+    class_weight: Sequence[float] | Array | None = None,
+    classes: Sequence[int] | None = None,
+    batch: bool = False,
+    absent: str = "keep",
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    axis: int = 1,
+    pixel_weight: Any = None,
+) -> float | Array:
+    """
+    >>> import fastloss as fl
+    >>> fl.jaccard_loss([[[0.8, 0.3], [0.2, 0.7]]], [[0, 1]], activation=None)
+    0.40063781
+    """
+    return call(JaccardLoss, locals())
+
+
+@documented(TverskyLoss)
+def tversky_loss(
+    input: Any,
+    target: Any,
+    /,
+    *,
+    activation: str | None = "softmax",
+    alpha: float = 0.5,
+    beta: float = 0.5,
+    smooth: float | tuple[float, float] = 1e-5,
+    class_weight: Sequence[float] | Array | None = None,
+    classes: Sequence[int] | None = None,
+    batch: bool = False,
+    absent: str = "keep",
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    axis: int = 1,
+    pixel_weight: Any = None,
+) -> float | Array:
+    """
+    >>> import fastloss as fl
+    >>> fl.tversky_loss([[[0.8, 0.3], [0.2, 0.7]]], [[0, 1]], alpha=0.3, beta=0.7, activation=None)
+    0.25082322
+    """
+    return call(TverskyLoss, locals())
