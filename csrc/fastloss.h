@@ -56,9 +56,10 @@ typedef struct {
  *   region: I[C], A[C], B[C], A2[C], B2[C], W. */
 typedef struct {
     int loss;       /* row of the loss table, from fl_find_loss() */
-    int activation; /* of region losses */
+    int activation; /* of losses of probabilities */
     const double *class_weight;  /* C, or NULL */
     double param[FL_MAX_PARAMS]; /* what they mean is said at the loss */
+    const double *class_param[FL_MAX_PARAMS]; /* C each, instead of the one above, or NULL */
     const double *coef; /* FL_GRADIENT: d(value)/d(sum), one a group (region: I[C], A[C], A2[C] a group) */
     ptrdiff_t sums;     /* filled by fl_prepare */
 } fl_term;

@@ -14,7 +14,7 @@
 
 static int uses_softmax(const fl_term *term) {
     const loss_row *loss = &loss_table[term->loss];
-    return loss->softmax || (loss->kind == REGION && term->activation == FL_SOFTMAX);
+    return loss->softmax || term->activation == FL_SOFTMAX;
 }
 
 static int any_softmax(const fl_job *job) {
@@ -23,12 +23,14 @@ static int any_softmax(const fl_job *job) {
     return any;
 }
 
-/* Whether the exps themselves are wanted after the statistics. */
+/* Whether the exps themselves are wanted after the statistics: for any gradient, and where probabilities are summed. */
 static int wants_exps(const fl_job *job) {
     int any = 0;
-    for (int k = 0; k < job->nterms; k++)
-        any |=
-            uses_softmax(&job->terms[k]) && (job->mode & FL_GRADIENT || loss_table[job->terms[k].loss].kind == REGION);
+    for (int k = 0; k < job->nterms; k++) {
+        const loss_row *loss = &loss_table[job->terms[k].loss];
+        int summed = job->terms[k].activation == FL_SOFTMAX && !(job->labels && loss->picks);
+        any |= uses_softmax(&job->terms[k]) && (job->mode & FL_GRADIENT || summed);
+    }
     return any;
 }
 
@@ -54,9 +56,10 @@ static size_t carve(tile *t, const fl_job *job, char *scratch) {
     real **single[] = {&t->w, &t->w_mean, &t->m, &t->s, &t->d, &t->z, &t->rest};
     for (size_t k = 0; k < sizeof single / sizeof *single; k++) *single[k] = (real *)(void *)piece(&at, row);
     for (int k = 0; k < job->nterms; k++) {
-        real *value = (real *)(void *)piece(&at, row), *wy = (real *)(void *)piece(&at, row);
-        real *a = (real *)(void *)piece(&at, row), *b = (real *)(void *)piece(&at, row);
-        if (scratch) t->terms[k] = (term_rows){value, wy, a, b};
+        real *rows_of_term[sizeof(term_rows) / sizeof(real *)];
+        for (size_t j = 0; j < sizeof(term_rows) / sizeof(real *); j++)
+            rows_of_term[j] = (real *)(void *)piece(&at, row);
+        if (scratch) memcpy(&t->terms[k], rows_of_term, sizeof rows_of_term);
     }
     t->x = (real *)(void *)piece(&at, reads ? rows : 0);
     t->e = softmax ? (real *)(void *)piece(&at, reads ? rows : 0) : t->x;
@@ -112,24 +115,20 @@ static void sum_by_label(const tile *t, const term_rows *r, double *sums) {
 }
 
 /* ---- one element loss over a block of rows -------------------------------------------------------------------------------- */
-static const real *target_row(tile *t, const term_rows *r, ptrdiff_t c0, ptrdiff_t c) {
-    if (t->y) return t->y + c * t->width;
-    for (ptrdiff_t i = 0; i < t->padded; i++) r->a[i] = t->label[i] == (ireal)(c0 + c) ? 1 : 0;
-    return r->a;
-}
-
-static void element_params(const fl_term *term, ptrdiff_t c, real *p) {
-    p[0] = class_weight(term, c);
-    for (int j = 0; j < FL_MAX_PARAMS; j++) p[1 + j] = (real)term->param[j];
+/* A row through the loss's value or slope. */
+static void element_row(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, ptrdiff_t c, row_fn *call) {
+    const real *x = t->x + c * t->width;
+    real k[K_ALL];
+    row_params(t, term, c0 + c, k);
+    call(x, x, target_row(t, r, c0, c), r->value, t->padded, k);
 }
 
 static void element_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, double *sums) {
     ptrdiff_t C = t->job->classes;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        const real *y = target_row(t, r, c0, c), *w = t->wc ? t->wc + c * t->width : t->w;
-        real p[1 + FL_MAX_PARAMS], *v = r->value;
-        element_params(term, c0 + c, p);
-        loss_table[term->loss].value(t->x + c * t->width, y, v, t->padded, p);
+        const real *w = t->wc ? t->wc + c * t->width : t->w;
+        real *v = r->value;
+        element_row(t, term, r, c0, c, row_of(term)->value[term->activation]);
         if (t->job->mode & FL_FORWARD) {
             double sum = weighted_sum(v, t->plain ? NULL : w, t->padded);
             double weight = t->plain ? (double)t->n : weighted_sum(NULL, w, t->padded);
@@ -150,10 +149,9 @@ static void element_forward(tile *t, const fl_term *term, const term_rows *r, pt
 static void element_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
     real k = (real)term->coef[t->group];
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        const real *y = target_row(t, r, c0, c), *restrict w = t->wc ? t->wc + c * t->width : t->w;
-        real p[1 + FL_MAX_PARAMS], *restrict v = r->value, *restrict g = t->g + c * t->width;
-        element_params(term, c0 + c, p);
-        loss_table[term->loss].slope(t->x + c * t->width, y, v, t->padded, p);
+        const real *restrict w = t->wc ? t->wc + c * t->width : t->w;
+        real *restrict v = r->value, *restrict g = t->g + c * t->width;
+        element_row(t, term, r, c0, c, row_of(term)->slope[term->activation]);
         for (ptrdiff_t i = 0; i < t->padded; i++) {
             real u = w[i] > 0 ? k * w[i] * v[i] : 0;
             g[i] = add ? g[i] + u : u;
@@ -229,7 +227,7 @@ static void run_tile(tile *t, double *sums) {
     for (int k = 0; k < job->nterms; k++) {
         const term_rows *r = &t->terms[k];
         label_weights(t, &job->terms[k], r);
-        for (ptrdiff_t i = 0; i < t->padded; i++) r->a[i] = r->b[i] = 0;
+        for (ptrdiff_t i = 0; i < t->padded; i++) r->a[i] = r->b[i] = r->a_lost[i] = r->b_lost[i] = 0;
     }
     if (job->mode & FL_WEIGH) {
         weigh(t, sums);

@@ -21,6 +21,8 @@ typedef uint32_t ureal;
 #define R_MANTISSA 23
 #define R_BIAS 127
 #define R_INF HUGE_VALF
+#define R_TINY 1.17549435e-38f /* the least normal number */
+#define R_SQRT __builtin_sqrtf
 #else
 typedef double real;
 typedef int64_t ireal;
@@ -30,7 +32,11 @@ typedef uint64_t ureal;
 #define R_MANTISSA 52
 #define R_BIAS 1023
 #define R_INF HUGE_VAL
+#define R_TINY 2.2250738585072014e-308
+#define R_SQRT __builtin_sqrt
 #endif
+
+#define R_NAN ((real)NAN)
 
 #if defined(__FMA__) || defined(__aarch64__) || defined(__ARM_FEATURE_FMA)
 #define R_FMA(a, b, c) R_BUILTIN_FMA(a, b, c)
@@ -137,6 +143,88 @@ static inline real r_log1p(real x) {
 static inline real r_sigmoid(real x) {
     real e = r_exp(-r_abs(x));
     return (x < 0 ? e : 1) / (1 + e);
+}
+
+/* exp(x) for any x; an ulp more than r_exp for x > 0. */
+static inline real r_exp_any(real x) {
+    real e = r_exp(-r_abs(x));
+    return x > 0 ? 1 / e : e;
+}
+
+/* max(log p, -100) for a probability, subnormal numbers and 0 included; NaN below 0. */
+static inline real r_log_chance(real p) {
+    real tiny = p < R_TINY ? R(1.0) : 0, value = r_log(p * (1 + tiny * R(16777215.0))) - tiny * R(16.635532333438687);
+    value = p >= 0 ? value : R_NAN;
+    return value < -100 ? -100 : value;
+}
+
+/* max(log(1 - p), -100) for a probability: the rounding error of 1 - p, which is exact from 1/2 on, is put back. */
+static inline real r_log_rest(real p) {
+    real u = 1 - p, lost = (1 - u) - p, value = r_log(u) + lost * (p < R(0.5) ? 1 + p : 0);
+    value = u > 0 ? value : R_NAN;
+    return u == 0 ? -100 : value;
+}
+
+/* x log x, 0 at 0, NaN below. */
+static inline real r_xlogx(real x) {
+    real value = x > 0 ? x * r_log(x) : R_NAN;
+    return x == 0 ? 0 : x < R_INF ? value : x;
+}
+
+/* log cosh d = z (1/2 + z q(z)) and tanh d = d (1 + z q(z)) for z = d^2 <= 1/4, by minimax fits (float: 2^-28.6 and
+ * 2^-31.5, double: 2^-61.9 and 2^-63.8); from |d| = 1/2 on by exp(-2 |d|), which no longer cancels. */
+static inline real r_log_cosh(real d) {
+    real a = r_abs(d), z = a < 1 ? a * a : 1;
+#if FL_REAL_BITS == 32
+    real q = R_FMA(R(0.0017939676809853820945), z, R(-0.0066673794547078982088));
+    q = R_FMA(q, z, R(0.022215879069360429991));
+    q = R_FMA(q, z, R(-0.083333173065578719371));
+#else
+    real q = R_FMA(2.6997449301724917627e-6, z, -0.000011044667548093422242);
+    q = R_FMA(q, z, 0.000032490592360369758056);
+    q = R_FMA(q, z, -0.000090931875131387484123);
+    q = R_FMA(q, z, 0.00025657309743697397791);
+    q = R_FMA(q, z, -0.00073860233905316525794);
+    q = R_FMA(q, z, 0.0021869488215354954651);
+    q = R_FMA(q, z, -0.0067460317451789713511);
+    q = R_FMA(q, z, 0.022222222222208195806);
+    q = R_FMA(q, z, -0.083333333333333261793);
+#endif
+    real near = z * R_FMA(z, q, R(0.5)), far = a + (r_log1p(r_exp(-2 * a)) - R(0.69314718055994530942));
+    return a < R(0.5) ? near : far;
+}
+
+static inline real r_tanh(real d) {
+    real a = r_abs(d), z = a < 1 ? a * a : 1;
+#if FL_REAL_BITS == 32
+    real q = R_FMA(R(-0.0066528398128456544412), z, R(0.021301302727150735153));
+    q = R_FMA(q, z, R(-0.053899897030975137346));
+    q = R_FMA(q, z, R(0.13332970199761680007));
+    q = R_FMA(q, z, R(-0.33333327037624848932));
+#else
+    real q = R_FMA(-0.000021935426592340740628, z, 0.000086832780179460575241);
+    q = R_FMA(q, z, -0.00023556856427347713286);
+    q = R_FMA(q, z, 0.00058921246174025815366);
+    q = R_FMA(q, z, -0.0014557099980994411808);
+    q = R_FMA(q, z, 0.0035921153282818190357);
+    q = R_FMA(q, z, -0.0088632346759726324037);
+    q = R_FMA(q, z, 0.021869488499984551858);
+    q = R_FMA(q, z, -0.053968253967362372427);
+    q = R_FMA(q, z, 0.13333333333332236213);
+    q = R_FMA(q, z, -0.33333333333333328637);
+#endif
+    real e = r_exp(-2 * a), far = (1 - e) / (1 + e);
+    return a < R(0.5) ? d * R_FMA(z, q, R(1.0)) : d < 0 ? -far : far;
+}
+
+/* log(p / (1 - p)): -inf at 0, inf at 1, NaN outside.  With u the smaller of p and 1 - p it is log1p((1 - 2p) / u) up to
+ * the sign, which does not cancel at 1/2; below 1/4 log p - log(1 - p) does not, nor does it overflow. */
+static inline real r_logit(real p) {
+    real u = p < R(0.5) ? p : 1 - p, near = r_log1p((1 - 2 * u) / u);
+    real tiny = p < R_TINY ? R(1.0) : 0, log_p = r_log(p * (1 + tiny * R(16777215.0))) - tiny * R(16.635532333438687);
+    real far = log_p - r_log_rest(p), value = p < R(0.25) ? far : p < R(0.5) ? -near : near;
+    value = p > 0 ? value : p == 0 ? -R_INF : R_NAN;
+    return p < 1 ? value : p == 1 ? R_INF : R_NAN;
 }
 
 #endif

@@ -88,15 +88,6 @@ static double product_sum(const real *restrict u, const real *restrict v, const 
     return lanes_total(lane);
 }
 
-/* The target's row of a class: the dense target's, or 1 where the label is the class (in r->wy, which is free here). */
-static const real *region_target(const tile *t, const term_rows *r, ptrdiff_t c0, ptrdiff_t c) {
-    if (t->y) return t->y + c * t->width;
-    const ireal *restrict label = t->label;
-    real *restrict y = r->wy;
-    for (ptrdiff_t i = 0; i < t->padded; i++) y[i] = label[i] == (ireal)(c0 + c) ? R(1.0) : 0;
-    return y;
-}
-
 static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, double *sums) {
     ptrdiff_t C = t->job->classes;
     int squared = term->param[0] != 0, fast = t->job->labels && t->plain && !squared && term->activation == FL_SOFTMAX;
@@ -108,7 +99,7 @@ static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptr
         if (fast) {
             region_row_plain(t->e + c * t->width, r->b, t->label, (ireal)(c0 + c), t->padded, sum);
         } else {
-            const real *p = region_probabilities(t, term, r, c), *y = region_target(t, r, c0, c);
+            const real *p = region_probabilities(t, term, r, c), *y = target_row(t, r, c0, c);
             sum[0] = product_sum(p, y, w, t->padded);
             sum[1] = product_sum(p, NULL, w, t->padded);
             sum[2] = product_sum(y, NULL, w, t->padded);

@@ -21,22 +21,23 @@ typedef struct {
     ptrdiff_t start, length, offset[OPERANDS];
 } run;
 
-/* A term's rows, one number a pixel: its value, the weight of the label's class, two for its own use (losses.h). */
+/* A term's rows, one number a pixel: its value, the weight of the label's class, two that keep what a loss gathers over
+ * the classes, four for the class at hand: target, probability, its log, and the log of the softmax's sum; and what a and b lost. */
 typedef struct {
-    real *value, *wy, *a, *b;
+    real *value, *wy, *a, *b, *y, *p, *log_p, *log_s, *a_lost, *b_lost;
 } term_rows;
 
 typedef struct {
     const fl_job *job;
     ptrdiff_t group, n, padded, width; /* width is the stride between rows */
-    ptrdiff_t block, classes;          /* the class block that is loaded (-1: none) and its number of rows */
+    ptrdiff_t block, classes; /* the class block that is loaded (-1: none) and its number of rows */
     int has_exps, faults;
-    int plain;         /* every pixel of the tile, padding apart, has weight 1, and there is no padding */
-    const char *ahead;    /* where the next tile starts in the input, when prefetching makes sense */
+    int plain; /* every pixel of the tile, padding apart, has weight 1, and there is no padding */
+    const char *ahead; /* where the next tile starts in the input, when prefetching makes sense */
     ptrdiff_t ahead_rows; /* so many of its rows are prefetched during the exps, the others while loading */
-    ireal *label;      /* the row of the pixel's class, or -1 */
-    real *w;           /* pixel weight: 0 when ignored or padding */
-    real *w_mean;      /* with weights by class: their mean, w is then 0 or 1 */
+    ireal *label; /* the row of the pixel's class, or -1 */
+    real *w; /* pixel weight: 0 when ignored or padding */
+    real *w_mean; /* with weights by class: their mean, w is then 0 or 1 */
     real *m, *s, *d, *z,
         *rest; /* softmax: maximum and sum of exps; the label's d, z, and sum of the others (softmax.h) */
     real *x, *e, *y, *wc, *g; /* rows: input, exps, dense target, weights by class, gradient */

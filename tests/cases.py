@@ -5,6 +5,7 @@ A new loss needs a row in CASES here, and nothing else.
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class Case:
     name: str
     target: str  # "labels", "dense" (a distribution) or "element" (any numbers in [0, 1])
     make: Callable[..., fl.Loss]
+    cancels: int = 1  # how many times larger than the whole its terms are: so many times the rounding errors
 
     def __str__(self) -> str:
         return self.name
@@ -35,6 +37,21 @@ class Case:
 def class_weight(C: int) -> list[float]:
     """Weights of which one is 0, if there are three classes or more."""
     return [0.0 if C > 2 and c == C // 2 else 0.5 + c % 3 for c in range(C)]
+
+
+def of(loss: type[fl.Loss], **fixed: Any) -> Callable[..., fl.Loss]:
+    """The loss with these options (functions of C are called), and those of `axis` and `reduction` that it has."""
+    names = {f.name for f in dataclasses.fields(loss)}
+
+    def make(C: int, **options: Any) -> fl.Loss:
+        own = {name: value(C) if callable(value) else value for name, value in fixed.items()}
+        return loss(**own | {name: value for name, value in options.items() if name in names})
+
+    return make
+
+
+def gammas(C: int) -> list[float]:
+    return [0.5 * (c % 5) for c in range(C)]
 
 
 CASES = [
@@ -61,6 +78,52 @@ CASES = [
         "element",
         lambda C, **k: fl.BCEWithLogitsLoss(pos_weight=class_weight(C), label_smoothing=0.2, **k),
     ),
+    Case("nll", "labels", of(fl.NLLLoss)),
+    Case("nll-weight-255", "labels", of(fl.NLLLoss, class_weight=class_weight, ignore_index=255)),
+    Case("nll-dense-weight", "dense", of(fl.NLLLoss, class_weight=class_weight)),
+    Case("cce-none", "labels", of(fl.CategoricalCrossEntropyLoss)),
+    Case(
+        "cce-none-weight-smooth",
+        "labels",
+        of(fl.CategoricalCrossEntropyLoss, class_weight=class_weight, label_smoothing=0.2),
+    ),
+    Case("cce-none-dense", "dense", of(fl.CategoricalCrossEntropyLoss, class_weight=class_weight)),
+    Case("focal", "labels", of(fl.FocalLoss)),
+    Case("focal-classes", "labels", of(fl.FocalLoss, gamma=gammas, alpha=class_weight)),
+    Case("focal-sigmoid-classes", "labels", of(fl.FocalLoss, gamma=gammas, alpha=class_weight, activation="sigmoid")),
+    Case("focal-none", "labels", of(fl.FocalLoss, gamma=1.5, activation=None)),
+    Case("focal-dense", "dense", of(fl.FocalLoss, gamma=gammas, alpha=class_weight)),
+    Case("focal-dense-sigmoid", "dense", of(fl.FocalLoss, activation="sigmoid")),
+    Case("focal-dense-none", "dense", of(fl.FocalLoss, gamma=0.5, activation=None)),
+    Case("perceptron", "labels", of(fl.PerceptronLoss)),
+    Case("perceptron-dense-weight", "dense", of(fl.PerceptronLoss, class_weight=class_weight)),
+    Case("kl", "element", of(fl.KLDivLoss)),
+    Case("kl-log", "element", of(fl.KLDivLoss, log_target=True)),
+    Case("bce-none", "element", of(fl.BCELoss)),
+    Case("bce-none-pos-vector", "element", of(fl.BCELoss, pos_weight=class_weight)),
+    Case("balanced", "element", of(fl.BalancedBCELoss)),
+    Case("balanced-none", "element", of(fl.BalancedBCELoss, activation=None)),
+    Case("binary-focal", "element", of(fl.BinaryFocalLoss)),
+    Case("binary-focal-none", "element", of(fl.BinaryFocalLoss, gamma=0.5, alpha=None, activation=None)),
+    Case("binary-kl-none", "element", of(fl.BinaryKLDivLoss)),
+    Case("binary-kl-sigmoid-alpha", "element", of(fl.BinaryKLDivLoss, alpha=0.3, activation="sigmoid")),
+    Case("binary-kl-sigmoid", "element", of(fl.BinaryKLDivLoss, activation="sigmoid")),
+    Case("js-none", "dense", of(fl.JSDivLoss), 512),
+    Case("js-softmax-alpha", "dense", of(fl.JSDivLoss, alpha=0.8, activation="softmax"), 32),
+    Case("js-sigmoid-jeffreys", "dense", of(fl.JSDivLoss, alpha=1.0, activation="sigmoid"), 32),
+    Case("js-softmax-labels", "labels", of(fl.JSDivLoss, activation="softmax"), 32),
+    Case("js-binary-none", "element", of(fl.JSDivLoss, binary=True), 32),
+    Case("js-binary-sigmoid", "element", of(fl.JSDivLoss, binary=True, alpha=1.0, activation="sigmoid"), 32),
+    Case("soft-margin", "element", of(fl.SoftMarginLoss)),
+    Case("multilabel", "dense", of(fl.MultiLabelSoftMarginLoss)),
+    Case("multilabel-weight", "dense", of(fl.MultiLabelSoftMarginLoss, class_weight=class_weight)),
+    Case("mse", "element", of(fl.MSELoss)),
+    Case("l1", "element", of(fl.L1Loss)),
+    Case("huber", "element", of(fl.HuberLoss, delta=1.5)),
+    Case("smooth-l1", "element", of(fl.SmoothL1Loss, beta=0.7)),
+    Case("smooth-l1-zero", "element", of(fl.SmoothL1Loss, beta=0.0)),
+    Case("log-cosh", "element", of(fl.LogCoshLoss)),
+    Case("pseudo-huber", "element", of(fl.PseudoHuberLoss, delta=0.8)),
     Case("dice", "labels", lambda C, **k: fl.DiceLoss(**k)),
     Case("dice-sigmoid", "labels", lambda C, **k: fl.DiceLoss(activation="sigmoid", **k)),
     Case("dice-none", "labels", lambda C, **k: fl.DiceLoss(activation=None, **k)),
@@ -99,13 +162,27 @@ CASES = [
         "ce+ce", "labels", lambda C, **k: fl.CrossEntropyLoss(**k) + fl.CrossEntropyLoss(label_smoothing=0.5, **k) * 3
     ),
     Case(
+        "focal+perceptron+js",
+        "labels",
+        lambda C, **k: (
+            fl.FocalLoss(gamma=1.0, **k) + 0.5 * fl.PerceptronLoss(**k) + of(fl.JSDivLoss, activation="softmax")(C, **k)
+        ),
+    ),
+    Case(
+        "balanced+mse+kl",
+        "element",
+        lambda C, **k: 2 * of(fl.BalancedBCELoss)(C, **k) + of(fl.MSELoss)(C, **k) + of(fl.KLDivLoss)(C, **k),
+    ),
+    Case("batchmean+", "element", lambda C, **k: 2 * fl.KLDivLoss(reduction="batchmean")),
+    Case(
         "bce+bce",
         "element",
         lambda C, **k: fl.BCEWithLogitsLoss(**k) + fl.BCEWithLogitsLoss(pos_weight=class_weight(C), **k),
     ),
 ]
 BY_NAME = {case.name: case for case in CASES}
-SUM_CASES = [c for c in CASES if "+" not in c.name and c.name.startswith(("ce", "bce"))]  # a value a pixel or element
+REGION = ("dice", "jaccard", "tversky", "sensitivity", "generalized")
+SUM_CASES = [c for c in CASES if "+" not in c.name and not c.name.startswith(REGION)]  # a value a pixel or element
 SINGLE_CASES = [c for c in CASES if "+" not in c.name]  # those with reduction="none"
 
 # (N, C, *S): S of 0 to 3 dimensions, tiles of every width (C to 128, 256, more), and class blocks (C > 512).
@@ -118,8 +195,10 @@ def images(case: Case, loss: fl.Loss, shape: tuple[int, ...], dtype: Any = np.fl
     rng = np.random.default_rng(seed)
     pixel_shape = shape[:1] + shape[2:]
     x = 3 * rng.standard_normal(shape)
-    if "none" in case.name:
-        x = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+    if "none" in case.name:  # probabilities, not so near to 0 and 1 that the slope of a log overflows a float16
+        x = 0.02 + 0.95 * np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+    if case.name.startswith(("nll", "kl")):  # log-probabilities
+        x = -np.abs(x)
     x = x.astype(dtype)
     w = rng.choice([0.0, 0.5, 1.0, 1.7], shape if case.target == "element" else pixel_shape)
     if case.target == "element":
@@ -137,7 +216,7 @@ def labels(loss: fl.Loss, shape: tuple[int, ...], rng: np.random.Generator, dtyp
     y = rng.integers(0, count, pixel_shape)
     if count > 2:
         y[:1][y[:1] == count - 1] = 0
-    ignore = loss.ignore_index
+    ignore = -100 if loss.ignore_index is None else loss.ignore_index
     if dtype == np.bool_:
         return y.astype(bool)
     if np.iinfo(dtype).min <= ignore <= np.iinfo(dtype).max and not 0 <= ignore < count:
@@ -236,7 +315,7 @@ def real(dtype: Any) -> np.dtype:
     return np.dtype(np.float64 if np.dtype(dtype) == np.float64 else np.float32)
 
 
-def assert_close(got: Any, want: Any, dtype: Any, factor: float | None = None) -> None:
+def assert_close(got: Any, want: Any, dtype: Any, factor: float | None = None, cancels: int = 1) -> None:
     """Equal to a float64 reference, up to the arithmetic and the rounding to `dtype`.
 
     The arithmetic has some ten roundings a number (exp and log of 2 ulp among them), and terms cancel: `factor` eps of
@@ -244,7 +323,7 @@ def assert_close(got: Any, want: Any, dtype: Any, factor: float | None = None) -
     thousand tiles are no longer exact in comparison: 64. The result is then rounded to its dtype: half an eps of
     itself, and at most the least subnormal number.
     """
-    factor = factor or (64 if real(dtype) == np.float64 else 16)
+    factor = cancels * (factor or (64 if real(dtype) == np.float64 else 16))
     got, want = np.asarray(got), np.asarray(want)
     assert got.shape == want.shape
     stored = got.dtype

@@ -184,6 +184,28 @@ ERRORS = {
          "pos_weight: expected finite values >= 0, got [1.0, -1.0]"),
         ("fl.BCEWithLogitsLoss(pos_weight='a')", TypeError, "pos_weight: expected a number, got 'a'"),
         ("fl.BCEWithLogitsLoss(pos_weight=True)", TypeError, "pos_weight: expected a number, got True"),
+        ("fl.binary_cross_entropy(D32, D, pos_weight=[1, 2])", ValueError, "pos_weight: expected shape (3,), got (2,)"),
+        ("fl.multilabel_soft_margin_loss(X, D, class_weight=[1, 2])", ValueError,
+         "class_weight: expected shape (3,), got (2,)"),
+        ("fl.focal_loss(X, Y, alpha=[1, 2])", ValueError, "alpha: expected shape (3,), got (2,)"),
+        ("fl.focal_loss(X, Y, gamma=[1, 2])", ValueError, "gamma: expected shape (3,), got (2,)"),
+        ("fl.FocalLoss(gamma=-1)", ValueError, "gamma: expected a finite number >= 0, got -1"),
+        ("fl.FocalLoss(gamma=[1, -1])", ValueError, "gamma: expected finite values >= 0, got [1.0, -1.0]"),
+        ("fl.FocalLoss(gamma=None)", TypeError, "gamma: expected a number or one a class, got None"),
+        ("fl.FocalLoss(activation='tanh')", ValueError,
+         "activation: expected one of None, 'sigmoid', 'softmax', got 'tanh'"),
+        ("fl.BinaryFocalLoss(activation='softmax')", ValueError,
+         "activation: expected one of None, 'sigmoid', got 'softmax'"),
+        ("fl.JSDivLoss(binary=True, activation='softmax')", ValueError,
+         "activation: expected one of None, 'sigmoid', got 'softmax'"),
+        ("fl.BinaryFocalLoss(alpha=1.5)", ValueError, "alpha: expected a number in [0, 1], got 1.5"),
+        ("fl.KLDivLoss(reduction='batch')", ValueError,
+         "reduction: expected one of 'mean', 'sum', 'batchmean', 'none', got 'batch'"),
+        ("fl.KLDivLoss(log_target='yes')", ValueError, "log_target: expected one of True, False, got 'yes'"),
+        ("fl.HuberLoss(delta=0)", ValueError, "delta: expected a finite number > 0, got 0"),
+        ("fl.PseudoHuberLoss(delta=-1)", ValueError, "delta: expected a finite number >= 0, got -1"),
+        ("fl.SmoothL1Loss(beta=-1)", ValueError, "beta: expected a finite number >= 0, got -1"),
+        ("fl.mse_loss(X, Y)", ValueError, "target: expected shape (2, 3, 4) (the input's), got (2, 4)"),
     ],
     "out": [
         ("GRAD(X, Y, out=[1])", TypeError, "out: expected a NumPy array, got list"),
@@ -421,7 +443,7 @@ ELSEWHERE = ("FASTLOSS_", "fastloss: ", "the compiled extension", ".*: a bfloat1
 def templates():
     """Every message that the package (not its command line) raises, as a pattern."""
     package = pathlib.Path(fl.__file__).parent
-    for file in [*package.glob("*.py"), *package.glob("losses/*.py")]:
+    for file in [f for f in package.rglob("*.py") if f.parent.name not in ("cli", "examples")]:
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call) or not node.exc.args:
                 continue

@@ -20,7 +20,7 @@ def group(target, C=5):
     x, y, w = images(cases[0], cases[0].make(C), (SHAPE[0], C, *SHAPE[2:]), np.float32)
     if target == "labels":
         y[1, :3] = 255
-        x = np.abs(x) / np.abs(x).sum(axis=1, keepdims=True)  # probabilities, for activation=None
+    x = np.abs(x) / np.abs(x).sum(axis=1, keepdims=True)  # probabilities, for activation=None
     return {c.name: c.make(C, **({"ignore_index": 255} if target == "labels" else {})) for c in cases}, x, y, w
 
 

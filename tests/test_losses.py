@@ -59,9 +59,9 @@ def test_value_and_gradient_are_those_of_the_float64_reference(case, dtype, shap
         value, gradient = loss.value_and_grad(x, y, pixel_weight=weight)
         assert type(value) is float
         assert gradient.dtype == dtype
-        assert_close(value, want, real(dtype))
-        assert_close(gradient, want_gradient, dtype)
-        assert_close(loss(x, y, pixel_weight=weight), want, real(dtype))
+        assert_close(value, want, real(dtype), cancels=case.cancels)
+        assert_close(gradient, want_gradient, dtype, cancels=case.cancels)
+        assert_close(loss(x, y, pixel_weight=weight), want, real(dtype), cancels=case.cancels)
 
 
 @cases
@@ -84,17 +84,19 @@ def test_gradient_is_that_of_differences(case, reduction, backend):
     loss = case.make(3, reduction=reduction)
     x, y, w = images(case, loss, (2, 3, 5))
     _, gradient = loss.value_and_grad(x, y, pixel_weight=w)
-    step = 1e-3
+    step = np.full(x.shape, 1e-3)
+    if "none" in case.name:  # probabilities, whose logs have derivatives of 1 / p and 1 / (1 - p)
+        step *= np.minimum(x, 1 - x)
 
     def value(at, steps):
         moved = x.copy()
-        moved[at] += steps * step
+        moved[at] += steps * step[at]
         return loss(moved, y, pixel_weight=w)
 
     differences = np.empty_like(x)
     for at in np.ndindex(x.shape):
         d = 8 * (value(at, 1) - value(at, -1)) - (value(at, 2) - value(at, -2))
-        differences[at] = d / (12 * step)
+        differences[at] = d / (12 * step[at])
     # The method's error is h^4/30 times the fifth derivative, about 1e-13; rounding's 1e-16 / h, of values up to 30.
     np.testing.assert_allclose(gradient, differences, rtol=1e-10, atol=1e-10)
 
@@ -139,6 +141,8 @@ def test_every_label_dtype(case, dtype, backend):
 @cases
 def test_an_input_without_samples_is_one_sample(case, backend):
     loss = case.make(5)
+    if "+" in case.name and loss.kind == "element" and loss.by_sample():
+        pytest.skip("elements in one dimension are samples")
     x, y, _ = images(case, loss, (1, 5), seed=3)
     if case.target == "labels":
         y[...] = 1
@@ -173,7 +177,7 @@ def test_an_input_that_does_not_count_is_silent(case, bad, backend):
     x, y, w = images(case, loss, SHAPE, np.float32)
     off = w == 0
     if case.target == "labels":
-        off |= y == loss.ignore_index
+        off |= y == (-100 if loss.ignore_index is None else loss.ignore_index)
     off = off if case.target == "element" else np.broadcast_to(off[:, None], x.shape)
     value, gradient = loss.value_and_grad(x, y, pixel_weight=w)
     silenced, silenced_gradient = loss.value_and_grad(np.where(off, np.float32(bad), x), y, pixel_weight=w)
@@ -260,8 +264,8 @@ def test_channels_last(case, shape, backend):
         assert same_bits(got[0], value)
         assert same_bits(got[1], move(gradient))
     else:  # elements without classes are summed in another order
-        assert_close(got[0], value, np.float32)
-        assert_close(got[1], move(gradient).astype(np.float64), np.float32)
+        assert_close(got[0], value, np.float32, cancels=case.cancels)
+        assert_close(got[1], move(gradient).astype(np.float64), np.float32, cancels=case.cancels)
 
 
 @cases
@@ -294,7 +298,7 @@ def test_threads_change_nothing(case, dtype):
     assert len(results) == 1
 
 
-@sum_cases
+@pytest.mark.parametrize("case", [c for c in SUM_CASES if "balanced" not in c.name], ids=str)  # it weighs by sample
 @dtypes
 @pytest.mark.parametrize("shift", [1, 100, 256])
 def test_a_pixel_does_not_depend_on_its_position(case, dtype, shift, backend):

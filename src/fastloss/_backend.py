@@ -33,14 +33,14 @@ class Mode(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One kernel and its parameters. `kind` says how many numbers it sums up (Term.size)."""
+    """One kernel and its parameters, each a number or one a class. `kind` says how many numbers it sums up."""
 
     name: str
     kind: str  # "pixel", "element", "region" or "transform"
-    activation: int = 0
-    class_weight: tuple[float, ...] | float | None = None
-    params: tuple[float, ...] = ()
-    weight_name: str = "class_weight"  # what the loss calls it
+    activation: int = 0  # index into ACTIVATIONS
+    class_weight: tuple[float, ...] | None = None
+    params: tuple[float | tuple[float, ...], ...] = ()
+    names: tuple[str, ...] = ()  # what the loss calls its params, to name one of the wrong length
 
     def size(self, classes: int, mode: Mode) -> int:
         if self.kind == "region":
@@ -48,6 +48,7 @@ class Term:
         return 0 if self.kind == "transform" else 2 + 2 * classes * (Mode.BY_CLASS in mode)
 
 
+ACTIVATIONS = (None, "sigmoid", "softmax")  # enum fl_activation
 BACKENDS = ("auto", "native", "numpy")
 LEVELS = ("base", "v3", "v4")
 MOST_THREADS = 4 * (os.cpu_count() or 1)  # asked of OpenMP, whatever the caller allows: more would only wait
@@ -233,7 +234,8 @@ def run(
     d(value)/d(sum), of shape (groups, ...). A bad label or weight raises its error.
     """
     arguments = [
-        (t, _class_weight(t, batch.classes), c) for t, c in zip(terms, coefs or [None] * len(terms), strict=True)
+        (t, _by_class(t.class_weight, "class_weight", batch.classes), _params(t, batch.classes), c)
+        for t, c in zip(terms, coefs or [None] * len(terms), strict=True)
     ]
     if get_backend() == "native":
         sums, fault = _run_native(batch, arguments, mode, by_sample, output)
@@ -245,13 +247,16 @@ def run(
     return np.split(sums, np.cumsum(sizes)[:-1], axis=1)
 
 
-def _class_weight(term: Term, classes: int) -> Array | None:
-    weight = term.class_weight
-    if weight is None or isinstance(weight, float):
-        return None if weight is None else np.full(classes, weight)
-    if len(weight) != classes:
-        raise ValueError(f"{term.weight_name}: expected shape ({classes},), got ({len(weight)},)")
-    return np.array(weight)
+def _by_class(vector: tuple[float, ...] | None, name: str, classes: int) -> Array | None:
+    if vector is not None and len(vector) != classes:
+        raise ValueError(f"{name}: expected shape ({classes},), got ({len(vector)},)")
+    return None if vector is None else np.array(vector)
+
+
+def _params(term: Term, classes: int) -> list[Any]:
+    names = term.names or ("",) * len(term.params)
+    pairs = zip(term.params, names, strict=True)
+    return [p if isinstance(p, float) else _by_class(p, name, classes) for p, name in pairs]
 
 
 def _run_native(batch: Batch, arguments: list[Any], mode: Mode, by_sample: bool, output: Array | None) -> Any:
@@ -261,7 +266,7 @@ def _run_native(batch: Batch, arguments: list[Any], mode: Mode, by_sample: bool,
         operand(batch.target),
         operand(batch.weight),
         operand(output),
-        [(_rows[t.name], t.activation, w, t.params, c) for t, w, c in arguments],
+        [(_rows[t.name], t.activation, w, params, c) for t, w, params, c in arguments],
         labels=batch.labels,
         label_base=batch.label_base,
         weight_by_class=batch.weight_by_class,

@@ -136,6 +136,7 @@ class Batch:
     axis: int | None  # None: no class matters, the elements are (1, 1, *shape) or (N, 1, *rest)
     given_target: Array | None = None  # as the caller sees them, to name a fault
     given_weight: Array | None = None
+    split: bool = False  # axis None: samples stay apart, however small
 
     @property
     def weight_by_class(self) -> bool:
@@ -161,12 +162,13 @@ class Batch:
 
     def kernel_view(self, array: Array) -> Array:
         """An array of the input's shape as `(N, C, *S)`."""
-        return self.input_view(array, self.axis)
+        return self.input_view(array, self.axis, self.split)
 
     @staticmethod
-    def input_view(array: Array, axis: int | None) -> Array:
+    def input_view(array: Array, axis: int | None, split: bool = False) -> Array:
         if axis is None:  # large samples stay apart, so that merging them is exact; small ones share tiles
-            return array[:, None] if array.ndim > 1 and array[:1].size >= LARGE_SAMPLE else array[None, None]
+            apart = split or (array.ndim > 1 and array[:1].size >= LARGE_SAMPLE)
+            return array[:, None] if apart and array.ndim else array[None, None]
         if array.ndim == 1:
             return array[None]
         return array if axis == 1 else np.moveaxis(array, axis, 1)
@@ -244,17 +246,18 @@ def class_batch(input: Any, target: Any, pixel_weight: Any, *, axis: int, ignore
     return batch if pixel_weight is None else _with_weight(batch, as_array(pixel_weight, "pixel_weight"))
 
 
-def element_batch(input: Any, target: Any, pixel_weight: Any, *, axis: int | None) -> Batch:
-    """Two arrays of one shape; axis None: no class matters and the elements are flat."""
+def element_batch(input: Any, target: Any, pixel_weight: Any, *, axis: int | None, by_sample: bool = False) -> Batch:
+    """Two arrays of one shape; axis None: no class matters and the elements are flat, or flat in each sample."""
     x, y = as_input(input), as_array(target, "target")
     if y.shape != x.shape:
         raise ValueError(f"target: expected shape {x.shape} (the input's), got {y.shape}")
     where = None if axis is None else _axis(axis, x.ndim)
-    batch = Batch(Batch.input_view(x, where), Batch.input_view(y, where), False, 0, None, -100, x.shape, where)
+    batch = Batch(x, None, False, 0, None, -100, x.shape, where, split=by_sample)
+    batch = replace(batch, input=batch.kernel_view(x), target=batch.kernel_view(y))
     if pixel_weight is None:
         return batch
     w = _broadcast(as_array(pixel_weight, "pixel_weight"), x.shape)
-    return replace(batch, weight=Batch.input_view(w, where), given_weight=w)
+    return replace(batch, weight=batch.kernel_view(w), given_weight=w)
 
 
 def _axis(axis: int, ndim: int) -> int:

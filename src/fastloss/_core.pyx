@@ -18,6 +18,7 @@ cdef extern from "fastloss.h" nogil:
         int loss, activation
         const double *class_weight
         double *param
+        const double **class_param
         const double *coef
         ptrdiff_t sums
     ctypedef struct fl_job:
@@ -78,7 +79,8 @@ cdef _Buffer _operand(fl_operand *to, operand, bint by_class, bint merge, bint w
 
 def run(input, target, weight, output, terms, *, bint labels, ptrdiff_t label_base, bint weight_by_class,
         bint output_by_class, int64_t ignore_index, bint double_precision, int mode, int threads, bint merge):
-    """Run one job. terms: (loss, activation, class_weight, params, coef) each; merge: all samples are one group.
+    """Run one job. terms: (loss, activation, class_weight, params, coef) each, a param a float or an array (C,) of
+    float64; merge: all samples are one group.
 
     Returns (sums of shape (groups, n), faults).
     """
@@ -111,7 +113,10 @@ def run(input, target, weight, output, terms, *, bint labels, ptrdiff_t label_ba
             job.terms[k].class_weight = _doubles(class_weight, held)
             job.terms[k].coef = _doubles(coef, held)
             for j in range(len(params)):
-                job.terms[k].param[j] = params[j]
+                if isinstance(params[j], float):
+                    job.terms[k].param[j] = params[j]
+                else:
+                    job.terms[k].class_param[j] = _doubles(params[j], held)
         if fl_prepare(&job) != 0:
             raise MemoryError()
         prepared = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -126,7 +125,7 @@ def evaluate(losses: Mapping[str, Loss], input: Any, target: Any, /, *, pixel_we
             raise ValueError(f"losses: expected reduction 'mean' or 'sum' for {name!r}, got {loss!r}")
     passes: dict[Any, list[str]] = {}
     for name, loss in losses.items():
-        passes.setdefault((loss.axis, getattr(loss, "ignore_index", None)), []).append(name)
+        passes.setdefault((loss.axis, loss.ignore_index), []).append(name)
     keys = _merge_keys(passes)
     done = [_one_pass({n: losses[n] for n in names}, input, target, pixel_weight, key) for key, names in keys.items()]
     first = done[0]
@@ -139,19 +138,18 @@ def evaluate(losses: Mapping[str, Loss], input: Any, target: Any, /, *, pixel_we
 
 
 def _merge_keys(passes: dict[Any, list[str]]) -> dict[Any, list[str]]:
-    """Losses without an ignore_index of their own join the first pass on their axis that has one."""
-    merged: dict[Any, list[str]] = {k: v for k, v in passes.items() if k[1] is not None}
-    for (axis, ignore), names in passes.items():
-        if ignore is None:
-            home = next((k for k in merged if k[0] == axis), (axis, None))
-            merged.setdefault(home, []).extend(names) if home in merged else merged.update({home: names})
+    """Losses that leave the axis or the ignore_index open (None) join the first pass that suits them."""
+    merged: dict[Any, list[str]] = {}
+    for key in sorted(passes, key=lambda k: k.count(None)):
+        suits = (k for k in merged if all(own in (None, other) for own, other in zip(key, k, strict=True)))
+        merged.setdefault(next(suits, key), []).extend(passes[key])
     return merged
 
 
 def _one_pass(
-    losses: dict[str, Loss], input: Any, target: Any, pixel_weight: Any, key: tuple[int, int | None]
+    losses: dict[str, Loss], input: Any, target: Any, pixel_weight: Any, key: tuple[int | None, int | None]
 ) -> Report:
-    axis, ignore = key
+    axis, ignore = 1 if key[0] is None else key[0], key[1]
     batch = _batch(list(losses.values()), input, target, pixel_weight, axis, ignore)
     leaves = [p for loss in losses.values() for _, p in _leaves(loss)]
     check_targets(batch, leaves)
@@ -177,13 +175,6 @@ def _one_pass(
 
 def _batch(losses: list[Loss], input: Any, target: Any, weight: Any, axis: int, ignore: int | None) -> Batch:
     if all(loss.kind == "element" for loss in losses):
-        dims = np.ndim(input)
-        batch = element_batch(input, target, weight, axis=axis if dims > 1 else None)
-        if dims == 1:  # (N,): a value a sample
-            views = (batch.input, batch.target, batch.weight)
-            x, y, w = (None if a is None else a[0, 0][:, None] for a in views)
-            assert x is not None
-            return replace(batch, input=x, target=y, weight=w)
-        return batch
+        return element_batch(input, target, weight, axis=axis if np.ndim(input) > 1 else None, by_sample=True)
     binary = all(loss.takes_binary for loss in losses)
     return class_batch(input, target, weight, axis=axis, ignore_index=-100 if ignore is None else ignore, binary=binary)

@@ -13,9 +13,9 @@ from ._batch import Array, Batch, as_array, as_input, is_bfloat16, real_dtype
 LONG = 4096  # elements of a single axis from which it is folded into two
 
 
-def _floats(a: Any) -> Array:
-    array = as_array(a, "a")
-    return array.astype(np.float64) if array.dtype.kind in "iub" else as_input(array, "a")
+def _floats(a: Any, name: str = "a") -> Array:
+    array = as_array(a, name)
+    return array.astype(np.float64) if array.dtype.kind in "iub" else as_input(array, name)
 
 
 def _axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
@@ -130,3 +130,70 @@ def log_softmax(a: Any, axis: int | tuple[int, ...] | None = None) -> Array:
     array([    0., -1000.])
     """
     return _transform("log_softmax", a, axis)
+
+
+def _element(name: str, x: Any, label: str) -> Array | np.floating[Any]:
+    """A function of each element, in the dtype of the arithmetic, then in the array's."""
+    array = _floats(x, label)
+    batch = Batch(array[None, None], None, False, 0, None, -100, array.shape, None)
+    out = np.empty(array.shape, real_dtype(array.dtype))
+    _backend.run(batch, [Term(name, "element")], Mode.MAP, by_sample=False, output=out[None, None])
+    result: Array = out.astype(array.dtype.newbyteorder("="), copy=False)
+    return result[()]
+
+
+def sigmoid(x: Any) -> Array | np.floating[Any]:
+    """`1 / (1 + exp(-x))`, as `scipy.special.expit`: of `x`'s shape and dtype (integers: float64).
+
+    >>> import fastloss as fl
+    >>> fl.sigmoid([0.0, -1000.0])
+    array([0.5, 0. ])
+    """
+    return _element("sigmoid", x, "x")
+
+
+def log_sigmoid(x: Any) -> Array | np.floating[Any]:
+    """`log(sigmoid(x))`, stable, as `scipy.special.log_expit`: of `x`'s shape and dtype (integers: float64).
+
+    >>> import fastloss as fl
+    >>> fl.log_sigmoid([0.0, -1000.0])
+    array([   -0.69314718, -1000.        ])
+    """
+    return _element("log_sigmoid", x, "x")
+
+
+def softplus(x: Any) -> Array | np.floating[Any]:
+    """`log(1 + exp(x))`, stable, as `torch.nn.functional.softplus`: of `x`'s shape and dtype (integers: float64).
+
+    >>> import fastloss as fl
+    >>> fl.softplus([0.0, 1000.0])
+    array([6.93147181e-01, 1.00000000e+03])
+    """
+    return _element("softplus", x, "x")
+
+
+def logit(p: Any) -> Array | np.floating[Any]:
+    """`log(p / (1 - p))`, as `scipy.special.logit`: of `p`'s shape and dtype (integers: float64). nan outside [0, 1].
+
+    >>> import fastloss as fl
+    >>> fl.logit([0.5, 0.75, 1.0])
+    array([0.        , 1.09861229,        inf])
+    """
+    return _element("logit", p, "p")
+
+
+def entropy(p: Any, axis: int | tuple[int, ...] | None = None) -> Array | np.floating[Any]:
+    """`-sum(p log p)` over `axis`, in natural units, with 0 log 0 = 0: `scipy.stats.entropy` without its normalising.
+
+    A negative number gives -inf, as `scipy.special.entr` does. Returns the dtype of the arithmetic: float64 for float64
+    and integers, else float32; sums are float64.
+
+    >>> import fastloss as fl
+    >>> fl.entropy([[0.5, 0.5], [1.0, 0.0]], axis=1)
+    array([0.69314718, 0.        ])
+    """
+    array = _floats(p, "p")
+    axes = _axes(axis, array.ndim)
+    terms = np.asarray(_element("entropy", array.astype(real_dtype(array.dtype), copy=False), "p"))
+    result: Array = terms.sum(axis=axes, dtype=np.float64).astype(terms.dtype)
+    return result[()]

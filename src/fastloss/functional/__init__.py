@@ -3,8 +3,49 @@
 Their docstrings are the objects'; tests hold names, defaults and values of the two equal.
 """
 
-from .binary import binary_cross_entropy_with_logits
-from .class_axis import cross_entropy
+from .binary import (
+    balanced_binary_cross_entropy,
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    binary_focal_loss,
+    binary_kl_div,
+    js_div,
+    multilabel_soft_margin_loss,
+    soft_margin_loss,
+)
+from .class_axis import (
+    categorical_cross_entropy,
+    cross_entropy,
+    focal_loss,
+    kl_div,
+    nll_loss,
+    perceptron_loss,
+)
 from .region import dice_loss, jaccard_loss, tversky_loss
+from .regression import huber_loss, l1_loss, log_cosh_loss, mse_loss, pseudo_huber_loss, smooth_l1_loss
 
-__all__ = ["binary_cross_entropy_with_logits", "cross_entropy", "dice_loss", "jaccard_loss", "tversky_loss"]
+__all__ = [
+    "balanced_binary_cross_entropy",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "binary_focal_loss",
+    "binary_kl_div",
+    "categorical_cross_entropy",
+    "cross_entropy",
+    "dice_loss",
+    "focal_loss",
+    "huber_loss",
+    "jaccard_loss",
+    "js_div",
+    "kl_div",
+    "l1_loss",
+    "log_cosh_loss",
+    "mse_loss",
+    "multilabel_soft_margin_loss",
+    "nll_loss",
+    "perceptron_loss",
+    "pseudo_huber_loss",
+    "smooth_l1_loss",
+    "soft_margin_loss",
+    "tversky_loss",
+]

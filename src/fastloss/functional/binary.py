@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._batch import Array
-from ..losses import BCEWithLogitsLoss
+from ..losses import (
+    BalancedBCELoss,
+    BCELoss,
+    BCEWithLogitsLoss,
+    BinaryFocalLoss,
+    BinaryKLDivLoss,
+    JSDivLoss,
+    MultiLabelSoftMarginLoss,
+    SoftMarginLoss,
+)
 from ._call import call, documented
 
 
@@ -28,3 +37,137 @@ def binary_cross_entropy_with_logits(
     0.39366935
     """
     return call(BCEWithLogitsLoss, locals())
+
+
+@documented(BCELoss)
+def binary_cross_entropy(
+    input: Any,
+    target: Any,
+    /,
+    *,
+    pos_weight: float | Sequence[float] | Array | None = None,
+    reduction: str = "mean",
+    axis: int = 1,
+    pixel_weight: Any = None,
+) -> float | Array:
+    """
+    >>> import fastloss as fl
+    >>> fl.binary_cross_entropy([0.8, 0.4], [1.0, 0.0])
+    0.36698459
+    """
+    return call(BCELoss, locals())
+
+
+@documented(BalancedBCELoss)
+def balanced_binary_cross_entropy(
+    input: Any,
+    target: Any,
+    /,
+    *,
+    activation: str | None = "sigmoid",
+    reduction: str = "mean",
+    pixel_weight: Any = None,
+) -> float | Array:
+    """
+    >>> import fastloss as fl
+    >>> fl.balanced_binary_cross_entropy([[2.0, -1.0, -2.0, 0.5]], [[1.0, 0.0, 0.0, 0.0]])
+    0.11219067
+    """
+    return call(BalancedBCELoss, locals())
+
+
+@documented(BinaryFocalLoss)
+def binary_focal_loss(
+    input: Any,
+    target: Any,
+    /,
+    *,
+    gamma: float = 2.0,
+    alpha: float | None = 0.25,
+    activation: str | None = "sigmoid",
+    reduction: str = "mean",
+    pixel_weight: Any = None,
+) -> float | Array:
+    """
+    >>> import fastloss as fl
+    >>> fl.binary_focal_loss([2.0, -1.0], [1.0, 0.0])
+    0.0087222169
+    """
+    return call(BinaryFocalLoss, locals())
+
+
+@documented(BinaryKLDivLoss)
+def binary_kl_div(
+    input: Any,
+    target: Any,
+    /,
+    *,
+    alpha: float = 1.0,
+    activation: str | None = None,
+    reduction: str = "mean",
+    pixel_weight: Any = None,
+) -> float | Array:
+    """
+    >>> import fastloss as fl
+    >>> fl.binary_kl_div([0.5, 0.9], [0.5, 0.5])
+    0.25541281
+    """
+    return call(BinaryKLDivLoss, locals())
+
+
+@documented(JSDivLoss)
+def js_div(
+    input: Any,
+    target: Any,
+    /,
+    *,
+    alpha: float = 0.5,
+    axis: int = 1,
+    binary: bool = False,
+    activation: str | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    pixel_weight: Any = None,
+) -> float | Array:
+    """
+    >>> import fastloss as fl
+    >>> fl.js_div([[0.5, 0.5]], [[1.0, 0.0]])
+    0.21576155
+    """
+    return call(JSDivLoss, locals())
+
+
+@documented(SoftMarginLoss)
+def soft_margin_loss(
+    input: Any,
+    target: Any,
+    /,
+    *,
+    reduction: str = "mean",
+    pixel_weight: Any = None,
+) -> float | Array:
+    """
+    >>> import fastloss as fl
+    >>> fl.soft_margin_loss([2.0, -1.0], [1.0, -1.0])
+    0.22009485
+    """
+    return call(SoftMarginLoss, locals())
+
+
+@documented(MultiLabelSoftMarginLoss)
+def multilabel_soft_margin_loss(
+    input: Any,
+    target: Any,
+    /,
+    *,
+    class_weight: Sequence[float] | Array | None = None,
+    axis: int = 1,
+    reduction: str = "mean",
+    pixel_weight: Any = None,
+) -> float | Array:
+    """
+    >>> import fastloss as fl
+    >>> fl.multilabel_soft_margin_loss([[2.0, -1.0]], [[1.0, 0.0]])
+    0.22009485
+    """
+    return call(MultiLabelSoftMarginLoss, locals())

@@ -1,14 +1,49 @@
 """The losses as objects. `LOSSES` is the list of all, by the name of their function."""
 
 from .base import Loss, Partial
-from .binary import BCEWithLogitsLoss
-from .class_axis import CrossEntropyLoss
+from .binary import (
+    BalancedBCELoss,
+    BCELoss,
+    BCEWithLogitsLoss,
+    BinaryFocalLoss,
+    BinaryKLDivLoss,
+    JSDivLoss,
+    MultiLabelSoftMarginLoss,
+    SoftMarginLoss,
+)
+from .class_axis import (
+    CategoricalCrossEntropyLoss,
+    CrossEntropyLoss,
+    FocalLoss,
+    KLDivLoss,
+    NLLLoss,
+    PerceptronLoss,
+)
 from .compose import Composed
 from .region import DiceLoss, JaccardLoss, TverskyLoss
+from .regression import HuberLoss, L1Loss, LogCoshLoss, MSELoss, PseudoHuberLoss, SmoothL1Loss
 
 LOSSES: dict[str, type[Loss]] = {
     "cross_entropy": CrossEntropyLoss,
+    "nll_loss": NLLLoss,
+    "categorical_cross_entropy": CategoricalCrossEntropyLoss,
+    "focal_loss": FocalLoss,
+    "perceptron_loss": PerceptronLoss,
+    "kl_div": KLDivLoss,
+    "binary_cross_entropy": BCELoss,
     "binary_cross_entropy_with_logits": BCEWithLogitsLoss,
+    "balanced_binary_cross_entropy": BalancedBCELoss,
+    "binary_focal_loss": BinaryFocalLoss,
+    "binary_kl_div": BinaryKLDivLoss,
+    "js_div": JSDivLoss,
+    "soft_margin_loss": SoftMarginLoss,
+    "multilabel_soft_margin_loss": MultiLabelSoftMarginLoss,
+    "mse_loss": MSELoss,
+    "l1_loss": L1Loss,
+    "huber_loss": HuberLoss,
+    "smooth_l1_loss": SmoothL1Loss,
+    "log_cosh_loss": LogCoshLoss,
+    "pseudo_huber_loss": PseudoHuberLoss,
     "dice_loss": DiceLoss,
     "jaccard_loss": JaccardLoss,
     "tversky_loss": TverskyLoss,
@@ -16,12 +51,30 @@ LOSSES: dict[str, type[Loss]] = {
 
 __all__ = [
     "LOSSES",
+    "BCELoss",
     "BCEWithLogitsLoss",
+    "BalancedBCELoss",
+    "BinaryFocalLoss",
+    "BinaryKLDivLoss",
+    "CategoricalCrossEntropyLoss",
     "Composed",
     "CrossEntropyLoss",
     "DiceLoss",
+    "FocalLoss",
+    "HuberLoss",
+    "JSDivLoss",
     "JaccardLoss",
+    "KLDivLoss",
+    "L1Loss",
+    "LogCoshLoss",
     "Loss",
+    "MSELoss",
+    "MultiLabelSoftMarginLoss",
+    "NLLLoss",
     "Partial",
+    "PerceptronLoss",
+    "PseudoHuberLoss",
+    "SmoothL1Loss",
+    "SoftMarginLoss",
     "TverskyLoss",
 ]

@@ -114,7 +114,8 @@ class Loss:
         "class"  # "class": labels or dense targets on a class axis; "element": two arrays of one shape
     )
     takes_binary: ClassVar[bool] = False  # a single channel takes labels {0, 1}
-    axis: int
+    axis: int | None = None  # None: any
+    ignore_index: int | None = None  # None: any
     reduction: str
 
     # ---- what a subclass says
@@ -220,9 +221,11 @@ class Loss:
 
     def make_batch(self, input: Any, target: Any, pixel_weight: Any) -> Batch:
         if self.kind == "element":
-            return element_batch(input, target, pixel_weight, axis=self.element_axis())
-        ignore = getattr(self, "ignore_index", -100)
-        return class_batch(input, target, pixel_weight, axis=self.axis, ignore_index=ignore, binary=self.takes_binary)
+            axis, apart = self.element_axis(), self.by_sample()
+            return element_batch(input, target, pixel_weight, axis=axis, by_sample=apart)
+        axis = 1 if self.axis is None else self.axis
+        ignore = -100 if self.ignore_index is None else self.ignore_index
+        return class_batch(input, target, pixel_weight, axis=axis, ignore_index=ignore, binary=self.takes_binary)
 
     def element_axis(self) -> int | None:
         """The class axis, if an element loss has something by class."""
@@ -278,8 +281,12 @@ class SumLoss(Loss):
         return float(value / weight) if weight else float("nan")
 
     def slopes(self, sums: list[Array], numbers: Array, classes: int) -> list[Array]:
-        weight = numbers[1] if self.reduction == "mean" else 1.0
-        return [np.full((len(sums[0]), 1), 1 / weight if weight else 0.0)]
+        return [np.full((len(sums[0]), 1), self._slope(numbers))]
+
+    def _slope(self, numbers: Array) -> float:
+        """d(value)/d(sum of values)."""
+        weight = 1.0 if self.reduction in ("sum", "none") else float(numbers[1])
+        return 1 / weight if weight else 0.0
 
     def class_rows(self, sums: list[Array]) -> Array:
         return sums[0][:, 2:]
@@ -299,7 +306,42 @@ class SumLoss(Loss):
         return out[0] if not by_class and len(batch.shape) == 1 else out
 
 
+class ElementLoss(SumLoss):
+    """A loss with one value an element, input and target being of one shape."""
+
+    kind = "element"
+    takes_binary = True
+
+    def element_axis(self) -> int | None:
+        by_class = any(isinstance(p, tuple) for t in self.terms() for p in t.params)
+        return self.axis if by_class else None
+
+
 # ---- checks of a configuration, used by the losses' __post_init__
+
+
+def check_common(loss: Any, reductions: Sequence[str] = REDUCTIONS, activations: Sequence[Any] = ()) -> None:
+    """Check the parameters that many losses have, under their common names."""
+    names = {f.name for f in dataclasses.fields(loss)}
+    if "class_weight" in names:
+        freeze(loss, class_weight=vector(loss.class_weight, "class_weight"))
+    if "label_smoothing" in names:
+        freeze(loss, label_smoothing=number(loss.label_smoothing, "label_smoothing", 0, 1))
+    for name in names & {"ignore_index", "axis"}:
+        freeze(loss, **{name: integer(getattr(loss, name), name)})
+    if "activation" in names:
+        choice(loss.activation, "activation", activations)
+    choice(loss.reduction, "reduction", reductions)
+
+
+def number_or_vector(value: Any, name: str) -> float | tuple[float, ...]:
+    """A parameter >= 0 that may be one number or one a class."""
+    if np.ndim(value) == 0 and value is not None:
+        return number(np.asarray(value).item(), name, 0)
+    checked = vector(value, name)
+    if checked is None:
+        raise TypeError(f"{name}: expected a number or one a class, got None")
+    return checked
 
 
 def choice(value: Any, name: str, allowed: Sequence[Any]) -> None:

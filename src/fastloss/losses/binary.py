@@ -1,4 +1,4 @@
-"""Element-wise losses for binary and multi-label targets."""
+"""Losses for binary and multi-label targets."""
 
 from __future__ import annotations
 
@@ -8,13 +8,57 @@ from typing import Any
 
 import numpy as np
 
-from .._backend import Term
-from .._batch import vector
-from .base import REDUCTIONS, SumLoss, choice, freeze, integer, number
+from .. import _backend
+from .._backend import ACTIVATIONS, Mode, Term
+from .._batch import Array, Batch, element_batch, real_dtype
+from ._shared import shared
+from .base import ElementLoss, SumLoss, check_common, choice, freeze, number, number_or_vector
+
+BINARY_ACTIVATIONS = (None, "sigmoid")
 
 
+@shared
 @dataclass(frozen=True, kw_only=True, repr=False)
-class BCEWithLogitsLoss(SumLoss):
+class BCELoss(ElementLoss):
+    r"""Binary cross entropy of probabilities, with the semantics of `torch.nn.BCELoss`.
+
+    An element's value is $-[b\,y \log p + (1 - y) \log(1 - p)]$. Logs are at least -100, so probabilities of 0 and 1
+    are finite; their derivatives are at most 1e12.
+
+    Parameters
+    ----------
+    pos_weight : float or (C,) array, optional
+        $b$, the weight of positive elements, >= 0: the weighted BCE. A vector is one a class, on `axis`.
+    {element_reduction}
+    axis : int
+        The class axis, where `pos_weight` is a vector.
+
+    {element_call}
+
+    For the source see `torch.nn.functional.binary_cross_entropy`.
+
+    >>> import fastloss as fl
+    >>> fl.BCELoss()([0.8, 0.4], [1.0, 0.0])
+    0.36698458
+
+    See also: `BCEWithLogitsLoss`, for logits: more exact; `BalancedBCELoss`, which chooses the weights itself.
+    """
+
+    pos_weight: float | Sequence[float] | None = None
+    reduction: str = "mean"
+    axis: int = 1
+
+    def __post_init__(self) -> None:
+        check_pos_weight(self)
+        check_common(self)
+
+    def terms(self) -> tuple[Term, ...]:
+        return (bce_term(None, self.pos_weight),)
+
+
+@shared
+@dataclass(frozen=True, kw_only=True, repr=False)
+class BCEWithLogitsLoss(ElementLoss):
     r"""Binary cross entropy of logits, with the names and the semantics of `torch.nn.BCEWithLogitsLoss`.
 
     An element's value is $-[b\,y \log \sigma(x) + (1 - y) \log(1 - \sigma(x))]$, computed stably: for $b = 1$,
@@ -26,14 +70,13 @@ class BCEWithLogitsLoss(SumLoss):
         $b$, the weight of positive elements, >= 0; a vector is one a class, on `axis`.
     label_smoothing : float
         In [0, 1].
-    reduction : "mean", "sum" or "none"
-        The mean is $\sum$ `pixel_weight` $l / \sum$ `pixel_weight`.
+    {element_reduction}
     axis : int
         The class axis, where `pos_weight` is a vector.
 
-    The call takes `input`, logits of any shape and float dtype, infinities allowed; and `target` of the same shape, any
-    number in [0, 1]; `pixel_weight` broadcasts to that shape. It raises ValueError for a wrong shape or weight.
-    In a sum with a region loss, a single channel takes its labels {0, 1} too.
+    {element_call}
+
+    Infinite logits are allowed. In a sum with a region loss, a single channel takes its labels {0, 1} too.
 
     >>> import fastloss as fl
     >>> fl.BCEWithLogitsLoss(pos_weight=2.0)([0.5, -1.0], [1.0, 0.0])
@@ -47,24 +90,304 @@ class BCEWithLogitsLoss(SumLoss):
     reduction: str = "mean"
     axis: int = 1
 
-    kind = "element"
-    takes_binary = True
-
     def __post_init__(self) -> None:
-        if self.pos_weight is not None and np.ndim(self.pos_weight) == 0:
-            freeze(self, pos_weight=number(np.asarray(self.pos_weight).item(), "pos_weight", 0))
-        else:
-            freeze(self, pos_weight=vector(self.pos_weight, "pos_weight"))
-        freeze(
-            self,
-            label_smoothing=number(self.label_smoothing, "label_smoothing", 0, 1),
-            axis=integer(self.axis, "axis"),
-        )
-        choice(self.reduction, "reduction", REDUCTIONS)
-
-    def element_axis(self) -> int | None:
-        return self.axis if isinstance(self.pos_weight, tuple) else None
+        check_pos_weight(self)
+        check_common(self)
 
     def terms(self) -> tuple[Term, ...]:
-        weight: Any = self.pos_weight  # checked: a float, a tuple or None
-        return (Term("bce_with_logits", "element", 0, weight, (self.label_smoothing,), "pos_weight"),)
+        return (bce_term("sigmoid", self.pos_weight, 1.0, self.label_smoothing),)
+
+
+def check_pos_weight(loss: Any) -> None:
+    if loss.pos_weight is not None:
+        freeze(loss, pos_weight=number_or_vector(loss.pos_weight, "pos_weight"))
+
+
+def bce_term(activation: str | None, pos: Any, neg: float = 1.0, eps: float = 0.0) -> Term:
+    """-(pos t log p + neg (1 - t) log(1 - p)), t = (1 - eps) y + eps / 2."""
+    weight = 1.0 if pos is None else pos if isinstance(pos, float) else tuple(pos)
+    index = ACTIVATIONS.index(activation)
+    return Term("bce", "element", index, None, (weight, neg, eps), ("pos_weight", "", ""))
+
+
+@shared
+@dataclass(frozen=True, kw_only=True, repr=False)
+class BalancedBCELoss(ElementLoss):
+    r"""Binary cross entropy that weighs each sample's positives by its share of negatives, and the other way round.
+
+    An element's value is $-[b\,y \log p + (1 - b)(1 - y) \log(1 - p)]$, where $b = 1 - \sum w y / \sum w$ over the
+    sample, with `pixel_weight` $w$: a thin edge weighs as much as all that is no edge. $b$ is data, not
+    differentiated: it does not depend on the input. An input with one dimension is one sample.
+
+    Parameters
+    ----------
+    activation : "sigmoid" or None
+        None: `input` holds probabilities, whose logs are at least -100.
+    {element_reduction}
+
+    {element_call}
+
+    Source: Xie and Tu 2015, arXiv:1504.06375 (holistically-nested edge detection).
+
+    >>> import fastloss as fl
+    >>> fl.BalancedBCELoss()([[2.0, -1.0, -2.0, 0.5]], [[1.0, 0.0, 0.0, 0.0]])
+    0.11219067
+
+    See also: `BCEWithLogitsLoss` with a `pos_weight` of your own.
+    """
+
+    activation: str | None = "sigmoid"
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        check_common(self, activations=BINARY_ACTIVATIONS)
+
+    def terms(self) -> tuple[Term, ...]:
+        """The positives' sum, the negatives', and that of the targets."""
+        return (bce_term(self.activation, 1.0, 0.0), bce_term(self.activation, 0.0), Term("target", "element"))
+
+    def by_sample(self) -> bool:
+        return True
+
+    def is_linear(self) -> bool:
+        return False
+
+    def make_batch(self, input: Any, target: Any, pixel_weight: Any) -> Batch:
+        return element_batch(input, target, pixel_weight, axis=None, by_sample=np.ndim(input) > 1)
+
+    @staticmethod
+    def _share(sums: list[Array]) -> Array:
+        """b, (groups, 1)."""
+        targets, weights = sums[2][:, :1], sums[2][:, 1:2]
+        share: Array = 1 - np.divide(targets, weights, out=np.zeros_like(targets), where=weights > 0)
+        return share
+
+    def rows(self, sums: list[Array]) -> Array:
+        b = self._share(sums)
+        return np.hstack([b * sums[0][:, :1] + (1 - b) * sums[1][:, :1], sums[0][:, 1:2]])
+
+    def slopes(self, sums: list[Array], numbers: Array, classes: int) -> list[Array]:
+        b, slope = self._share(sums), self._slope(numbers)
+        return [b * slope, (1 - b) * slope, np.zeros_like(b)]
+
+    def class_rows(self, sums: list[Array]) -> Array:
+        b, classes = self._share(sums), (sums[0].shape[1] - 2) // 2
+        values = [s[:, 2 : 2 + classes] for s in sums]
+        return np.hstack([b * values[0] + (1 - b) * values[1], sums[0][:, 2 + classes :]])
+
+    def value_map(self, batch: Batch) -> Array:
+        b = self._share(self.sums(batch)).astype(real_dtype(batch.input.dtype))
+        maps = [np.empty(batch.shape, b.dtype) for _ in range(2)]
+        for term, out in zip(self.terms(), maps, strict=False):
+            _backend.run(batch, [term], Mode.MAP, output=batch.kernel_view(out))
+        b = b.reshape(-1, *[1] * (len(batch.shape) - 1)) if batch.split else b[0]
+        result: Array = b * maps[0] + (1 - b) * maps[1]
+        return result
+
+
+@shared
+@dataclass(frozen=True, kw_only=True, repr=False)
+class BinaryFocalLoss(ElementLoss):
+    r"""Focal loss of elements; for hard targets that of `torchvision.ops.sigmoid_focal_loss`.
+
+    An element's value is $-\alpha (1 - p)^\gamma y \log p - (1 - \alpha) p^\gamma (1 - y) \log(1 - p)$.
+
+    Parameters
+    ----------
+    gamma : float
+        >= 0: how much confident elements are passed over; 0 is (weighted) binary cross entropy.
+    alpha : float, optional
+        In [0, 1], the weight of positives, and 1 - alpha that of negatives; None: no weights.
+    activation : "sigmoid" or None
+        None: `input` holds probabilities, whose logs are at least -100.
+    {element_reduction}
+
+    {element_call}
+
+    Source: Lin et al. 2017, arXiv:1708.02002.
+
+    >>> import fastloss as fl
+    >>> fl.BinaryFocalLoss()([2.0, -1.0], [1.0, 0.0])
+    0.0087222169
+
+    See also: `FocalLoss` for classes that exclude one another.
+    """
+
+    gamma: float = 2.0
+    alpha: float | None = 0.25
+    activation: str | None = "sigmoid"
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        freeze(self, gamma=number(self.gamma, "gamma", 0))
+        if self.alpha is not None:
+            freeze(self, alpha=number(self.alpha, "alpha", 0, 1))
+        check_common(self, activations=BINARY_ACTIVATIONS)
+
+    def terms(self) -> tuple[Term, ...]:
+        pos, neg = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
+        return (Term("binary_focal", "element", ACTIVATIONS.index(self.activation), None, (self.gamma, pos, neg)),)
+
+
+@shared
+@dataclass(frozen=True, kw_only=True, repr=False)
+class BinaryKLDivLoss(ElementLoss):
+    r"""Kullback-Leibler divergence of Bernoulli distributions, and its alpha form.
+
+    An element's value is $y \log \frac y m + (1 - y) \log \frac{1 - y}{1 - m}$ with $m = \alpha p + (1 - \alpha) y$;
+    $0 \log 0 = 0$. With $\alpha = 1$ it is KL(y‖p), binary cross entropy less the entropy of the target.
+
+    Parameters
+    ----------
+    alpha : float
+        In [0, 1]: how much of $p$ is in $m$; below 1 the value is bounded where $p$ misses.
+    activation : "sigmoid" or None
+        None: `input` holds probabilities, whose logs are at least -100.
+    {element_reduction}
+
+    {element_call}
+
+    Source: Kullback and Leibler 1951, doi:10.1214/aoms/1177729694; the alpha form: Lee 1999 (skew divergence).
+
+    >>> import fastloss as fl
+    >>> fl.BinaryKLDivLoss()([0.5, 0.9], [0.5, 0.5])
+    0.25541282
+
+    See also: `KLDivLoss`, `JSDivLoss`.
+    """
+
+    alpha: float = 1.0
+    activation: str | None = None
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        freeze(self, alpha=number(self.alpha, "alpha", 0, 1))
+        check_common(self, activations=BINARY_ACTIVATIONS)
+
+    def terms(self) -> tuple[Term, ...]:
+        return (Term("binary_kl", "element", ACTIVATIONS.index(self.activation), None, (self.alpha,)),)
+
+
+@shared
+@dataclass(frozen=True, kw_only=True, repr=False)
+class JSDivLoss(SumLoss):
+    r"""Jensen-Shannon divergence of probabilities, and its alpha form.
+
+    $[KL(y \| m(p)) + KL(p \| m(y))] / 2$ with $m(p) = \alpha p + (1 - \alpha) y$ and $m(y) = \alpha y + (1 - \alpha)
+    p$, where $KL(u \| v) = \sum_c u_c \log(u_c / v_c)$ over the class axis: one value a pixel. With `binary` an element
+    is the chance of a Bernoulli distribution: one value an element. $\alpha = 1/2$ is the Jensen-Shannon divergence,
+    $\alpha = 1$ half of Jeffreys' (KL made symmetric). In natural units, at most log 2 for $\alpha = 1/2$.
+
+    Parameters
+    ----------
+    alpha : float
+        In [0, 1].
+    axis : int
+        The class axis of `input`.
+    binary : bool
+        Whether elements are Bernoulli distributions; then `input` has any shape.
+    activation : "softmax", "sigmoid" or None
+        What turns `input` into probabilities; None: it holds probabilities. `binary` takes no softmax.
+    ignore_index : int
+        A label whose pixels do not count.
+    reduction : "mean", "sum" or "none"
+        Over `pixel_weight`; "none" gives `(N, *S)`, or with `binary` the input's shape.
+
+    The call takes `input` of shape `(N, C, *S)`, float16, bfloat16, float32 or float64; and `target`, a dense float
+    array of its shape or labels `(N, *S)`; with `binary` only the former. It raises as `CrossEntropyLoss` does.
+
+    Source: Lin 1991, doi:10.1109/18.61115.
+
+    >>> import fastloss as fl
+    >>> fl.JSDivLoss()([[0.5, 0.5]], [[1.0, 0.0]])
+    0.21576157
+
+    See also: `KLDivLoss`.
+    """
+
+    alpha: float = 0.5
+    axis: int = 1
+    binary: bool = False
+    activation: str | None = None
+    ignore_index: int = -100
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        freeze(self, alpha=number(self.alpha, "alpha", 0, 1))
+        choice(self.binary, "binary", (True, False))
+        freeze(self, binary=bool(self.binary))
+        check_common(self, activations=BINARY_ACTIVATIONS if self.binary else ACTIVATIONS)
+        if self.binary:
+            freeze(self, kind="element", takes_binary=True)
+
+    def terms(self) -> tuple[Term, ...]:
+        activation = ACTIVATIONS.index(self.activation)
+        name, kind = ("binary_js", "element") if self.binary else ("js", "pixel")
+        return (Term(name, kind, activation, None, (self.alpha,)),)
+
+
+@shared
+@dataclass(frozen=True, kw_only=True, repr=False)
+class SoftMarginLoss(ElementLoss):
+    r"""Soft margin loss, $\log(1 + e^{-y x})$ with $y \in \{-1, 1\}$; stable where torch's overflows.
+
+    Parameters
+    ----------
+    {element_reduction}
+
+    {element_call}
+
+    For the source see `torch.nn.functional.soft_margin_loss`.
+
+    >>> import fastloss as fl
+    >>> fl.SoftMarginLoss()([2.0, -1.0], [1.0, -1.0])
+    0.22009485
+
+    See also: `BCEWithLogitsLoss`, the same for targets in {0, 1}.
+    """
+
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        check_common(self)
+
+    def terms(self) -> tuple[Term, ...]:
+        return (Term("soft_margin", "element"),)
+
+
+@shared
+@dataclass(frozen=True, kw_only=True, repr=False)
+class MultiLabelSoftMarginLoss(SumLoss):
+    r"""Mean over classes of the binary cross entropy of logits, $-\frac 1 C \sum_c w_c [y_c \log \sigma(x_c) + (1 -
+    y_c) \log(1 - \sigma(x_c))]$: one value a pixel.
+
+    Parameters
+    ----------
+    class_weight : (C,) array, optional
+        Finite, >= 0; no weight of the mean, as in torch.
+    axis : int
+        The class axis of `input`; torch's is the last.
+    reduction : "mean", "sum" or "none"
+        "none" gives the map of shape `(N, *S)`.
+
+    {class_call}
+
+    For the source see `torch.nn.functional.multilabel_soft_margin_loss`.
+
+    >>> import fastloss as fl
+    >>> fl.MultiLabelSoftMarginLoss()([[2.0, -1.0]], [[1.0, 0.0]])
+    0.22009485
+
+    See also: `BCEWithLogitsLoss`.
+    """
+
+    class_weight: Sequence[float] | None = None
+    axis: int = 1
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        check_common(self)
+
+    def terms(self) -> tuple[Term, ...]:
+        weight = 1.0 if self.class_weight is None else tuple(self.class_weight)
+        return (Term("multilabel", "pixel", ACTIVATIONS.index("sigmoid"), None, (weight,), ("class_weight",)),)

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .._backend import Term
-from .base import REDUCTIONS, SumLoss, choice, freeze, freeze_class_weight, integer, number
+import numpy as np
+
+from .._backend import ACTIVATIONS, Term
+from .._batch import Array
+from ._shared import shared
+from .base import ElementLoss, SumLoss, check_common, choice, freeze, number_or_vector
 
 
+def weights(class_weight: Sequence[float] | None) -> tuple[float, ...] | None:
+    return None if class_weight is None else tuple(class_weight)
+
+
+@shared
 @dataclass(frozen=True, kw_only=True, repr=False)
 class CrossEntropyLoss(SumLoss):
     r"""Softmax cross entropy of logits, with the names and the semantics of `torch.nn.CrossEntropyLoss`.
@@ -17,7 +26,7 @@ class CrossEntropyLoss(SumLoss):
     (x_c - \log \sum_j e^{x_j})$. Label smoothing $\varepsilon$ replaces the target by $(1 - \varepsilon) y +
     \varepsilon / C$. The mean is $\sum w l / \sum w$ over $w = w_y \cdot$ `pixel_weight` of the kept pixels for
     labels, and $\sum$ `pixel_weight` $l / \sum$ `pixel_weight` for a dense target (torch's rules). A confident
-    pixel's small loss keeps its relative accuracy.
+    pixel's small loss keeps its relative accuracy. Logits may be -inf: a masked class.
 
     Parameters
     ----------
@@ -25,18 +34,11 @@ class CrossEntropyLoss(SumLoss):
         Finite, >= 0. Multiplies by the weight of the target class.
     label_smoothing : float
         In [0, 1].
-    ignore_index : int
-        A label whose pixels do not count.
-    reduction : "mean", "sum" or "none"
-        "none" gives the map of shape `(N, *S)`.
-    axis : int
-        The class axis of `input`.
+    {class_options}
 
-    The call takes `input`, logits of shape `(N, C, *S)`, float16, bfloat16, float32 or float64, -inf allowed; and
-    `target`, labels `(N, *S)` of any integer or bool dtype, or a dense float or bool array of the input's shape;
-    `pixel_weight` broadcasts to `(N, *S)` (dense: also to `(N, C, *S)`, averaged over classes in the mean's weight).
-    It raises `LabelError` for a label out of range, ValueError for a wrong shape or weight, TypeError for a wrong
-    dtype. For the source see `torch.nn.functional.cross_entropy`; smoothing: Szegedy et al. 2016, arXiv:1512.00567.
+    {class_call}
+
+    For the source see `torch.nn.functional.cross_entropy`; smoothing: Szegedy et al. 2016, arXiv:1512.00567.
 
     >>> import fastloss as fl
     >>> fl.CrossEntropyLoss(label_smoothing=0.1)([[2.0, 0.0, -1.0]], [0])
@@ -52,15 +54,218 @@ class CrossEntropyLoss(SumLoss):
     axis: int = 1
 
     def __post_init__(self) -> None:
-        freeze_class_weight(self)
-        freeze(
-            self,
-            label_smoothing=number(self.label_smoothing, "label_smoothing", 0, 1),
-            ignore_index=integer(self.ignore_index, "ignore_index"),
-            axis=integer(self.axis, "axis"),
-        )
-        choice(self.reduction, "reduction", REDUCTIONS)
+        check_common(self)
 
     def terms(self) -> tuple[Term, ...]:
-        weight = None if self.class_weight is None else tuple(self.class_weight)
-        return (Term("cross_entropy", "pixel", 0, weight, (self.label_smoothing,)),)
+        return (Term("cross_entropy", "pixel", 0, weights(self.class_weight), (self.label_smoothing,)),)
+
+
+@shared
+@dataclass(frozen=True, kw_only=True, repr=False)
+class NLLLoss(SumLoss):
+    r"""Negative log-likelihood of log-probabilities, with the semantics of `torch.nn.NLLLoss`.
+
+    With labels $y$ a pixel's value is $-w_y q_y$; with a dense target $-\sum_c w_c y_c q_c$. The mean is that of
+    `CrossEntropyLoss`, which is this loss of `log_softmax(logits)`, in one step and more exact.
+
+    Parameters
+    ----------
+    class_weight : (C,) array, optional
+        Finite, >= 0. Multiplies by the weight of the target class.
+    {class_options}
+
+    {class_call}
+
+    For the source see `torch.nn.functional.nll_loss`.
+
+    >>> import fastloss as fl
+    >>> fl.NLLLoss()(fl.log_softmax([[2.0, 0.0, -1.0]], axis=1), [0])
+    0.16984602
+
+    See also: `CategoricalCrossEntropyLoss` for probabilities.
+    """
+
+    class_weight: Sequence[float] | None = None
+    ignore_index: int = -100
+    reduction: str = "mean"
+    axis: int = 1
+
+    def __post_init__(self) -> None:
+        check_common(self)
+
+    def terms(self) -> tuple[Term, ...]:
+        return (Term("nll", "pixel", 0, weights(self.class_weight)),)
+
+
+@shared
+@dataclass(frozen=True, kw_only=True, repr=False)
+class CategoricalCrossEntropyLoss(SumLoss):
+    r"""Cross entropy of probabilities: Keras' categorical (dense) and sparse categorical (labels) cross entropy.
+
+    With labels $y$ a pixel's value is $-w_y \log p_y$; with a dense target $-\sum_c w_c y_c \log p_c$. Logs are at
+    least -100, so a probability of 0 is finite; their derivative $1/p$ is at most 1e12. The probabilities are taken as
+    they are, not normalised again. Smoothing and mean are those of `CrossEntropyLoss`.
+
+    Parameters
+    ----------
+    class_weight : (C,) array, optional
+        Finite, >= 0. Multiplies by the weight of the target class.
+    label_smoothing : float
+        In [0, 1].
+    {class_options}
+
+    {class_call}
+
+    Source: `keras.losses.CategoricalCrossentropy`, whose probabilities are clipped to [1e-7, 1 - 1e-7] instead.
+
+    >>> import fastloss as fl
+    >>> fl.CategoricalCrossEntropyLoss()([[0.7, 0.2, 0.1]], [0])
+    0.35667494
+
+    See also: `CrossEntropyLoss`, for logits: more exact and faster than a softmax before this.
+    """
+
+    class_weight: Sequence[float] | None = None
+    label_smoothing: float = 0.0
+    ignore_index: int = -100
+    reduction: str = "mean"
+    axis: int = 1
+
+    def __post_init__(self) -> None:
+        check_common(self)
+
+    def terms(self) -> tuple[Term, ...]:
+        return (Term("categorical", "pixel", 0, weights(self.class_weight), (self.label_smoothing,)),)
+
+
+@shared
+@dataclass(frozen=True, kw_only=True, repr=False)
+class FocalLoss(SumLoss):
+    r"""Focal loss over a class axis, with gamma and alpha for each class.
+
+    A pixel's value is $-\sum_c \alpha_c (1 - p_c)^{\gamma_c} y_c \log p_c$, with labels the term of the label's
+    class alone. $\gamma = 0$ without $\alpha$ is cross entropy. The mean is over `pixel_weight`: $\alpha$ is no
+    weight of it.
+
+    Parameters
+    ----------
+    gamma : float or (C,) array
+        >= 0: how much confident pixels are passed over.
+    alpha : (C,) array, optional
+        >= 0.
+    activation : "softmax", "sigmoid" or None
+        What turns `input` into probabilities; None: it holds probabilities, whose logs are at least -100.
+    {class_options}
+
+    {class_call}
+
+    Source: Lin et al. 2017, arXiv:1708.02002.
+
+    >>> import fastloss as fl
+    >>> fl.FocalLoss(gamma=[2.0, 1.0, 0.0])([[2.0, 0.0, -1.0]], [0])
+    0.0041442573
+
+    See also: `BinaryFocalLoss`, which also has a term for the negatives.
+    """
+
+    gamma: float | Sequence[float] = 2.0
+    alpha: Sequence[float] | None = None
+    activation: str | None = "softmax"
+    ignore_index: int = -100
+    reduction: str = "mean"
+    axis: int = 1
+
+    def __post_init__(self) -> None:
+        freeze(self, gamma=number_or_vector(self.gamma, "gamma"))
+        if self.alpha is not None:
+            freeze(self, alpha=number_or_vector(self.alpha, "alpha"))
+        check_common(self, activations=ACTIVATIONS)
+
+    def terms(self) -> tuple[Term, ...]:
+        gamma = self.gamma if isinstance(self.gamma, float) else tuple(self.gamma)
+        alpha = 1.0 if self.alpha is None else self.alpha if isinstance(self.alpha, float) else tuple(self.alpha)
+        activation = ACTIVATIONS.index(self.activation)
+        return (Term("focal", "pixel", activation, None, (gamma, alpha), ("gamma", "alpha")),)
+
+
+@shared
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PerceptronLoss(SumLoss):
+    r"""Perceptron loss: cross entropy without its normaliser.
+
+    With labels $y$ a pixel's value is $w_y (\max_c x_c - x_y)$; with a dense target $\sum_c w_c y_c (\max_j x_j -
+    x_c)$. Of equal maxima the first takes the gradient. The mean is that of `CrossEntropyLoss`.
+
+    Parameters
+    ----------
+    class_weight : (C,) array, optional
+        Finite, >= 0. Multiplies by the weight of the target class.
+    {class_options}
+
+    {class_call}
+
+    Source: LeCun et al. 2006, A Tutorial on Energy-Based Learning.
+
+    >>> import fastloss as fl
+    >>> fl.PerceptronLoss()([[2.0, 0.0, -1.0]], [1])
+    2.0
+
+    See also: `CrossEntropyLoss`.
+    """
+
+    class_weight: Sequence[float] | None = None
+    ignore_index: int = -100
+    reduction: str = "mean"
+    axis: int = 1
+
+    def __post_init__(self) -> None:
+        check_common(self)
+
+    def terms(self) -> tuple[Term, ...]:
+        return (Term("perceptron", "pixel", 0, weights(self.class_weight)),)
+
+
+@shared
+@dataclass(frozen=True, kw_only=True, repr=False)
+class KLDivLoss(ElementLoss):
+    r"""Kullback-Leibler divergence of log-probabilities, with the semantics of `torch.nn.KLDivLoss`.
+
+    An element's value is $y (\log y - q)$, with `log_target` $e^y (y - q)$; $0 \log 0 = 0$. As in torch the values
+    are those of elements: `reduction="batchmean"` or "sum" sums over the classes, too.
+
+    Parameters
+    ----------
+    log_target : bool
+        Whether `target` holds log-probabilities as well.
+    reduction : "mean", "sum", "batchmean" or "none"
+        "batchmean" is the sum over the number of samples, the divergence as mathematics has it.
+
+    {element_call}
+
+    For the source see `torch.nn.functional.kl_div`.
+
+    >>> import fastloss as fl, numpy as np
+    >>> fl.KLDivLoss(reduction="batchmean")(np.log([[0.7, 0.3]]), [[0.5, 0.5]])
+    0.08717669
+
+    See also: `JSDivLoss`; `BinaryKLDivLoss` for probabilities of two outcomes.
+    """
+
+    log_target: bool = False
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        choice(self.log_target, "log_target", (True, False))
+        freeze(self, log_target=bool(self.log_target))
+        check_common(self, reductions=("mean", "sum", "batchmean", "none"))
+
+    def terms(self) -> tuple[Term, ...]:
+        return (Term("kl_div", "element", 0, None, (float(self.log_target),)),)
+
+    def by_sample(self) -> bool:
+        return self.reduction == "batchmean"
+
+    def rows(self, sums: list[Array]) -> Array:
+        if self.reduction != "batchmean":
+            return super().rows(sums)
+        return np.column_stack([sums[0][:, 0], np.ones(len(sums[0]))])

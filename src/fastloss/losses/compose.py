@@ -28,22 +28,18 @@ class Composed(Loss):
     parts: tuple[tuple[float, Loss], ...]
 
     def __post_init__(self) -> None:
-        first = self.parts[0][1]
         for _, loss in self.parts:
             if loss.reduction == "none":
                 raise ValueError(f"reduction: expected 'mean' or 'sum' in a sum of losses, got 'none' in {loss!r}")
-            for name in ("axis", "ignore_index"):
-                known = [getattr(p, name) for _, p in self.parts if hasattr(p, name)]
-                if any(value != known[0] for value in known):
-                    raise ValueError(f"{name}: expected the same in all terms of a sum, got {known} in {self!r}")
+        for name in ("axis", "ignore_index"):
+            known = [getattr(p, name) for _, p in self.parts if getattr(p, name) is not None]
+            if any(value != known[0] for value in known):
+                raise ValueError(f"{name}: expected the same in all terms of a sum, got {known} in {self!r}")
+            object.__setattr__(self, name, known[0] if known else None)
         kind = "element" if all(p.kind == "element" for _, p in self.parts) else "class"
         object.__setattr__(self, "kind", kind)
-        object.__setattr__(self, "axis", first.axis)
         object.__setattr__(self, "reduction", "mean")
         object.__setattr__(self, "takes_binary", all(p.takes_binary for _, p in self.parts))
-        ignoring = [p for _, p in self.parts if hasattr(p, "ignore_index")]
-        if ignoring:
-            object.__setattr__(self, "ignore_index", ignoring[0].ignore_index)
 
     def __repr__(self) -> str:
         alone = len(self.parts) == 1

@@ -1,0 +1,388 @@
+/* class_axis.h: losses with one value a pixel.
+ *
+ * `forward` gathers over a block of classes into the term's rows a and b (zeroed before the first block), `finish` turns
+ * them into the value of every pixel, `backward` adds the gradient of a block to t->g (or writes it, when it is the only
+ * term).  Class weights are inside the value (as rows->wy for labels); pixel weights, sums, maps and pixels of weight 0
+ * are the driver's (kernels.c), so no loss handles them but for the scale of its gradient.
+ */
+#ifndef FASTLOSS_CLASS_AXIS_H
+#define FASTLOSS_CLASS_AXIS_H
+
+#include "elements.h"
+
+/* ---- sums over the classes of an element's value: any loss whose row has value and slope -------------------------------------
+ * With softmax, d/dx_c = h_c - p_c sum_j h_j, where h = d/dlog p.  a: the value; b: the sum of h. */
+static const loss_row *row_of(const fl_term *term);
+
+typedef struct {
+    const real *x, *p; /* what a row function takes */
+} row_input;
+
+static row_input class_input(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c) {
+    const real *restrict x = t->x + c * t->width, *restrict e = t->e + c * t->width;
+    if (term->activation != FL_SOFTMAX) return (row_input){x, x};
+    real *restrict log_p = r->log_p, *restrict p = r->p;
+    const real *restrict m = t->m, *restrict log_s = r->log_s, *restrict s = t->s;
+    for (ptrdiff_t i = 0; i < t->padded; i++) log_p[i] = (x[i] - m[i]) - log_s[i];
+    for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = e[i] / s[i];
+    return (row_input){log_p, p};
+}
+
+/* Adds a row to the running sum, times the weights by class where there are any; what rounding loses is kept and put
+ * back (Kahan), so that a thousand classes lose no more than a few. */
+static void add_row(real *restrict sum, real *restrict lost, real *restrict v, const real *restrict wc, ptrdiff_t n) {
+    if (wc)
+        for (ptrdiff_t i = 0; i < n; i++) v[i] = wc[i] > 0 ? wc[i] * v[i] : 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        real part = v[i] - lost[i], next = sum[i] + part;
+        lost[i] = r_abs(next) < R_INF ? (next - sum[i]) - part : 0;
+        sum[i] = next;
+    }
+}
+
+static void sum_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
+    const loss_row *loss = row_of(term);
+    int softmax = term->activation == FL_SOFTMAX;
+    if (softmax && c0 == 0)
+        for (ptrdiff_t i = 0; i < t->padded; i++) r->log_s[i] = r_log(t->s[i]);
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *y = target_row(t, r, c0, c), *wc = t->wc ? t->wc + c * t->width : NULL;
+        row_input in = class_input(t, term, r, c);
+        real k[K_ALL];
+        row_params(t, term, c0 + c, k);
+        if (t->job->mode & (FL_FORWARD | FL_MAP)) {
+            loss->value[term->activation](in.x, in.p, y, r->value, t->padded, k);
+            add_row(r->a, r->a_lost, r->value, wc, t->padded);
+        }
+        if (softmax && t->job->mode & FL_GRADIENT) {
+            loss->slope[term->activation](in.x, in.p, y, r->value, t->padded, k);
+            add_row(r->b, r->b_lost, r->value, wc, t->padded);
+        }
+    }
+}
+
+static void sum_finish(tile *t, const fl_term *term, const term_rows *r) {
+    (void)term;
+    memcpy(r->value, r->a, (size_t)t->padded * sizeof(real));
+}
+
+static void sum_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
+    real scale = (real)term->coef[t->group];
+    int softmax = term->activation == FL_SOFTMAX;
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *y = target_row(t, r, c0, c), *wc = t->wc ? t->wc + c * t->width : NULL;
+        row_input in = class_input(t, term, r, c);
+        real k[K_ALL], *restrict g = t->g + c * t->width, *restrict v = r->value;
+        const real *restrict w = t->w, *restrict p = in.p, *restrict total = r->b;
+        row_params(t, term, c0 + c, k);
+        row_of(term)->slope[term->activation](in.x, in.p, y, v, t->padded, k);
+        if (wc)
+            for (ptrdiff_t i = 0; i < t->padded; i++) v[i] = wc[i] > 0 ? wc[i] * v[i] : 0;
+        if (softmax)
+            for (ptrdiff_t i = 0; i < t->padded; i++) v[i] -= p[i] * total[i];
+        for (ptrdiff_t i = 0; i < t->padded; i++) {
+            real u = scale * w[i] * v[i];
+            g[i] = add ? g[i] + u : u;
+        }
+    }
+}
+
+/* ---- of the label's input alone: a = x_y; backward writes b at the label --------------------------------------------------- */
+static void pick_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
+    (void)term;
+    real *restrict a = r->a;
+    const ireal *restrict label = t->label;
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *restrict x = t->x + c * t->width;
+        ireal own = (ireal)(c0 + c);
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < t->padded; i++) a[i] = label[i] == own ? x[i] : a[i];
+    }
+}
+
+static void pick_rows(tile *t, const term_rows *r, ptrdiff_t c0, int add) {
+    const ireal *restrict label = t->label;
+    const real *restrict b = r->b;
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        real *restrict g = t->g + c * t->width;
+        ireal own = (ireal)(c0 + c);
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < t->padded; i++) {
+            real v = label[i] == own ? b[i] : 0;
+            g[i] = add ? g[i] + v : v;
+        }
+    }
+}
+
+static int picks(const tile *t, const fl_term *term) {
+    int when = row_of(term)->picks;
+    return t->job->labels && (when == ALWAYS || (when == UNSMOOTHED && term->param[0] == 0));
+}
+
+static void picked_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
+    if (picks(t, term)) pick_forward(t, term, r, c0);
+    else sum_forward(t, term, r, c0);
+}
+
+/* The row functions serve here too: with y = w_y and no class weight (or smoothing) an element is the picked pixel. */
+static void picked_call(tile *t, const term_rows *r, row_fn *call, real *out) {
+    const real k[K_ALL] = {[K_WEIGHT] = 1};
+    call(r->a, r->a, r->wy, out, t->padded, k);
+}
+
+static void picked_finish(tile *t, const fl_term *term, const term_rows *r) {
+    if (picks(t, term)) picked_call(t, r, row_of(term)->value[FL_NONE], r->value);
+    else sum_finish(t, term, r);
+}
+
+static void picked_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
+    if (!picks(t, term)) {
+        sum_backward(t, term, r, c0, add);
+        return;
+    }
+    real scale = (real)term->coef[t->group];
+    if (c0 == 0) {
+        picked_call(t, r, row_of(term)->slope[FL_NONE], r->b);
+        for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] *= scale * t->w[i];
+    }
+    pick_rows(t, r, c0, add);
+}
+
+/* ---- cross entropy.  param[0]: label smoothing eps; target mass t_c = w_c ((1 - eps) y_c + eps / C) -------------------
+ * labels: (1 - eps) w_y (lse - x_y) + eps / C sum_c w_c (lse - x_c); dense: sum_c t_c (lse - x_c); 0 x_c = 0 always.
+ * With m the maximum: lse - x_c = log s - (x_c - m).  a = sum t_c (x_c - m) (labels: of the smoothing part), b = sum t_c. */
+static real total_class_weight(const tile *t, const fl_term *term) {
+    real total = 0;
+    for (ptrdiff_t c = 0; c < t->job->classes; c++) total += class_weight(term, c);
+    return total;
+}
+
+static void cross_entropy_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
+    real eps = (real)term->param[0], even = eps / (real)t->job->classes;
+    real *restrict a = r->a, *restrict b = r->b;
+    const real *restrict m = t->m;
+    if (t->job->labels && eps == 0) return;
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *restrict x = t->x + c * t->width;
+        real w = class_weight(term, c0 + c);
+        if (t->job->labels) {
+            if (w != 0)
+                for (ptrdiff_t i = 0; i < t->padded; i++) a[i] += w * (x[i] - m[i]);
+        } else {
+            const real *restrict y = t->y + c * t->width, *restrict wc = t->wc ? t->wc + c * t->width : NULL;
+            for (ptrdiff_t i = 0; i < t->padded; i++) {
+                real mass = w * R_FMA(1 - eps, y[i], even) * (wc ? wc[i] : 1);
+                a[i] += mass == 0 ? 0 : mass * (x[i] - m[i]);
+                b[i] += mass;
+            }
+        }
+    }
+}
+
+static void cross_entropy_finish(tile *t, const fl_term *term, const term_rows *r) {
+    real eps = (real)term->param[0], even = eps / (real)t->job->classes;
+    real *restrict value = r->value;
+    const real *restrict a = r->a, *restrict b = r->b, *restrict wy = r->wy, *restrict z = t->z, *restrict d = t->d,
+                         *restrict s = t->s;
+    if (!t->job->labels)
+        for (ptrdiff_t i = 0; i < t->padded; i++) value[i] = b[i] * r_log(s[i]) - a[i];
+    else if (eps == 0)
+        for (ptrdiff_t i = 0; i < t->padded; i++) value[i] = wy[i] * (r_log1p(z[i]) - d[i]);
+    else {
+        real total = total_class_weight(t, term);
+        for (ptrdiff_t i = 0; i < t->padded; i++) {
+            real log_s = r_log1p(z[i]);
+            value[i] = (1 - eps) * wy[i] * (log_s - d[i]) + even * (total * log_s - a[i]);
+        }
+    }
+}
+
+/* d/dx_c = p_c sum t - t_c; at the label p_y - 1 is written as -rest / s, which does not cancel. */
+FL_INLINE void cross_entropy_label_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add,
+                                        int smooth) {
+    const real *a = r->a, *b = r->b, *q = r->value, *w = t->w;
+    const ireal *label = t->label;
+    real even = (real)(term->coef[t->group] * term->param[0]) / (real)t->job->classes;
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *e = t->e + c * t->width;
+        real *g = t->g + c * t->width, h = even * class_weight(term, c0 + c);
+        ireal own = (ireal)(c0 + c);
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < t->padded; i++) {
+            real v = label[i] == own ? b[i] : a[i] * e[i];
+            if (smooth) v += q[i] * e[i] - h * w[i];
+            g[i] = add ? g[i] + v : v;
+        }
+    }
+}
+
+static void cross_entropy_dense_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add, real k) {
+    real eps = (real)term->param[0], even = eps / (real)t->job->classes;
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *e = t->e + c * t->width, *y = t->y + c * t->width, *wc = t->wc ? t->wc + c * t->width : NULL;
+        real *g = t->g + c * t->width, w = class_weight(term, c0 + c);
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < t->padded; i++) {
+            real mass = w * R_FMA(1 - eps, y[i], even) * (wc ? wc[i] : 1);
+            real v = k * t->w[i] * (r->b[i] * e[i] / t->s[i] - mass);
+            g[i] = add ? g[i] + v : v;
+        }
+    }
+}
+
+static void cross_entropy_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
+    real k = (real)term->coef[t->group], eps = (real)term->param[0];
+    if (!t->job->labels) {
+        cross_entropy_dense_rows(t, term, r, c0, add, k);
+        return;
+    }
+    real even = k * eps / (real)t->job->classes * total_class_weight(t, term);
+    for (ptrdiff_t i = 0; i < t->padded; i++) {
+        real scale = t->w[i] / t->s[i];
+        r->a[i] = k * (1 - eps) * r->wy[i] * scale;
+        r->b[i] = -t->rest[i] * r->a[i];
+        r->value[i] = even * scale; /* free once the values are summed */
+    }
+    if (add && eps != 0) cross_entropy_label_rows(t, term, r, c0, 1, 1);
+    else if (add) cross_entropy_label_rows(t, term, r, c0, 1, 0);
+    else if (eps != 0) cross_entropy_label_rows(t, term, r, c0, 0, 1);
+    else cross_entropy_label_rows(t, term, r, c0, 0, 0);
+}
+
+/* ---- focal.  param[0]: gamma, param[1]: alpha, either by class ------------------------------------------------------------
+ * labels: -alpha_y (1 - p_y)^gamma_y log p_y: one chance a pixel, from the softmax's d, z and rest, or the picked input.
+ * With h = d/dlog p_y the softmax's gradient is h (1 - p_y) at the label and -h p_c elsewhere. */
+static void focal_params(tile *t, const fl_term *term, const term_rows *r) {
+    for (ptrdiff_t i = 0; i < t->padded; i++) {
+        ptrdiff_t c = t->label[i] < 0 ? 0 : t->label[i];
+        r->p[i] = class_param(term, 0, c);
+        r->y[i] = class_param(term, 1, c);
+    }
+}
+
+FL_INLINE chance focal_chance(const tile *t, const term_rows *r, ptrdiff_t i, int activation) {
+    if (activation == FL_NONE) return chance_given(r->a[i]);
+    if (activation == FL_SIGMOID) return chance_of_logit(r->a[i]);
+    chance v = chance_of_softmax(t->d[i] - r_log1p(t->z[i]), (t->s[i] - t->rest[i]) / t->s[i]);
+    v.q = t->rest[i] / t->s[i];
+    v.log_q = r_log_chance(v.q);
+    v.dlog_q = -v.p * inverse(v.q);
+    return v;
+}
+
+FL_INLINE void focal_label(tile *t, const term_rows *r, int activation, int slope, real *out) {
+    const real *gamma = r->p, *alpha = r->y;
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < t->padded; i++) {
+        real k[2] = {gamma[i], alpha[i]};
+        chance v = focal_chance(t, r, i, activation);
+        out[i] = slope ? focal_slope(v, 1, k) : focal(v, 1, k);
+    }
+}
+
+static void focal_all(tile *t, const fl_term *term, const term_rows *r, int slope, real *out) {
+    focal_params(t, term, r);
+    if (term->activation == FL_SOFTMAX && slope) focal_label(t, r, FL_SOFTMAX, 1, out);
+    else if (term->activation == FL_SOFTMAX) focal_label(t, r, FL_SOFTMAX, 0, out);
+    else if (term->activation == FL_SIGMOID && slope) focal_label(t, r, FL_SIGMOID, 1, out);
+    else if (term->activation == FL_SIGMOID) focal_label(t, r, FL_SIGMOID, 0, out);
+    else if (slope) focal_label(t, r, FL_NONE, 1, out);
+    else focal_label(t, r, FL_NONE, 0, out);
+}
+
+static void focal_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
+    if (!t->job->labels) sum_forward(t, term, r, c0);
+    else if (term->activation != FL_SOFTMAX) pick_forward(t, term, r, c0);
+}
+
+static void focal_finish(tile *t, const fl_term *term, const term_rows *r) {
+    if (t->job->labels) focal_all(t, term, r, 0, r->value);
+    else sum_finish(t, term, r);
+}
+
+static void focal_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
+    real scale = (real)term->coef[t->group];
+    if (!t->job->labels) {
+        sum_backward(t, term, r, c0, add);
+        return;
+    }
+    int softmax = term->activation == FL_SOFTMAX;
+    if (c0 == 0) {
+        focal_all(t, term, r, 1, r->b);
+        for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] *= scale * t->w[i];
+        for (ptrdiff_t i = 0; softmax && i < t->padded; i++) {
+            r->a[i] = -r->b[i] / t->s[i];
+            r->b[i] = -t->rest[i] * r->a[i];
+        }
+    }
+    if (!softmax) pick_rows(t, r, c0, add);
+    else if (add) cross_entropy_label_rows(t, term, r, c0, 1, 0);
+    else cross_entropy_label_rows(t, term, r, c0, 0, 0);
+}
+
+/* ---- perceptron: max_c x_c - x_y; dense: sum_c w_c y_c (max x - x_c) ---------------------------------------------------------
+ * a: the value; b: sum_c w_c y_c; p: 1 + the first class that is the maximum, which takes the gradient. */
+static void perceptron_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
+    real *restrict a = r->a, *restrict b = r->b, *restrict first = r->p;
+    const real *restrict m = t->m;
+    if (c0 == 0)
+        for (ptrdiff_t i = 0; i < t->padded; i++) first[i] = 0;
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *restrict x = t->x + c * t->width, *restrict y = target_row(t, r, c0, c);
+        const real *restrict wc = t->wc ? t->wc + c * t->width : NULL;
+        real w = class_weight(term, c0 + c), number = (real)(c0 + c + 1);
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < t->padded; i++) {
+            real mass = w * y[i] * (wc ? wc[i] : 1);
+            first[i] = first[i] == 0 && x[i] == m[i] ? number : first[i];
+            a[i] += x[i] == m[i] ? 0 : times(mass, m[i] - x[i]);
+            b[i] += mass;
+        }
+    }
+}
+
+static void perceptron_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
+    real k = (real)term->coef[t->group];
+    const real *restrict b = r->b, *restrict first = r->p, *restrict all_w = t->w;
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *restrict y = target_row(t, r, c0, c), *restrict wc = t->wc ? t->wc + c * t->width : NULL;
+        real *restrict g = t->g + c * t->width, w = class_weight(term, c0 + c), number = (real)(c0 + c + 1);
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < t->padded; i++) {
+            real mass = w * y[i] * (wc ? wc[i] : 1), v = k * all_w[i] * ((first[i] == number ? b[i] : 0) - mass);
+            g[i] = add ? g[i] + v : v;
+        }
+    }
+}
+
+/* ---- log-sum-exp and the softmax pair: no target -------------------------------------------------------------------- */
+static void logsumexp_finish(tile *t, const fl_term *term, const term_rows *r) {
+    (void)term;
+    for (ptrdiff_t i = 0; i < t->padded; i++) {
+        real m = t->m[i];
+        r->value[i] = m == R_INF || m == -R_INF ? m : m + r_log(t->s[i]);
+    }
+}
+
+static void softmax_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
+    (void)term, (void)r, (void)c0, (void)add;
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *e = t->e + c * t->width;
+        real *g = t->g + c * t->width;
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = e[i] / t->s[i];
+    }
+}
+
+static void log_softmax_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
+    (void)term, (void)r, (void)c0, (void)add;
+    for (ptrdiff_t i = 0; i < t->padded; i++) t->d[i] = t->m[i] == R_INF ? 0 : r_log(t->s[i]);
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *x = t->x + c * t->width;
+        real *g = t->g + c * t->width;
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = (x[i] - t->m[i]) - t->d[i];
+    }
+}
+
+#endif

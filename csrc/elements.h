@@ -1,0 +1,230 @@
+/* elements.h: losses of one element: a value and its derivative, each a scalar function of a few lines.
+ *
+ * The place to add one: two functions, ELEMENT_LOSS or CHANCE_LOSS, and a row in losses.h; the twin in _reference.py.
+ * Pixel weights, sums, maps and gradients are the driver's.  k[0..3] are the term's parameters, k[K_WEIGHT] the class
+ * weight.  A factor 0 silences an infinite or undefined partner: `times`.
+ */
+#ifndef FASTLOSS_ELEMENTS_H
+#define FASTLOSS_ELEMENTS_H
+
+#include "loss.h"
+
+FL_INLINE real times(real a, real b) { return a == 0 ? 0 : a * b; }
+
+/* ---- of the input itself: NAME(x, y, k) and NAME_slope ----------------------------------------------------------------- */
+#define ROW(NAME, CALL)                                                                                                \
+    static void NAME(const real *restrict x, const real *restrict p, const real *restrict y, real *restrict out,       \
+                     ptrdiff_t n, const real *k) {                                                                     \
+        (void)p, (void)y, (void)k;                                                                                     \
+        for (ptrdiff_t i = 0; i < n; i++) out[i] = CALL;                                                               \
+    }
+#define ELEMENT_LOSS(NAME) ROW(NAME##_row, NAME(x[i], y[i], k)) ROW(NAME##_slope_row, NAME##_slope(x[i], y[i], k))
+#define FUNCTION(NAME, OF_X) ROW(NAME##_row, OF_X)
+
+/* Negative log-likelihood of a log-probability x: -w y x. */
+FL_INLINE real nll(real x, real y, const real *k) { return -times(k[K_WEIGHT] * y, x); }
+FL_INLINE real nll_slope(real x, real y, const real *k) { return (void)x, -k[K_WEIGHT] * y; }
+ELEMENT_LOSS(nll)
+
+/* Kullback-Leibler divergence from a log-probability x: y (log y - x); with k[0] the target is log y. */
+FL_INLINE real kl_div(real x, real y, const real *k) {
+    real target = k[0] != 0 ? r_exp_any(y) : y, own = k[0] != 0 ? times(target, y) : r_xlogx(y);
+    return own - times(target, x);
+}
+FL_INLINE real kl_div_slope(real x, real y, const real *k) { return (void)x, k[0] != 0 ? -r_exp_any(y) : -y; }
+ELEMENT_LOSS(kl_div)
+
+/* Soft margin: log(1 + exp(-y x)), y in {-1, 1}. */
+FL_INLINE real soft_margin(real x, real y, const real *k) {
+    real u = -y * x;
+    return (void)k, r_max(u, 0) + r_log1p(r_exp(-r_abs(u)));
+}
+FL_INLINE real soft_margin_slope(real x, real y, const real *k) { return (void)k, -y * r_sigmoid(-y * x); }
+ELEMENT_LOSS(soft_margin)
+
+/* The target, for its sum. */
+FL_INLINE real own_target(real x, real y, const real *k) { return (void)x, (void)k, y; }
+FL_INLINE real own_target_slope(real x, real y, const real *k) { return (void)x, (void)y, (void)k, 0; }
+ELEMENT_LOSS(own_target)
+
+/* Regression, d = x - y. */
+FL_INLINE real mse(real x, real y, const real *k) { return (void)k, (x - y) * (x - y); }
+FL_INLINE real mse_slope(real x, real y, const real *k) { return (void)k, 2 * (x - y); }
+ELEMENT_LOSS(mse)
+
+FL_INLINE real l1(real x, real y, const real *k) { return (void)k, r_abs(x - y); }
+FL_INLINE real l1_slope(real x, real y, const real *k) {
+    real d = x - y;
+    return (void)k, d > 0 ? 1 : d < 0 ? -1 : d;
+}
+ELEMENT_LOSS(l1)
+
+/* Huber with delta = k[0], times k[1]: 1, or 1 / delta for smooth L1. */
+FL_INLINE real huber(real x, real y, const real *k) {
+    real a = r_abs(x - y);
+    return k[1] * (a <= k[0] ? R(0.5) * a * a : k[0] * (a - R(0.5) * k[0]));
+}
+FL_INLINE real huber_slope(real x, real y, const real *k) {
+    real d = x - y;
+    return k[1] * (d > k[0] ? k[0] : d < -k[0] ? -k[0] : d);
+}
+ELEMENT_LOSS(huber)
+
+FL_INLINE real log_cosh(real x, real y, const real *k) { return (void)k, r_log_cosh(x - y); }
+FL_INLINE real log_cosh_slope(real x, real y, const real *k) { return (void)k, r_tanh(x - y); }
+ELEMENT_LOSS(log_cosh)
+
+/* Pseudo-Huber, delta = k[0]: delta^2 (sqrt(1 + r^2) - 1), r = |d| / delta, as delta |d| r / (1 + sqrt(1 + r^2)): with
+ * v = max(r, 1) both parts are divided by it, so nothing overflows. */
+FL_INLINE real pseudo_huber(real x, real y, const real *k) {
+    real a = r_abs(x - y), r = a / k[0], v = r > 1 ? 1 / r : 1, rv = r > 1 ? 1 : r;
+    return k[0] * a * (rv / (v + R_SQRT(R_FMA(v, v, rv * rv))));
+}
+FL_INLINE real pseudo_huber_slope(real x, real y, const real *k) {
+    real d = x - y, r = r_abs(d) / k[0], v = r > 1 ? 1 / r : 1, rv = r > 1 ? 1 : r;
+    real size = k[0] * (rv / R_SQRT(R_FMA(v, v, rv * rv)));
+    return d < 0 ? -size : size;
+}
+ELEMENT_LOSS(pseudo_huber)
+
+/* ---- of a chance: a probability p given as itself, as a logit or through a softmax ------------------------------------------
+ * q = 1 - p; dp, dlog_p and dlog_q are derivatives in x (softmax: in log p, and q is exact to rounding only).  Logs of
+ * given probabilities are at least -100 and their derivatives at most 1e12, torch's limits. */
+typedef struct {
+    real p, q, log_p, log_q, dp, dlog_p, dlog_q;
+} chance;
+
+#define MOST_SLOPE R(1e12)
+
+FL_INLINE real inverse(real x) { return x < 1 / MOST_SLOPE ? MOST_SLOPE : 1 / x; } /* NaN stays */
+FL_INLINE real power(real log_u, real g) { return r_exp(times(g, log_u)); } /* u^g, u in [0, 1] */
+
+FL_INLINE chance chance_given(real x) {
+    real q = 1 - x;
+    return (chance){x, q, r_log_chance(x), r_log_rest(x), 1, inverse(x), -inverse(q)};
+}
+
+FL_INLINE chance chance_of_logit(real x) {
+    real e = r_exp(-r_abs(x)), large = 1 / (1 + e), small = e * large, tail = r_log1p(e);
+    real p = x < 0 ? small : large, q = x < 0 ? large : small;
+    return (chance){p, q, (x < 0 ? x : 0) - tail, (x < 0 ? 0 : -x) - tail, small * large, q, -p};
+}
+
+FL_INLINE chance chance_of_softmax(real log_p, real p) {
+    real q = p < 1 ? 1 - p : 0;
+    return (chance){p, q, log_p, r_log_chance(q), p, 1, -p * inverse(q)};
+}
+
+#define CHANCE_ROWS(NAME, OF, CHANCE)                                                                                  \
+    ROW(NAME##_##OF, NAME(CHANCE, y[i], k)) ROW(NAME##_slope_##OF, NAME##_slope(CHANCE, y[i], k))
+#define CHANCE_LOSS(NAME)                                                                                              \
+    CHANCE_ROWS(NAME, given, chance_given(x[i])) CHANCE_ROWS(NAME, of_logit, chance_of_logit(x[i]))
+#define CLASS_CHANCE_LOSS(NAME) CHANCE_LOSS(NAME) CHANCE_ROWS(NAME, of_softmax, chance_of_softmax(x[i], p[i]))
+
+/* Binary cross entropy: -(b t log p + n (1 - t) log q), t = (1 - eps) y + eps / 2; k: b, n, eps. */
+FL_INLINE real bce(chance v, real y, const real *k) {
+    real t = R_FMA(1 - k[2], y, k[2] / 2);
+    return -(times(k[0] * t, v.log_p) + times(k[1] * (1 - t), v.log_q));
+}
+FL_INLINE real bce_slope(chance v, real y, const real *k) {
+    real t = R_FMA(1 - k[2], y, k[2] / 2);
+    return -(k[0] * t * v.dlog_p + k[1] * (1 - t) * v.dlog_q);
+}
+CHANCE_LOSS(bce)
+
+/* Its mean over classes, the share of one: k: w. */
+FL_INLINE real multilabel(chance v, real y, const real *k) {
+    return -k[0] * k[K_SHARE] * (times(y, v.log_p) + times(1 - y, v.log_q));
+}
+FL_INLINE real multilabel_slope(chance v, real y, const real *k) {
+    return -k[0] * k[K_SHARE] * (y * v.dlog_p + (1 - y) * v.dlog_q);
+}
+CHANCE_ROWS(multilabel, of_logit, chance_of_logit(x[i]))
+
+/* Binary focal: -(a q^g y log p + b p^g (1 - y) log q); k: g, a, b. */
+FL_INLINE real binary_focal(chance v, real y, const real *k) {
+    real pos = k[1] * y * power(v.log_q, k[0]), neg = k[2] * (1 - y) * power(v.log_p, k[0]);
+    return -(times(pos, v.log_p) + times(neg, v.log_q));
+}
+FL_INLINE real binary_focal_slope(chance v, real y, const real *k) {
+    real pos = k[1] * y * power(v.log_q, k[0]), neg = k[2] * (1 - y) * power(v.log_p, k[0]);
+    return -(pos * (v.dlog_p + k[0] * times(v.dlog_q, v.log_p)) + neg * (v.dlog_q + k[0] * times(v.dlog_p, v.log_q)));
+}
+CHANCE_LOSS(binary_focal)
+
+/* Focal, the share of one class: -a y q^g log p; k: g, a. */
+FL_INLINE real focal(chance v, real y, const real *k) { return -times(k[1] * y * power(v.log_q, k[0]), v.log_p); }
+FL_INLINE real focal_slope(chance v, real y, const real *k) {
+    return -k[1] * y * power(v.log_q, k[0]) * (v.dlog_p + k[0] * times(v.dlog_q, v.log_p));
+}
+CLASS_CHANCE_LOSS(focal)
+
+/* Categorical cross entropy, the share of one class: -t log p, t = w ((1 - eps) y + eps / C); k: eps. */
+FL_INLINE real target_mass(real y, const real *k) { return k[K_WEIGHT] * R_FMA(1 - k[0], y, k[0] * k[K_SHARE]); }
+FL_INLINE real categorical(chance v, real y, const real *k) { return -times(target_mass(y, k), v.log_p); }
+FL_INLINE real categorical_slope(chance v, real y, const real *k) { return -target_mass(y, k) * v.dlog_p; }
+CHANCE_ROWS(categorical, given, chance_given(x[i]))
+
+/* KL(y || m) of Bernoulli distributions, m = a p + (1 - a) y; k: a.  half_kl is one outcome's share.  With a < 1 the
+ * quotient y / m is at most 1 / (1 - a), and its log does not cancel as a difference of logs would. */
+FL_INLINE real half_kl(real p, real log_p, real y, real a) {
+    real m = R_FMA(a, p, (1 - a) * y);
+    return a == 1 ? r_xlogx(y) - times(y, log_p) : times(y, r_log_chance(y / m));
+}
+FL_INLINE real half_kl_slope(real p, real dp, real dlog_p, real y, real a) {
+    real m = R_FMA(a, p, (1 - a) * y);
+    return -y * (a == 1 ? dlog_p : a * dp * inverse(m));
+}
+FL_INLINE real binary_kl(chance v, real y, const real *k) {
+    return half_kl(v.p, v.log_p, y, k[0]) + half_kl(v.q, v.log_q, 1 - y, k[0]);
+}
+FL_INLINE real binary_kl_slope(chance v, real y, const real *k) {
+    return half_kl_slope(v.p, v.dp, v.dlog_p, y, k[0]) + half_kl_slope(v.q, -v.dp, v.dlog_q, 1 - y, k[0]);
+}
+CHANCE_LOSS(binary_kl)
+
+/* (KL(y || m(p)) + KL(p || m(y))) / 2, m(p) = a p + (1 - a) y and m(y) = a y + (1 - a) p; k: a.  js is one class's or
+ * outcome's share, binary_js both outcomes'. */
+FL_INLINE real js_share(real p, real log_p, real y, real a) {
+    real m = R_FMA(a, y, (1 - a) * p);
+    return R(0.5) * (half_kl(p, log_p, y, a) + times(p, a == 1 ? log_p - r_log_chance(y) : r_log_chance(p / m)));
+}
+FL_INLINE real js_share_slope(real p, real log_p, real dp, real dlog_p, real y, real a) {
+    real b = 1 - a, m = R_FMA(a, y, b * p),
+         part = m > 0 ? p / m : 1 / b; /* 0 / 0: where y = 0 it is 1 / b up to p = 0 */
+    real inner = a == 1 ? (log_p < -100 ? -100 : log_p) - r_log_chance(y) + 1 : r_log_chance(part) + (1 - b * part);
+    return R(0.5) * (half_kl_slope(p, dp, dlog_p, y, a) + times(dp, inner));
+}
+FL_INLINE real js(chance v, real y, const real *k) { return js_share(v.p, v.log_p, y, k[0]); }
+FL_INLINE real js_slope(chance v, real y, const real *k) {
+    return js_share_slope(v.p, v.log_p, v.dp, v.dlog_p, y, k[0]);
+}
+CLASS_CHANCE_LOSS(js)
+
+FL_INLINE real binary_js(chance v, real y, const real *k) {
+    return js_share(v.p, v.log_p, y, k[0]) + js_share(v.q, v.log_q, 1 - y, k[0]);
+}
+FL_INLINE real binary_js_slope(chance v, real y, const real *k) {
+    return js_share_slope(v.p, v.log_p, v.dp, v.dlog_p, y, k[0]) +
+           js_share_slope(v.q, v.log_q, -v.dp, v.dlog_q, 1 - y, k[0]);
+}
+CHANCE_LOSS(binary_js)
+
+/* k[0] p y: the boundary loss, y being the distance map. */
+FL_INLINE real product(chance v, real y, const real *k) { return times(v.p, y) * k[0]; }
+FL_INLINE real product_slope(chance v, real y, const real *k) { return k[0] * v.dp * y; }
+CLASS_CHANCE_LOSS(product)
+
+/* k[0] (p - y)^2: the Brier score, and with distances as weights the Hausdorff loss. */
+FL_INLINE real squared_error(chance v, real y, const real *k) { return k[0] * (v.p - y) * (v.p - y); }
+FL_INLINE real squared_error_slope(chance v, real y, const real *k) { return 2 * k[0] * (v.p - y) * v.dp; }
+CLASS_CHANCE_LOSS(squared_error)
+
+/* ---- functions of the input alone ------------------------------------------------------------------------------------------ */
+FUNCTION(sigmoid, r_sigmoid(x[i]))
+FUNCTION(log_sigmoid, (x[i] < 0 ? x[i] : 0) - r_log1p(r_exp(-r_abs(x[i]))))
+FUNCTION(softplus, r_max(x[i], 0) + r_log1p(r_exp(-r_abs(x[i]))))
+FUNCTION(logit, r_logit(x[i]))
+FUNCTION(entropy, x[i] < 0 ? -R_INF : -r_xlogx(x[i]))
+
+#endif

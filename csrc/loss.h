@@ -1,0 +1,56 @@
+/* loss.h: what a loss is to the driver: one row of functions (losses.h has the table), and what they share. */
+#ifndef FASTLOSS_LOSS_H
+#define FASTLOSS_LOSS_H
+
+#include "softmax.h"
+
+/* PIXEL: one value a pixel from all its classes.  ELEMENT: one an element.  REGION: region.h.  TRANSFORM: rows of the
+ * input's shape. */
+enum loss_kind { PIXEL, ELEMENT, REGION, TRANSFORM };
+enum loss_picks { NEVER, ALWAYS, UNSMOOTHED /* param[0] is 0 */ };
+
+/* What a row function is told of its class: the term's parameters, the class weight, and 1 / classes. */
+enum { K_WEIGHT = FL_MAX_PARAMS, K_SHARE, K_ALL };
+
+/* out = f(x, y) for a row of n elements; with softmax x holds log-probabilities and p probabilities, else p is unused. */
+typedef void row_fn(const real *restrict x, const real *restrict p, const real *restrict y, real *restrict out,
+                    ptrdiff_t n, const real *k);
+
+typedef struct {
+    const char *name;
+    int kind;
+    int softmax; /* PIXEL: t->m, s, e (and d, z, rest for labels) are wanted, whatever the activation */
+    int picks; /* PIXEL with labels: whether only the label's own class matters (enum loss_picks) */
+    /* By activation (fl_activation), NULL where it does not exist: the value of an element and its derivative: in x, or
+     * with softmax in log p.  ELEMENT losses are made of them, and PIXEL losses that sum them over classes (sum_...). */
+    row_fn *value[3], *slope[3];
+    /* PIXEL and TRANSFORM (backward only). */
+    void (*forward)(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0);
+    void (*finish)(tile *t, const fl_term *term, const term_rows *r);
+    void (*backward)(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add);
+} loss_row;
+
+static real class_weight(const fl_term *term, ptrdiff_t c) {
+    return term->class_weight ? (real)term->class_weight[c] : 1;
+}
+
+static real class_param(const fl_term *term, int k, ptrdiff_t c) {
+    return (real)(term->class_param[k] ? term->class_param[k][c] : term->param[k]);
+}
+
+static void row_params(const tile *t, const fl_term *term, ptrdiff_t c, real *k) {
+    for (int j = 0; j < FL_MAX_PARAMS; j++) k[j] = class_param(term, j, c);
+    k[K_WEIGHT] = class_weight(term, c);
+    k[K_SHARE] = 1 / (real)t->job->classes;
+}
+
+/* The target's row of a class: the dense target's, or 1 where the label is the class; without a target, the input's. */
+static const real *target_row(tile *t, const term_rows *r, ptrdiff_t c0, ptrdiff_t c) {
+    if (!t->job->labels) return (t->y ? t->y : t->x) + c * t->width;
+    const ireal *restrict label = t->label;
+    real *restrict y = r->y;
+    for (ptrdiff_t i = 0; i < t->padded; i++) y[i] = label[i] == (ireal)(c0 + c) ? R(1.0) : 0;
+    return y;
+}
+
+#endif

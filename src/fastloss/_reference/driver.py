@@ -1,0 +1,185 @@
+"""The driver: blocks of pixels of bounded size, as rows `(C, P)` of the arithmetic's dtype; weights, sums in float64,
+gradients. Called by _backend.run; knows no particular loss."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._batch import Array, Batch, real_dtype
+from .elements import ELEMENT
+from .pixels import PIXEL, TRANSFORM, element_input
+from .region import Region
+from .tile import Params, Tile
+
+if TYPE_CHECKING:
+    from .._backend import Mode, Term
+
+    # term, class weights, params, coefficients
+    Argument = tuple[Term, Array | None, Sequence[float | Array], Array | None]
+
+BLOCK_ELEMENTS = 1 << 19
+WEIGH, FORWARD, GRADIENT, MAP, BY_CLASS = 1, 2, 4, 8, 16
+
+
+def run(
+    batch: Batch, arguments: Sequence[Argument], mode: Mode, by_sample: bool, output: Array | None
+) -> tuple[Array, bool]:
+    """As _core.run: (sums of shape (groups, n), whether a label or weight is bad)."""
+    sizes = [term.size(batch.classes, mode) for term, *_ in arguments]
+    sums = np.zeros((batch.samples if by_sample else 1, sum(sizes)))
+    with np.errstate(all="ignore"):
+        for t in tiles(batch, by_sample, output):
+            if t is None:
+                return sums, True
+            at = 0
+            gradient: Any = 0
+            for (term, weight, params, coef), size in zip(arguments, sizes, strict=True):
+                k = _params(t, weight, params)
+                sums[t.group, at : at + size] += _visit(t, term, k, mode)
+                if mode & GRADIENT:
+                    gradient = gradient + _gradient(t, term, k, coef)
+                at += size
+            if mode & GRADIENT:
+                assert t.output is not None
+                t.output[...] = np.where(t.w > 0, gradient, 0)
+    return sums, False
+
+
+def _params(t: Tile, weight: Array | None, params: Sequence[float | Array]) -> Params:
+    values = [p if isinstance(p, float) else p.astype(t.x.dtype)[:, None] for p in params]
+    return Params(values, (np.ones(len(t.x)) if weight is None else weight).astype(t.x.dtype)[:, None])
+
+
+def _visit(t: Tile, term: Term, k: Params, mode: int) -> Array:
+    """The term's sums over the block (and its map, if wanted)."""
+    C = len(t.x)
+    if term.kind == "region":
+        return Region.sums(t, term).ravel() if mode & FORWARD else np.zeros(6 * C)
+    if term.kind == "transform":
+        return np.zeros(0)
+    if term.kind == "element":
+        w = t.weights + np.zeros_like(t.x)
+        mean_w = w
+    else:
+        w = t.w[None]
+        mean_w = w * (k.weight[t.label, 0] if t.label is not None else 1 if t.wc is None else t.wc.mean(axis=0))
+    value = np.zeros_like(w)
+    if not mode & WEIGH and mode != GRADIENT:
+        raw = _element(t, term, k, "value") if term.kind == "element" else PIXEL[term.name].value(t, term, k)[None]
+        value = np.where(w > 0, w * raw, 0)
+    if mode & MAP:
+        assert t.output is not None
+        t.output[...] = value if t.output.ndim == 2 else value[0]
+    sums = [value.sum(dtype=np.float64), mean_w.sum(dtype=np.float64)]
+    if mode & BY_CLASS:
+        sums += _by_class(t, term, value) + _by_class(t, term, mean_w)
+    return np.array(sums)
+
+
+def _element(t: Tile, term: Term, k: Params, what: str) -> Array:
+    """An element loss's value or slope, (C, P)."""
+    element = ELEMENT[term.name]
+    rows: Array = getattr(element, what)(element_input(element, t.x, term.activation), t.y, k)
+    return rows
+
+
+def _by_class(t: Tile, term: Term, values: Array) -> list[float]:
+    if term.kind == "element":
+        rows: list[float] = values.sum(axis=1, dtype=np.float64).tolist()
+        return rows
+    if t.label is None:
+        return [0.0] * len(t.x)
+    keep = (t.label >= 0) & (t.w > 0)
+    counts: list[float] = np.bincount(t.label[keep], values[0][keep].astype(float), len(t.x)).tolist()
+    return counts
+
+
+def _gradient(t: Tile, term: Term, k: Params, coef: Array | None) -> Array:
+    """d(value)/d(input) of one term, (C, P)."""
+    if term.kind == "transform":
+        rows: Array = TRANSFORM[term.name].rows(t)
+        return rows
+    assert coef is not None
+    if term.kind == "region":
+        return t.w * Region.gradient(t, term, coef[t.group])
+    scale = t.x.dtype.type(coef[t.group, 0])
+    if term.kind == "element":
+        return np.where(t.weights > 0, scale * t.weights * _element(t, term, k, "slope"), 0)
+    gradient: Array = scale * t.w * PIXEL[term.name].gradient(t, term, k)
+    return gradient
+
+
+def tiles(batch: Batch, by_sample: bool, output: Array | None) -> Iterator[Tile | None]:
+    """The blocks of a batch, group by group; None if one holds a bad label or weight."""
+    C = batch.classes
+    real = real_dtype(batch.input.dtype)
+    step = max(1, BLOCK_ELEMENTS // C)
+    for group, cut in _groups(batch, by_sample):
+        x, w = cut(batch.input, True), cut(batch.weight, batch.weight_by_class)
+        target = cut(batch.target, not batch.labels)
+        out = cut(output, output is not None and output.ndim == batch.input.ndim)
+        pixel_shape = x.shape[1:]
+        for first in range(0, int(np.prod(pixel_shape, dtype=np.int64)), step):
+            last = min(first + step, int(np.prod(pixel_shape, dtype=np.int64)))
+
+            def block(a: Array | None, by_class: bool, first: int = first, last: int = last) -> Array:
+                assert a is not None
+                flat = a.reshape(*a.shape[:1], -1) if by_class else a.reshape(-1)
+                return flat[..., first:last]
+
+            t = _tile(batch, group, real, block, x, w, target)
+            if t is not None and out is not None:
+                t.output = np.empty((C, last - first) if out.ndim == x.ndim else last - first, real)
+            yield t
+            if t is not None and out is not None and t.output is not None:
+                _scatter(out, t.output, first, last, out.ndim == x.ndim)
+
+
+def _scatter(out: Array, values: Array, first: int, last: int, by_class: bool) -> None:
+    """Write a block's values to pixels [first, last) of an array of any layout."""
+    view = out if out.ndim > by_class else out[..., None]  # no pixel axis: one pixel
+    index: Any = np.unravel_index(np.arange(first, last), view.shape[by_class:])
+    view[(Ellipsis, *index)] = values.astype(out.dtype)
+
+
+def _groups(batch: Batch, by_sample: bool) -> Iterator[tuple[int, Callable[[Array | None, bool], Any]]]:
+    if not by_sample:
+        yield 0, _all_samples
+        return
+    for n in range(batch.samples):
+        yield n, functools.partial(_one_sample, n)
+
+
+def _all_samples(a: Array | None, by_class: bool) -> Array | None:
+    return np.moveaxis(a, 1, 0) if a is not None and by_class else a
+
+
+def _one_sample(n: int, a: Array | None, by_class: bool) -> Array | None:
+    return None if a is None else a[n]
+
+
+def _tile(
+    batch: Batch, group: int, real: Any, block: Callable[..., Array], x: Array, w: Any, target: Any
+) -> Tile | None:
+    rows = block(x, True).astype(real)
+    weight = np.ones(rows.shape[1], real) if w is None else block(w, batch.weight_by_class).astype(real)
+    if not (np.isfinite(weight) & (weight >= 0)).all():
+        return None
+    wc = weight if batch.weight_by_class else None
+    weight = (wc.sum(axis=0) > 0).astype(real) if wc is not None else weight
+    label = y = None
+    if batch.labels:
+        labels = block(target, False)
+        kept = labels != batch.ignore_index
+        if (kept & ((labels < 0) | (labels >= batch.classes + batch.label_base))).any():
+            return None
+        label = np.where(kept, labels.astype(np.int64) - batch.label_base, -1)
+        weight = np.where(kept, weight, real.type(0))
+        y = (label == np.arange(len(rows))[:, None]).astype(real)
+    elif target is not None:
+        y = block(target, True).astype(real)
+    return Tile(group, rows, label, y, weight, wc, None)

@@ -1,0 +1,43 @@
+"""The sums over pixels that region losses are made of, and their gradient. Called by driver.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._batch import Array
+from .tile import Tile, sigmoid, softmax_parts
+
+if TYPE_CHECKING:
+    from .._backend import Term
+
+# ---- region sums; params: whether the squared sums are wanted
+
+
+class Region:
+    """I = sum w p y, A = sum w p, B = sum w y, A2 = sum w p^2, B2 = sum w y^2, W = sum w: one of each a class."""
+
+    @staticmethod
+    def probabilities(t: Tile, term: Term) -> Array:
+        p = (lambda x: x, sigmoid, lambda x: (e := softmax_parts(x))[1] / e[2])[term.activation](t.x)
+        return np.where(t.w > 0, p, 0)
+
+    @classmethod
+    def sums(cls, t: Tile, term: Term) -> Array:
+        p, y, w = cls.probabilities(t, term), t.y, t.weights
+        rows = [w * p * y, w * p, w * y]
+        rows += [w * p * p, w * y * y] if term.params[0] else [np.zeros_like(p)] * 2
+        return np.stack([r.sum(axis=1, dtype=np.float64) for r in [*rows, w + np.zeros_like(p)]])
+
+    @classmethod
+    def gradient(cls, t: Tile, term: Term, coef: Array) -> Array:
+        k = coef.reshape(3, -1, 1).astype(t.x.dtype)
+        p = cls.probabilities(t, term)
+        u: Array = k[0] * t.y + k[1] + 2 * k[2] * p
+        u = u if t.wc is None else u * t.wc
+        if term.activation == 2:
+            u = p * (u - (p * u).sum(axis=0))
+        elif term.activation == 1:
+            u = u * sigmoid(t.x) * sigmoid(-t.x)
+        return u

@@ -1,0 +1,74 @@
+"""A block of pixels as the formulas see it, and the functions they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._batch import Array
+
+
+@dataclass(slots=True)
+class Tile:
+    """A block of pixels of one group, ready for the formulas."""
+
+    group: int
+    x: Array  # (C, P)
+    label: Array | None  # (P,) rows, -1 where the pixel has none
+    y: Array | None  # (C, P), the dense target (labels: one-hot)
+    w: Array  # (P,), 0 where the pixel does not count
+    wc: Array | None  # (C, P), weights by class
+    output: Array | None  # (C, P) or (P,), where the block's gradient or map goes
+
+    @property
+    def weights(self) -> Array:
+        """Pixel weights as (1 or C, P)."""
+        return self.w[None] if self.wc is None else self.wc
+
+
+@dataclass(slots=True)
+class Params:
+    """A term's parameters: `k[0]`, `k[1]`, ... as its loss says, each a number or of shape (C, 1)."""
+
+    values: list[Any]
+    weight: Array  # class weights, (C, 1)
+
+    def __getitem__(self, k: int) -> Any:
+        return self.values[k]
+
+    @property
+    def share(self) -> float:
+        """1 / C."""
+        return 1 / len(self.weight)
+
+
+def softmax_parts(x: Array) -> tuple[Array, Array, Array]:
+    """The maximum over classes, exp(x - maximum), and its sum."""
+    m = x.max(axis=0)
+    e = np.exp(x - np.where(np.isneginf(m), 0, m))
+    return m, e, e.sum(axis=0)
+
+
+def sigmoid(x: Array) -> Array:
+    tail = np.exp(-np.abs(x))
+    result: Array = np.where(x < 0, tail, 1) / (1 + tail)
+    return result
+
+
+def times(a: Any, b: Any) -> Array:
+    """a b, in which a factor a = 0 silences an infinite or undefined b."""
+    product: Array = np.where(a == 0, 0, a * b)
+    return product
+
+
+def log_chance(p: Array) -> Array:
+    """max(log p, -100), torch's clamp."""
+    result: Array = np.maximum(np.log(p), -100)
+    return result
+
+
+def xlogx(x: Array) -> Array:
+    """x log x, and 0 at 0."""
+    return times(x, np.log(x))
