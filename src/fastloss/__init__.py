@@ -14,6 +14,7 @@ import importlib.metadata
 
 from ._backend import backend, config, get_backend, get_num_threads, num_threads, set_num_threads, show_config
 from ._batch import LabelError
+from .distance import distance_transform, hausdorff_distance, signed_distance
 from .evaluate import Report, evaluate
 from .functional import binary_cross_entropy_with_logits, cross_entropy, dice_loss, jaccard_loss, tversky_loss
 from .losses import BCEWithLogitsLoss, CrossEntropyLoss, DiceLoss, JaccardLoss, Loss, Partial, TverskyLoss
@@ -36,15 +37,18 @@ __all__ = [
     "config",
     "cross_entropy",
     "dice_loss",
+    "distance_transform",
     "evaluate",
     "get_backend",
     "get_num_threads",
+    "hausdorff_distance",
     "jaccard_loss",
     "log_softmax",
     "logsumexp",
     "num_threads",
     "set_num_threads",
     "show_config",
+    "signed_distance",
     "softmax",
     "tversky_loss",
 ]

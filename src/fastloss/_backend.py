@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _reference
+from . import _reference, _reference_distance
 from ._batch import Array, Batch, operand, real_dtype
 
 
@@ -272,3 +272,14 @@ def _run_native(batch: Batch, arguments: list[Any], mode: Mode, by_sample: bool,
         threads=min(get_num_threads(), MOST_THREADS),
         merge=not by_sample,
     )
+
+
+def distance(values: Array, key: Array, inverted: bool, spacing: Sequence[float], out: Array) -> None:
+    """Fill `out` with the distances of distance.py; foreground is `values == key`, or `!=` if inverted. `key` is 0-d, of
+    values' dtype."""
+    if get_backend() == "native":
+        assert _native is not None
+        threads = min(get_num_threads(), MOST_THREADS)
+        _native.distance(values, key.tobytes(), inverted, spacing, out, threads)
+    else:
+        _reference_distance.distance(values, key, inverted, spacing, out)
