@@ -104,11 +104,11 @@ typedef struct {
     ptrdiff_t shape[FL_DISTANCE_DIMS];
     const char *mask;
     ptrdiff_t stride[FL_DISTANCE_DIMS]; /* bytes, of the mask */
-    int itemsize;                       /* of the mask: 1, 2, 4 or 8 */
-    const char *key;                    /* one element, in the mask's byte order */
+    int itemsize; /* of the mask: 1, 2, 4 or 8 */
+    const char *key; /* one element, in the mask's byte order */
     int inverted;
     double spacing[FL_DISTANCE_DIMS]; /* finite and > 0 */
-    float *out;                       /* C-contiguous; holds what is between the passes, too */
+    float *out; /* C-contiguous; holds what is between the passes, too */
     int threads;
 
     ptrdiff_t tasks; /* the rest is filled by fl_distance_prepare */

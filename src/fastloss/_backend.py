@@ -275,8 +275,10 @@ def _run_native(batch: Batch, arguments: list[Any], mode: Mode, by_sample: bool,
 
 
 def distance(values: Array, key: Array, inverted: bool, spacing: Sequence[float], out: Array) -> None:
-    """Fill `out` with the distances of distance.py; foreground is `values == key`, or `!=` if inverted. `key` is 0-d, of
-    values' dtype."""
+    """Fill `out` with distances, for distance.py, which checked all: foreground is `values == key`, or `!=` if inverted.
+
+    key: 0-d, of the dtype and byte order of `values`.
+    """
     if get_backend() == "native":
         assert _native is not None
         threads = min(get_num_threads(), MOST_THREADS)

@@ -28,7 +28,8 @@ def _steps(foreground: Array) -> Array:
     at = np.arange(foreground.shape[-1], dtype=np.float64)
     before = np.maximum.accumulate(np.where(foreground, -np.inf, at), axis=-1)
     behind = np.minimum.accumulate(np.where(foreground, np.inf, at)[..., ::-1], axis=-1)[..., ::-1]
-    return np.minimum(at - before, behind - at)
+    steps: Array = np.minimum(at - before, behind - at)
+    return steps
 
 
 def _envelope(f: Array, step: float) -> None:

@@ -46,11 +46,10 @@ def distance_transform(mask: Any, spacing: float | Sequence[float] | None = None
 
 
 def signed_distance(mask: Any, spacing: float | Sequence[float] | None = None) -> Array:
-    """Distance to the mask outside of it, minus the distance to its outside within: the level set of boundary losses.
+    """Distance to the mask outside of it, minus that to the background inside of it: the level set of boundary losses.
 
-    No element has 0: the boundary runs between the elements, at +-`spacing`. (MONAI, and the code of the boundary loss's
-    authors, shift the inside by one element.) Where the mask is empty or full there is no boundary, and all is 0, as
-    in those.
+    The boundary runs between the elements, so that none has 0. (MONAI, and the code of the boundary loss's authors,
+    shift the inside by one element.) An empty or full mask has no boundary, and all is 0, as it is in those.
 
     Parameters, dtype and errors are those of `distance_transform`.
 
@@ -121,9 +120,7 @@ def _boundary(mask: Array) -> Array:
 # ---- for the losses
 
 
-def distance_to(
-    values: Array, k: int, inverted: bool, spacing: Sequence[float], out: Array | None = None
-) -> Array:
+def distance_to(values: Array, k: int, inverted: bool, spacing: Sequence[float], out: Array | None = None) -> Array:
     """`distance_transform` of `values == k`, or of `values != k` if inverted, without making that mask.
 
     values: bool or integers of 1 to 3 dimensions; a `k` that they cannot hold equals none. out: float32, C-contiguous,
@@ -131,10 +128,10 @@ def distance_to(
     """
     if out is None:
         out = np.empty(values.shape, np.float32)
-    if values.dtype == np.bool_:  # as numbers, whose 1 may be any byte but 0
-        inverted, k, values = (not inverted if k == 1 else inverted), (0 if k == 1 else k), values.view(np.uint8)
-    limits = np.iinfo(values.dtype)
-    if not limits.min <= k <= limits.max:
+    lowest, highest = (0, 1) if values.dtype == np.bool_ else (np.iinfo(values.dtype).min, np.iinfo(values.dtype).max)
+    if values.dtype == np.bool_ and k == 1:  # true is any byte but 0
+        k, inverted = 0, not inverted
+    if not lowest <= k <= highest:
         out.fill(np.inf if inverted else 0)
     elif values.size:
         _backend.distance(values, np.array(k, values.dtype), inverted, spacing, out)
