@@ -275,7 +275,7 @@ def _run_native(batch: Batch, arguments: list[Any], mode: Mode, by_sample: bool,
 
 
 def distance(values: Array, key: Array, inverted: bool, spacing: Sequence[float], out: Array) -> None:
-    """Fill `out` with distances, for distance.py, which checked all: foreground is `values == key`, or `!=` if inverted.
+    """Fill `out` with distances, for distance.py, which checks: foreground is `values == key`, or `!=` if inverted.
 
     key: 0-d, of the dtype and byte order of `values`.
     """

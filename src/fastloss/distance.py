@@ -128,6 +128,7 @@ def distance_to(values: Array, k: int, inverted: bool, spacing: Sequence[float],
     """
     if out is None:
         out = np.empty(values.shape, np.float32)
+    assert (out.dtype, out.shape, out.flags.c_contiguous) == (np.float32, values.shape, True)
     lowest, highest = (0, 1) if values.dtype == np.bool_ else (np.iinfo(values.dtype).min, np.iinfo(values.dtype).max)
     if values.dtype == np.bool_ and k == 1:  # true is any byte but 0
         k, inverted = 0, not inverted
