@@ -97,6 +97,32 @@ void fl_release(fl_job *job);
 int fl_find_loss(const char *name);
 const char *fl_loss_name(int loss);
 
+/* distance.c: the Euclidean distance of every foreground element to the nearest background element, 0 in the background;
+ * inf everywhere where there is none.  Foreground is "equals the key", or "differs from it" if inverted. */
+#define FL_DISTANCE_DIMS 3
+typedef struct {
+    int ndim; /* 1 to FL_DISTANCE_DIMS; no axis is empty */
+    ptrdiff_t shape[FL_DISTANCE_DIMS];
+    const char *mask;
+    ptrdiff_t stride[FL_DISTANCE_DIMS]; /* bytes, of the mask */
+    int itemsize; /* of the mask: 1, 2, 4 or 8 */
+    const char *key; /* one element, in the mask's byte order */
+    int inverted;
+    double spacing[FL_DISTANCE_DIMS]; /* finite and > 0 */
+    float *out; /* C-contiguous; holds what is between the passes, too */
+    int threads;
+
+    ptrdiff_t tasks; /* the rest is filled by fl_distance_prepare */
+    double scale, weight[FL_DISTANCE_DIMS];
+    size_t scratch_bytes;
+    char *scratch;
+} fl_distance;
+
+/* As fl_prepare, fl_run and fl_release; done when fl_distance_run returns job->tasks. */
+int fl_distance_prepare(fl_distance *job);
+ptrdiff_t fl_distance_run(const fl_distance *job, ptrdiff_t first);
+void fl_distance_release(fl_distance *job);
+
 /* cpu.c: the level in use ("base", "v3", "v4"); cap is FASTLOSS_ISA or NULL.  Returns NULL for an unknown cap. */
 const char *fl_select_level(const char *cap);
 

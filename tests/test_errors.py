@@ -279,6 +279,28 @@ ERRORS = {
         ("fl.num_threads(1.5).__enter__()", ValueError, "n: expected a positive integer, got 1.5"),
         ("fl.backend('cuda').__enter__()", ValueError, "name: expected one of auto, native, numpy, got 'cuda'"),
     ],
+    "distance": [
+        *((f"fl.{f}(X[0])", TypeError, "mask: expected a bool or integer dtype, got float32")
+          for f in ("distance_transform", "signed_distance")),
+        ("fl.hausdorff_distance(X[0], Y)", TypeError, "mask_a: expected a bool or integer dtype, got float32"),
+        ("fl.hausdorff_distance(Y, X[0])", TypeError, "mask_b: expected a bool or integer dtype, got float32"),
+        ("fl.distance_transform(None)", TypeError, "mask: " + REAL + "object"),
+        ("fl.distance_transform(True)", ValueError, "mask: expected 1 to 3 dimensions, got shape ()"),
+        ("fl.signed_distance(np.zeros((2, 3, 4, 5), bool))", ValueError,
+         "mask: expected 1 to 3 dimensions, got shape (2, 3, 4, 5)"),
+        ("fl.hausdorff_distance(Y, 1)", ValueError, "mask_b: expected 1 to 3 dimensions, got shape ()"),
+        ("fl.hausdorff_distance(Y, Y.T)", ValueError, "mask_b: expected shape (2, 4) (mask_a's), got (4, 2)"),
+        *((f"fl.distance_transform(Y, {v})", ValueError, f"spacing: expected finite numbers > 0, got {shown}")
+          for v, shown in (("0", "0"), ("-1.0", "-1.0"), ("np.nan", "nan"), ("(1, np.inf)", "(1, inf)"))),
+        *((f"fl.signed_distance(Y, {v})", ValueError,
+           f"spacing: expected a number or 2, one per axis, got {v}") for v in ("[1]", "(1, 1, 1)", "[[1, 1]]")),
+        *((f"fl.hausdorff_distance(Y, Y, spacing={v})", TypeError,
+           f"spacing: expected a number or one per axis, got {v}") for v in ("'a'", "1j", "[[1], [1, 2]]")),
+        *((f"fl.hausdorff_distance(Y, Y, {v})", ValueError, f"percentile: expected a number in [0, 100], got {shown}")
+          for v, shown in (("-1", "-1"), ("100.5", "100.5"), ("np.nan", "nan"))),
+        *((f"fl.hausdorff_distance(Y, Y, {v})", TypeError, f"percentile: expected a number, got {v}")
+          for v in ("'a'", "None", "True", "[95]")),
+    ],
     "composition": [
         ("fl.CrossEntropyLoss(ignore_index=255) + fl.DiceLoss()", ValueError,
          "ignore_index: expected the same in all terms of a sum, got [255, -100] in "

@@ -550,3 +550,41 @@ def test_ctrl_c_ends_a_long_call_within_a_second_and_the_next_is_right(call, dty
         print(late < 1 or late, value() == before)
     """
     assert output(script, FASTLOSS_NUM_THREADS=threads) == "True True"
+
+
+@posix
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_ctrl_c_ends_a_distance_transform(threads):
+    script = """
+    import signal, threading
+    import fastloss as fl
+    small = np.eye(9, dtype=bool)
+    before = fl.distance_transform(small).tobytes()
+    mask = np.broadcast_to(np.arange(1024) % 7 != 0, (400, 1024, 1024))  # seconds; the result's pages come as it goes
+    sent = []
+    def interrupt():
+        time.sleep(0.1)
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+    threading.Thread(target=interrupt).start()
+    try:
+        fl.distance_transform(mask)
+    except KeyboardInterrupt:
+        late = time.perf_counter() - sent[0]
+        print(late < 1 or late, fl.distance_transform(small).tobytes() == before)
+    """
+    assert output(script, FASTLOSS_NUM_THREADS=threads) == "True True"
+
+
+@posix
+def test_a_fork_transforms():
+    script = """
+    import fastloss as fl
+    mask = np.random.default_rng(0).random((500, 600)) < 0.9
+    before = fl.distance_transform(mask).tobytes()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if fl.distance_transform(mask).tobytes() == before else 1)
+    print(os.waitpid(child, 0)[1])
+    """
+    assert output(script, FASTLOSS_NUM_THREADS="2") == "0"

@@ -14,6 +14,7 @@ import importlib.metadata
 
 from ._backend import backend, config, get_backend, get_num_threads, num_threads, set_num_threads, show_config
 from ._batch import LabelError
+from .distance import distance_transform, hausdorff_distance, signed_distance
 from .evaluate import Report, evaluate
 from .functional import (
     balanced_binary_cross_entropy,
@@ -110,11 +111,13 @@ __all__ = [
     "cross_entropy",
     "dice_loss",
     "entropy",
+    "distance_transform",
     "evaluate",
     "focal_loss",
     "get_backend",
     "get_num_threads",
     "huber_loss",
+    "hausdorff_distance",
     "jaccard_loss",
     "js_div",
     "kl_div",
@@ -135,6 +138,7 @@ __all__ = [
     "sigmoid",
     "smooth_l1_loss",
     "soft_margin_loss",
+    "signed_distance",
     "softmax",
     "softplus",
     "tversky_loss",

@@ -277,3 +277,16 @@ def _run_native(batch: Batch, arguments: list[Any], mode: Mode, by_sample: bool,
         threads=min(get_num_threads(), MOST_THREADS),
         merge=not by_sample,
     )
+
+
+def distance(values: Array, key: Array, inverted: bool, spacing: Sequence[float], out: Array) -> None:
+    """Fill `out` with distances, for distance.py, which checks: foreground is `values == key`, or `!=` if inverted.
+
+    key: 0-d, of the dtype and byte order of `values`.
+    """
+    if get_backend() == "native":
+        assert _native is not None
+        threads = min(get_num_threads(), MOST_THREADS)
+        _native.distance(values, key.tobytes(), inverted, spacing, out, threads)
+    else:
+        _reference.distance(values, key, inverted, spacing, out)

@@ -1,5 +1,5 @@
 # The bridge to csrc/: fills one fl_job from buffers, releases the GIL, looks for signals between slices.
-# Called by _backend.py alone, with arrays that _batch.py has checked. Knows no loss: it grows with none.
+# Called by _backend.py alone, with arrays that _batch.py or distance.py has checked. Knows no loss: it grows with none.
 # cython: language_level=3, boundscheck=False, wraparound=False
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -33,6 +33,18 @@ cdef extern from "fastloss.h" nogil:
     int fl_prepare(fl_job *job)
     ptrdiff_t fl_run(fl_job *job, ptrdiff_t first)
     void fl_release(fl_job *job)
+    ctypedef struct fl_distance:
+        int ndim, itemsize, inverted, threads
+        ptrdiff_t *shape
+        ptrdiff_t *stride
+        const char *mask
+        const char *key
+        double *spacing
+        float *out
+        ptrdiff_t tasks
+    int fl_distance_prepare(fl_distance *job)
+    ptrdiff_t fl_distance_run(const fl_distance *job, ptrdiff_t first)
+    void fl_distance_release(fl_distance *job)
     int fl_find_loss(const char *name)
     const char *fl_loss_name(int loss)
     const char *fl_select_level(const char *cap)
@@ -139,6 +151,28 @@ cdef const double *_doubles(array, list held):
     cdef _Buffer b = _Buffer(array)
     held.append(b)
     return <const double *> b.view.buf
+
+
+def distance(values, bytes key, bint inverted, spacing, out, int threads):
+    """Fill `out` (float32, C-contiguous) with distances; foreground: values == key, one element's bytes, or != it."""
+    cdef fl_distance job
+    cdef ptrdiff_t at = 0
+    cdef int k
+    cdef _Buffer mask = _Buffer(values), result = _Buffer(out, True)
+    job.ndim, job.itemsize = mask.view.ndim, mask.view.itemsize
+    for k in range(job.ndim):
+        job.shape[k], job.stride[k], job.spacing[k] = mask.view.shape[k], mask.view.strides[k], spacing[k]
+    job.mask, job.out, job.key = <const char *> mask.view.buf, <float *> result.view.buf, key
+    job.inverted, job.threads = inverted, threads
+    if fl_distance_prepare(&job) != 0:
+        raise MemoryError()
+    try:
+        while at < job.tasks:
+            with nogil:
+                at = fl_distance_run(&job, at)
+            PyErr_CheckSignals()
+    finally:
+        fl_distance_release(&job)
 
 
 def losses():

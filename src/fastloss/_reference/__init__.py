@@ -8,8 +8,10 @@ to learn what a kernel computes: the C files say how it is made fast.
     pixels.py    losses with one value a pixel, from all its classes
     region.py    the sums that region losses are made of
     driver.py    blocks, weights, sums, gradients
+    distance.py  the distance transform
 """
 
+from .distance import distance
 from .driver import run
 from .elements import ELEMENT
 from .pixels import PIXEL, TRANSFORM
@@ -17,4 +19,4 @@ from .region import Region
 
 TWINS = {**PIXEL, **ELEMENT, **TRANSFORM, "region": Region}
 
-__all__ = ["TWINS", "run"]
+__all__ = ["TWINS", "distance", "run"]
