@@ -15,8 +15,28 @@ import importlib.metadata
 from ._backend import backend, config, get_backend, get_num_threads, num_threads, set_num_threads, show_config
 from ._batch import LabelError
 from .evaluate import Report, evaluate
-from .functional import binary_cross_entropy_with_logits, cross_entropy, dice_loss, jaccard_loss, tversky_loss
-from .losses import BCEWithLogitsLoss, CrossEntropyLoss, DiceLoss, JaccardLoss, Loss, Partial, TverskyLoss
+from .functional import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    dice_loss,
+    focal_tversky_loss,
+    generalized_dice_loss,
+    jaccard_loss,
+    sensitivity_specificity_loss,
+    tversky_loss,
+)
+from .losses import (
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    DiceLoss,
+    FocalTverskyLoss,
+    GeneralizedDiceLoss,
+    JaccardLoss,
+    Loss,
+    Partial,
+    SensitivitySpecificityLoss,
+    TverskyLoss,
+)
 from .numerics import log_softmax, logsumexp, softmax
 
 __version__ = importlib.metadata.version("fastloss")
@@ -25,11 +45,14 @@ __all__ = [
     "BCEWithLogitsLoss",
     "CrossEntropyLoss",
     "DiceLoss",
+    "FocalTverskyLoss",
+    "GeneralizedDiceLoss",
     "JaccardLoss",
     "LabelError",
     "Loss",
     "Partial",
     "Report",
+    "SensitivitySpecificityLoss",
     "TverskyLoss",
     "backend",
     "binary_cross_entropy_with_logits",
@@ -37,12 +60,15 @@ __all__ = [
     "cross_entropy",
     "dice_loss",
     "evaluate",
+    "focal_tversky_loss",
+    "generalized_dice_loss",
     "get_backend",
     "get_num_threads",
     "jaccard_loss",
     "log_softmax",
     "logsumexp",
     "num_threads",
+    "sensitivity_specificity_loss",
     "set_num_threads",
     "show_config",
     "softmax",

@@ -4,7 +4,14 @@ from .base import Loss, Partial
 from .binary import BCEWithLogitsLoss
 from .class_axis import CrossEntropyLoss
 from .compose import Composed
-from .region import DiceLoss, JaccardLoss, TverskyLoss
+from .overlap import (
+    DiceLoss,
+    FocalTverskyLoss,
+    GeneralizedDiceLoss,
+    JaccardLoss,
+    SensitivitySpecificityLoss,
+    TverskyLoss,
+)
 
 LOSSES: dict[str, type[Loss]] = {
     "cross_entropy": CrossEntropyLoss,
@@ -12,6 +19,9 @@ LOSSES: dict[str, type[Loss]] = {
     "dice_loss": DiceLoss,
     "jaccard_loss": JaccardLoss,
     "tversky_loss": TverskyLoss,
+    "focal_tversky_loss": FocalTverskyLoss,
+    "sensitivity_specificity_loss": SensitivitySpecificityLoss,
+    "generalized_dice_loss": GeneralizedDiceLoss,
 }
 
 __all__ = [
@@ -20,8 +30,11 @@ __all__ = [
     "Composed",
     "CrossEntropyLoss",
     "DiceLoss",
+    "FocalTverskyLoss",
+    "GeneralizedDiceLoss",
     "JaccardLoss",
     "Loss",
     "Partial",
+    "SensitivitySpecificityLoss",
     "TverskyLoss",
 ]
