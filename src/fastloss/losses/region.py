@@ -6,9 +6,10 @@ W = sum w and, for `squared`, A2 and B2; csrc/region.h computes them and turns d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -18,7 +19,19 @@ from .base import REDUCTIONS, Loss, choice, freeze, freeze_class_weight, integer
 
 ACTIVATIONS = (None, "sigmoid", "softmax")
 ABSENT = ("keep", "zero", "skip", "nan")
-SILENT = np.errstate(all="ignore")  # an input of inf or nan makes the loss so, too: no warning is needed
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def silent(function: Callable[P, T]) -> Callable[P, T]:
+    """Without NumPy's warnings: an input of inf or nan makes the loss so, too, and that is no error."""
+
+    @functools.wraps(function)
+    def quiet(*args: P.args, **kwargs: P.kwargs) -> T:
+        with np.errstate(all="ignore"):  # made anew, for it holds a state of the thread
+            return function(*args, **kwargs)
+
+    return quiet
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +145,7 @@ class RegionLoss(Loss):
     def _weighted(self, entering: Array) -> Array:
         return entering if self.class_weight is None else entering * np.array(self.class_weight)
 
-    @SILENT
+    @silent
     def _values(self, s: Sums) -> tuple[Array, Array, Array, Array]:
         """Loss, whether it counts, and its weight in the mean, of (groups, K); derivatives, (3, groups, C)."""
         keep = self._entering(s)  # first: it checks what the formula relies on
@@ -154,7 +167,7 @@ class RegionLoss(Loss):
             return sums[0]
         return self._row(Sums.of(sums[0]))
 
-    @SILENT
+    @silent
     def _row(self, s: Sums) -> Array:
         value, _, w, _ = self._values(s)
         return np.hstack([np.where(w > 0, w * value, 0), w])
@@ -162,13 +175,13 @@ class RegionLoss(Loss):
     def row_size(self, classes: int) -> int:
         return 6 * classes if self.batch else 2 * self.values_a_group(classes)
 
-    @SILENT
+    @silent
     def total(self, numbers: Array, classes: int) -> float:
         value, w = (self._row(Sums.of(numbers[None]))[0] if self.batch else numbers).reshape(2, -1)
         weight = w.sum() if self.reduction == "mean" else 1.0
         return float(value.sum() / weight) if weight else float("nan")
 
-    @SILENT
+    @silent
     def slopes(self, sums: list[Array], numbers: Array, classes: int) -> list[Array]:
         _, _, w, derivatives = self._values(Sums.of(numbers[None] if self.batch else sums[0]))
         weight = w.sum() if self.reduction == "mean" else 1.0
@@ -190,7 +203,7 @@ class RegionLoss(Loss):
         result: Array = np.divide(value, keep, out=np.full_like(value, np.nan), where=keep > 0)
         return result
 
-    @SILENT
+    @silent
     def value_map(self, batch: Batch) -> Array:
         sums = self.sums(batch)[0]
         if self.batch:
