@@ -217,9 +217,10 @@ class FocalTverskyLoss(RegionLoss):
         loss, *slopes = overlap(s, 1, self.alpha, self.beta, smooth_pair(self.smooth), False)
         gamma = np.array(self.gamma)
         factor = np.array(1.0 if self.class_alpha is None else self.class_alpha)
-        slope = factor * gamma * np.maximum(loss, LEAST_BASE) ** (gamma - 1)
+        base = np.maximum(loss, 0)
+        slope = factor * gamma * np.maximum(base, np.where(gamma < 1, LEAST_BASE, 0)) ** (gamma - 1)
         slope = np.where(loss < 0, 0, slope)  # clamped
-        return factor * np.maximum(loss, 0) ** gamma, *(slope * d for d in slopes)
+        return factor * base**gamma, *(slope * d for d in slopes)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
