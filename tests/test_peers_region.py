@@ -507,7 +507,7 @@ def test_smp_of_probabilities(situation, name, option, backend):
 @pytest.mark.parametrize("seed", range(3))
 def test_smp_gamma_of_one_class_is_the_focal_tversky_loss(situation, gamma, seed, backend):
     x, y = one_channel(situation, seed=seed)
-    y[0, 0] = 1  # of an absent class, smp's gradient is nan: 0 ** -0.25
+    y[0, 0] = 1  # of an absent class, smp's gradient is nan: see below
     loss = fl.FocalTverskyLoss(gamma=gamma, activation="sigmoid", smooth=0.0, **TVERSKY, **SMP)
     compare(loss, smp.TverskyLoss("binary", gamma=gamma, **TVERSKY), x, y, y)
 
@@ -522,6 +522,17 @@ def test_smp_gamma_of_many_classes_is_a_power_of_the_mean(backend):
     assert theirs.item() == pytest.approx(1 / 9, rel=1e-14)
     ours = fl.FocalTverskyLoss(gamma=2.0, activation=None, smooth=0.0, **SMP)
     assert ours(p, y) == pytest.approx(5 / 36, rel=1e-14)
+
+
+def test_smp_gamma_below_one_at_a_loss_of_0(backend):
+    """An absent class: 0 times the infinite slope of 0 ** 0.75."""
+    x, y = one_channel("none")
+    t = torch.tensor(x, requires_grad=True)
+    smp.TverskyLoss("binary", gamma=0.75)(t, torch.tensor(y)).backward()
+    assert torch.isnan(t.grad).all()
+    value, gradient = fl.FocalTverskyLoss(activation="sigmoid", smooth=0.0, **SMP).value_and_grad(x, y)
+    assert value == 0
+    assert (gradient == 0).all()
 
 
 def test_smp_eps_bounds_the_denominator(backend):
