@@ -29,7 +29,7 @@ PEERS := monai==1.6.1 segmentation-models-pytorch==0.6.0
 demo: $(VENV)/demo.stamp
 	$(VENV)/bin/python examples/demo.py
 
-test: $(VENV)/test.stamp $(VENV)/data.stamp
+test: $(VENV)/test.stamp $(VENV)/data.stamp $(VENV)/peers.stamp
 	$(VENV)/bin/python -m pytest $(ARGS)
 
 # mypy wants the libraries that the tests install too, but not a rebuild for every change: any install will do.

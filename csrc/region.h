@@ -1,7 +1,7 @@
 /* region.h: the sums over pixels that all region losses are made of, and their gradient.
  *
  * Per class: I = sum w p y, A = sum w p, B = sum w y, A2 = sum w p^2, B2 = sum w y^2, W = sum w; a loss is a formula over
- * them in Python (losses/region.py), which gives back d(loss)/dI, dA, dA2 as coefficients.  Within a tile the sums run
+ * them in Python (losses/overlap.py), which gives back d(loss)/dI, dA, dA2 as coefficients.  Within a tile the sums run
  * in `real` over 16 lanes of at most 16 pixels each, then in double.  param[0]: whether A2 and B2 are wanted.
  * Term rows: a = sum_c p_c u_c (softmax backward), b = 1 / s, value = the probabilities of one class.
  */

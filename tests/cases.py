@@ -146,6 +146,51 @@ CASES = [
         "labels",
         lambda C, **k: fl.TverskyLoss(alpha=0.3, beta=0.9, activation=None, absent="skip", batch=True, **k),
     ),
+    Case("focal-tversky", "labels", lambda C, **k: fl.FocalTverskyLoss(alpha=0.3, beta=0.7, **k)),
+    Case(
+        "focal-tversky-by-class",
+        "labels",
+        lambda C, **k: fl.FocalTverskyLoss(
+            gamma=[0.5 + 0.5 * (c % 4) for c in range(C)], class_alpha=class_weight(C)[::-1], **k
+        ),
+    ),
+    Case("focal-tversky-dense-batch", "dense", lambda C, **k: fl.FocalTverskyLoss(gamma=2.0, batch=True, **k)),
+    Case(
+        "focal-tversky-none-skip",
+        "labels",
+        lambda C, **k: fl.FocalTverskyLoss(
+            gamma=1.5, activation=None, absent="skip", class_weight=class_weight(C), smooth=1.0, **k
+        ),
+    ),
+    Case("sensitivity-specificity", "labels", lambda C, **k: fl.SensitivitySpecificityLoss(**k)),
+    Case(
+        "sensitivity-specificity-sigmoid-batch",
+        "dense",
+        lambda C, **k: fl.SensitivitySpecificityLoss(b=0.9, activation="sigmoid", batch=True, smooth=1.0, **k),
+    ),
+    Case(
+        "sensitivity-specificity-zero-255",
+        "labels",
+        lambda C, **k: fl.SensitivitySpecificityLoss(b=0.2, absent="zero", **{"ignore_index": 255} | k),
+    ),
+    Case("generalized-dice", "labels", lambda C, **k: fl.GeneralizedDiceLoss(**k)),
+    Case(
+        "generalized-dice-simple-skip",
+        "labels",
+        lambda C, **k: fl.GeneralizedDiceLoss(
+            weighting="simple", absent="skip", classes=range(min(1, C - 1), C), class_weight=class_weight(C), **k
+        ),
+    ),
+    Case(
+        "generalized-dice-none-uniform",
+        "dense",
+        lambda C, **k: fl.GeneralizedDiceLoss(weighting="uniform", activation=None, smooth=0.0, **k),
+    ),
+    Case(
+        "generalized-dice-sigmoid-batch",
+        "dense",
+        lambda C, **k: fl.GeneralizedDiceLoss(activation="sigmoid", batch=True, **k),
+    ),
     Case(
         "dice+ce",
         "labels",
@@ -157,6 +202,11 @@ CASES = [
         "jaccard+bce",
         "dense",
         lambda C, **k: fl.JaccardLoss(activation="sigmoid", **k) + 2 * fl.BCEWithLogitsLoss(pos_weight=1.5, **k),
+    ),
+    Case(
+        "generalized-dice+focal-tversky+ce",
+        "labels",
+        lambda C, **k: fl.GeneralizedDiceLoss(**k) + 0.5 * fl.FocalTverskyLoss(**k) + fl.CrossEntropyLoss(**k),
     ),
     Case(
         "ce+ce", "labels", lambda C, **k: fl.CrossEntropyLoss(**k) + fl.CrossEntropyLoss(label_smoothing=0.5, **k) * 3
@@ -181,7 +231,7 @@ CASES = [
     ),
 ]
 BY_NAME = {case.name: case for case in CASES}
-REGION = ("dice", "jaccard", "tversky", "sensitivity", "generalized")
+REGION = ("dice", "jaccard", "tversky", "focal-tversky", "sensitivity", "generalized")
 SUM_CASES = [c for c in CASES if "+" not in c.name and not c.name.startswith(REGION)]  # a value a pixel or element
 SINGLE_CASES = [c for c in CASES if "+" not in c.name]  # those with reduction="none"
 

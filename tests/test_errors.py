@@ -239,7 +239,8 @@ ERRORS = {
     ],
     "options": [
         *((f"fl.{loss}(reduction='avg')", ValueError, "reduction: expected one of 'mean', 'sum', 'none', got 'avg'")
-          for loss in ("CrossEntropyLoss", "BCEWithLogitsLoss", "DiceLoss", "JaccardLoss", "TverskyLoss")),
+          for loss in ("CrossEntropyLoss", "BCEWithLogitsLoss", "DiceLoss", "JaccardLoss", "TverskyLoss",
+                       "FocalTverskyLoss", "SensitivitySpecificityLoss", "GeneralizedDiceLoss")),
         ("fl.CrossEntropyLoss(reduction=None)", ValueError,
          "reduction: expected one of 'mean', 'sum', 'none', got None"),
         ("fl.DiceLoss(activation='relu')", ValueError,
@@ -259,6 +260,23 @@ ERRORS = {
         ("fl.TverskyLoss(alpha=-1)", ValueError, "alpha: expected a finite number >= 0, got -1"),
         ("fl.TverskyLoss(beta=np.inf)", ValueError, "beta: expected a finite number >= 0, got inf"),
         ("fl.TverskyLoss(beta=None)", TypeError, "beta: expected a number, got None"),
+        ("fl.FocalTverskyLoss(gamma=-1)", ValueError, "gamma: expected a finite number >= 0, got -1"),
+        ("fl.FocalTverskyLoss(gamma=None)", TypeError, "gamma: expected a number, got None"),
+        ("fl.FocalTverskyLoss(gamma='a')", TypeError, "gamma: expected a number, got 'a'"),
+        ("fl.FocalTverskyLoss(gamma=[1, np.inf])", ValueError,
+         "gamma: expected finite values >= 0, got [1.0, inf]"),
+        ("fl.FocalTverskyLoss(gamma=np.array(1.0))", ValueError, "gamma: expected shape (C,), got ()"),
+        ("fl.focal_tversky_loss(X, Y, gamma=[1, 2])", ValueError, "gamma: expected shape (3,), got (2,)"),
+        ("fl.focal_tversky_loss(X, Y, gamma=[1, 2], batch=True)", ValueError, "gamma: expected shape (3,), got (2,)"),
+        ("fl.FocalTverskyLoss(class_alpha=2.0)", ValueError, "class_alpha: expected shape (C,), got ()"),
+        ("fl.FocalTverskyLoss(class_alpha=[-1])", ValueError, "class_alpha: expected finite values >= 0, got [-1.0]"),
+        ("fl.focal_tversky_loss(X, Y, class_alpha=[1])", ValueError, "class_alpha: expected shape (3,), got (1,)"),
+        ("fl.SensitivitySpecificityLoss(b=1.5)", ValueError, "b: expected a number in [0, 1], got 1.5"),
+        ("fl.SensitivitySpecificityLoss(smooth=-1)", ValueError, "smooth: expected a finite number >= 0, got -1"),
+        ("fl.GeneralizedDiceLoss(weighting='cubic')", ValueError,
+         "weighting: expected one of 'square', 'simple', 'uniform', got 'cubic'"),
+        *((f"fl.GeneralizedDiceLoss(absent='{v}')", ValueError,
+           f"absent: expected one of 'keep', 'skip', got '{v}'") for v in ("zero", "nan")),
         *((f"fl.CrossEntropyLoss(label_smoothing={v})", ValueError,
            f"label_smoothing: expected a number in [0, 1], got {v.removeprefix('np.')}")
           for v in ("1.5", "-0.1", "np.nan", "np.inf")),
@@ -404,6 +422,7 @@ LOSSES = {
     "ce-none": fl.CrossEntropyLoss(reduction="none"),
     "dice": fl.DiceLoss(),
     "dice-batch": fl.DiceLoss(batch=True),
+    "generalized-dice": fl.GeneralizedDiceLoss(),
     "dice+ce": fl.DiceLoss() + fl.CrossEntropyLoss(),
 }
 FAULTS = {
@@ -422,7 +441,7 @@ def refuses(loss, x, target, **arguments):
     """Whether the call raises, and leaves an `out` of noise as it was, down to the bits."""
     out = np.frombuffer(np.random.default_rng(0).bytes(x.nbytes), x.dtype).reshape(x.shape).copy()
     before = out.tobytes()
-    with pytest.raises((TypeError, ValueError), match=r"^(target|pixel_weight|class_weight|pos_weight|classes): "):
+    with pytest.raises((TypeError, ValueError), match=r"^(target|\w+_weight|gamma|class_alpha|classes): "):
         loss.value_and_grad(x, target, out=out, **arguments)
     return out.tobytes() == before
 
@@ -448,6 +467,9 @@ def test_out_is_untouched_by_an_element_loss(dtype, backend):
         fl.DiceLoss(class_weight=[1, 2]),
         fl.DiceLoss(classes=[0, 3]),
         fl.DiceLoss(classes=[0, 3], batch=True),
+        fl.FocalTverskyLoss(gamma=[1, 2]),
+        fl.FocalTverskyLoss(class_alpha=[1, 2], batch=True),
+        fl.GeneralizedDiceLoss(class_weight=[1, 2]),
         fl.DiceLoss() + fl.CrossEntropyLoss(class_weight=[1, 2]),
     ],
     ids=repr,

@@ -199,7 +199,9 @@ def test_nothing_kept(case, backend):
     assert not case.make(5, reduction="none")(x, y, pixel_weight=0 * w).any()
 
 
-@pytest.mark.parametrize("loss", [fl.CrossEntropyLoss(), fl.DiceLoss(absent="skip")], ids=repr)
+@pytest.mark.parametrize(
+    "loss", [fl.CrossEntropyLoss(), fl.DiceLoss(absent="skip"), fl.GeneralizedDiceLoss(absent="skip")], ids=repr
+)
 def test_every_label_ignored(loss, backend):
     x = np.full((2, 3, 300), np.nan, np.float32)
     value, gradient = loss.value_and_grad(x, np.full((2, 300), -100))
@@ -207,7 +209,18 @@ def test_every_label_ignored(loss, backend):
     assert not gradient.any()
 
 
-@pytest.mark.parametrize("loss", [fl.CrossEntropyLoss(), fl.DiceLoss(), fl.JaccardLoss(batch=True)], ids=repr)
+@pytest.mark.parametrize(
+    "loss",
+    [
+        fl.CrossEntropyLoss(),
+        fl.DiceLoss(),
+        fl.JaccardLoss(batch=True),
+        fl.FocalTverskyLoss(),
+        fl.SensitivitySpecificityLoss(),
+        fl.GeneralizedDiceLoss(),
+    ],
+    ids=repr,
+)
 @dtypes
 def test_a_masked_class_is_no_class(loss, dtype, backend):
     rng = np.random.default_rng(0)

@@ -108,7 +108,8 @@ anything = st.one_of(
 
 # Every message begins with the argument. That NumPy's turn comes first keeps a missing check from being a crash.
 NAMED = re.compile(
-    r"\w+: (input|target|pixel_weight|axis|class_weight|pos_weight|classes): expected .* got ", re.DOTALL
+    r"\w+: (input|target|pixel_weight|axis|class_weight|pos_weight|gamma|class_alpha|classes): expected .* got ",
+    re.DOTALL,
 )
 
 

@@ -21,7 +21,14 @@ from .class_axis import (
     nll_loss,
     perceptron_loss,
 )
-from .region import dice_loss, jaccard_loss, tversky_loss
+from .region import (
+    dice_loss,
+    focal_tversky_loss,
+    generalized_dice_loss,
+    jaccard_loss,
+    sensitivity_specificity_loss,
+    tversky_loss,
+)
 from .regression import huber_loss, l1_loss, log_cosh_loss, mse_loss, pseudo_huber_loss, smooth_l1_loss
 
 __all__ = [
@@ -34,6 +41,8 @@ __all__ = [
     "cross_entropy",
     "dice_loss",
     "focal_loss",
+    "focal_tversky_loss",
+    "generalized_dice_loss",
     "huber_loss",
     "jaccard_loss",
     "js_div",
@@ -45,6 +54,7 @@ __all__ = [
     "nll_loss",
     "perceptron_loss",
     "pseudo_huber_loss",
+    "sensitivity_specificity_loss",
     "smooth_l1_loss",
     "soft_margin_loss",
     "tversky_loss",

@@ -20,7 +20,14 @@ from .class_axis import (
     PerceptronLoss,
 )
 from .compose import Composed
-from .region import DiceLoss, JaccardLoss, TverskyLoss
+from .overlap import (
+    DiceLoss,
+    FocalTverskyLoss,
+    GeneralizedDiceLoss,
+    JaccardLoss,
+    SensitivitySpecificityLoss,
+    TverskyLoss,
+)
 from .regression import HuberLoss, L1Loss, LogCoshLoss, MSELoss, PseudoHuberLoss, SmoothL1Loss
 
 LOSSES: dict[str, type[Loss]] = {
@@ -47,6 +54,9 @@ LOSSES: dict[str, type[Loss]] = {
     "dice_loss": DiceLoss,
     "jaccard_loss": JaccardLoss,
     "tversky_loss": TverskyLoss,
+    "focal_tversky_loss": FocalTverskyLoss,
+    "sensitivity_specificity_loss": SensitivitySpecificityLoss,
+    "generalized_dice_loss": GeneralizedDiceLoss,
 }
 
 __all__ = [
@@ -61,6 +71,8 @@ __all__ = [
     "CrossEntropyLoss",
     "DiceLoss",
     "FocalLoss",
+    "FocalTverskyLoss",
+    "GeneralizedDiceLoss",
     "HuberLoss",
     "JSDivLoss",
     "JaccardLoss",
@@ -74,6 +86,7 @@ __all__ = [
     "Partial",
     "PerceptronLoss",
     "PseudoHuberLoss",
+    "SensitivitySpecificityLoss",
     "SmoothL1Loss",
     "SoftMarginLoss",
     "TverskyLoss",
