@@ -41,6 +41,7 @@ from .functional import (
     soft_margin_loss,
     tversky_loss,
 )
+from .labels import class_weights, one_hot, smooth_labels
 from .losses import (
     BalancedBCELoss,
     BCELoss,
@@ -68,7 +69,7 @@ from .losses import (
     SoftMarginLoss,
     TverskyLoss,
 )
-from .numerics import entropy, log_sigmoid, log_softmax, logit, logsumexp, sigmoid, softmax, softplus
+from .numerics import check_grad, entropy, log_sigmoid, log_softmax, logit, logsumexp, sigmoid, softmax, softplus
 
 __version__ = importlib.metadata.version("fastloss")
 
@@ -107,6 +108,8 @@ __all__ = [
     "binary_focal_loss",
     "binary_kl_div",
     "categorical_cross_entropy",
+    "check_grad",
+    "class_weights",
     "config",
     "cross_entropy",
     "dice_loss",
@@ -131,12 +134,14 @@ __all__ = [
     "multilabel_soft_margin_loss",
     "nll_loss",
     "num_threads",
+    "one_hot",
     "perceptron_loss",
     "pseudo_huber_loss",
     "set_num_threads",
     "show_config",
     "sigmoid",
     "smooth_l1_loss",
+    "smooth_labels",
     "soft_margin_loss",
     "signed_distance",
     "softmax",
