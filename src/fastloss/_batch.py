@@ -107,6 +107,13 @@ def as_input(value: Any, name: str = "input") -> Array:
     return array
 
 
+def as_labels(value: Any, name: str) -> Array:
+    array = as_array(value, name)
+    if array.dtype.kind not in "iub":
+        raise TypeError(f"{name}: expected an integer or bool dtype, got {array.dtype}")
+    return array
+
+
 def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype of the arithmetic: float64 for float64, else float32. Maps come in it, too."""
     return np.dtype(np.float64 if dtype.itemsize == 8 else np.float32)

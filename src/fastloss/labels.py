@@ -10,18 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ._batch import Array, LabelError, as_array, dtype_tag, real_dtype, vector
+from ._batch import Array, LabelError, as_array, as_labels, dtype_tag, real_dtype, vector
 from .losses.base import choice, integer, number
 
 SCHEMES = ("inverse", "balanced", "median", "effective")
 SLAB = 1 << 16  # labels looked at together: half a megabyte as int64
-
-
-def as_labels(value: Any, name: str) -> Array:
-    array = as_array(value, name)
-    if array.dtype.kind not in "iub":
-        raise TypeError(f"{name}: expected an integer or bool dtype, got {array.dtype}")
-    return array
 
 
 def class_count(value: Any) -> int:
@@ -30,13 +23,13 @@ def class_count(value: Any) -> int:
     return int(value)
 
 
-def counts(labels: Array, classes: int, ignore_index: int | None, name: str = "labels") -> Array:
+def counts(labels: Array, classes: int, ignore_index: int | None) -> Array:
     """How many labels each class has, int64 of shape (classes,); LabelError for one that is no class."""
     total = np.zeros(classes, np.int64)
     for slab in _slabs(labels, "K"):
         kept = slab if ignore_index is None else slab[slab != ignore_index]
         if ((kept < 0) | (kept >= classes)).any():
-            _raise_label(labels, classes, ignore_index, name)
+            _raise_label(labels, classes, ignore_index)
         total += np.bincount(kept.astype(np.intp), minlength=classes)
     return total
 
@@ -47,7 +40,7 @@ def _slabs(labels: Array, order: Any) -> Iterator[Array]:
     yield from np.nditer(labels, flags, ["readonly"], order=order, buffersize=SLAB)
 
 
-def _raise_label(labels: Array, classes: int, ignore_index: int | None, name: str) -> None:
+def _raise_label(labels: Array, classes: int, ignore_index: int | None) -> None:
     """Name the first label that is no class."""
     start = 0
     for slab in _slabs(labels, "C"):
@@ -57,7 +50,7 @@ def _raise_label(labels: Array, classes: int, ignore_index: int | None, name: st
         if bad.any():
             first = int(bad.argmax())
             where = tuple(int(k) for k in np.unravel_index(start + first, labels.shape)) if labels.ndim else ()
-            raise LabelError(int(slab[first]), where, classes, name, ignore_index is not None)
+            raise LabelError(int(slab[first]), where, classes, "labels", ignore_index is not None)
         start += len(slab)
 
 

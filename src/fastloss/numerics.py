@@ -238,7 +238,7 @@ def check_grad(loss: Loss, x: Any, y: Any, /, **kw: Any) -> float:
     at = np.array(given, np.float64)
     differences = np.zeros_like(at)
     for k in np.ndindex(at.shape):
-        middle = at[k]
+        middle = float(at[k])
         if np.isfinite(middle):
             h = STEP * max(1.0, abs(middle))
             ends = middle - h, middle + h

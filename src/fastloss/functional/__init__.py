@@ -21,6 +21,9 @@ from .class_axis import (
     nll_loss,
     perceptron_loss,
 )
+from .compose import dice_ce_loss
+from .detection import detection_loss, faster_rcnn_loss, mask_rcnn_loss, mask_rcnn_mask_loss
+from .gan import gan_discriminator_loss, gan_generator_loss
 from .region import dice_loss, jaccard_loss, tversky_loss
 from .regression import huber_loss, l1_loss, log_cosh_loss, mse_loss, pseudo_huber_loss, smooth_l1_loss
 
@@ -32,14 +35,21 @@ __all__ = [
     "binary_kl_div",
     "categorical_cross_entropy",
     "cross_entropy",
+    "detection_loss",
+    "dice_ce_loss",
     "dice_loss",
+    "faster_rcnn_loss",
     "focal_loss",
+    "gan_discriminator_loss",
+    "gan_generator_loss",
     "huber_loss",
     "jaccard_loss",
     "js_div",
     "kl_div",
     "l1_loss",
     "log_cosh_loss",
+    "mask_rcnn_loss",
+    "mask_rcnn_mask_loss",
     "mse_loss",
     "multilabel_soft_margin_loss",
     "nll_loss",
