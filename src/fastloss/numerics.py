@@ -203,8 +203,9 @@ def entropy(p: Any, axis: int | tuple[int, ...] | None = None) -> Array | np.flo
 # ---- gradients against differences
 
 # A mean over n elements has derivatives n times smaller than itself, so rounding (eps f / h) argues for a larger step
-# than eps ** (1/3) = 6e-6, and the difference's own error (h^2) for a smaller one than 1e-4. Over the tests' cases the
-# worst float64 error was 2e-7 with these two numbers, and 6e-6 with (6e-6, 1e-3).
+# than eps ** (1/3) = 6e-6, and the difference's own error (h^2) for a smaller one than 1e-4. With these two numbers the
+# float64 errors of the tests' cases, of shape (2, 3, 7, 8), are below 2e-6, but for one of 6e-6 (logs of probabilities
+# near 0); those of Dice, Jaccard and cross entropy are below 3e-7, where with (6e-6, 1e-3) they reach 6e-6.
 STEP = 3e-5
 SMALL = 1e-2  # of the largest: a smaller derivative is compared with that, for rounding reaches all alike
 

@@ -104,10 +104,11 @@ class AnchorLoss(JointLoss):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class FasterRCNNLoss(AnchorLoss):
-    r"""Faster R-CNN's loss of anchors, $\frac{1}{n_{cls}} \sum_i \mathrm{BCE}(x_i, y_i) + \frac{\lambda}{n_{box}}
-    \sum_i y_i\, \mathrm{smooth}_{L1}(t_i - t_i^*)$.
+    r"""Faster R-CNN's loss of anchors: binary cross entropy of their class, and smooth L1 of the positive ones' box.
 
-    The first sum is over the sampled anchors, the second over the positive ones and their four coordinates.
+    It is $\frac{1}{n_{cls}} \sum_i \mathrm{BCE}(x_i, y_i) + \frac{\lambda}{n_{box}} \sum_i y_i\,
+    \mathrm{smooth}_{L1}(t_i - t_i^*)$; the first sum is over the sampled anchors, the second over the positive ones and
+    their four coordinates.
 
     Parameters
     ----------
