@@ -798,11 +798,15 @@ def test_ctrl_c_from_outside(tmp_path):
 def test_losses(capsys):
     code, out, err = run(capsys, "losses")
     assert (code, err) == (0, "")
-    lines = {line.split()[0]: line for line in out.splitlines()}
+    lines = {line.split()[0]: line for line in out.splitlines() if line}
     for name, cls in fl.losses.LOSSES.items():
         assert cls.__name__ in lines[name]
         assert cls.__doc__.strip().splitlines()[0] in lines[name]
     assert "alpha=0.5, beta=0.5" in lines["tversky_loss"]
+    for name, cls in fl.losses.JOINT_LOSSES.items():
+        assert cls.__name__ in lines[name]
+    assert out.index("which evaluate does not take") > max(out.index(f"\n{name} ") for name in fl.losses.LOSSES)
+    assert out.index("which evaluate does not take") < min(out.index(f"\n{name} ") for name in fl.losses.JOINT_LOSSES)
 
 
 def test_info(capsys):

@@ -38,15 +38,20 @@ LARGE_SAMPLE = 256  # pixels from which a sample has tiles of its own, where not
 class LabelError(IndexError, ValueError):
     """A label that is no class: not in `[0, classes)` and not `ignore_index`.
 
-    Attributes: `label`, its `position` in the target, and the number of `classes`.
+    Attributes: `label`, its `position` in the target, and the number of `classes`; `name`, the argument's, and
+    whether a label was `ignorable`.
     """
 
-    def __init__(self, label: int, position: tuple[int, ...], classes: int) -> None:
-        super().__init__(label, position, classes)
+    def __init__(
+        self, label: int, position: tuple[int, ...], classes: int, name: str = "target", ignorable: bool = True
+    ) -> None:
+        super().__init__(label, position, classes, name, ignorable)
         self.label, self.position, self.classes = label, position, classes
+        self.name, self.ignorable = name, ignorable
 
     def __str__(self) -> str:
-        return f"target: expected labels in [0, {self.classes}) or ignore_index, got {self.label} at {self.position}"
+        expected = f"labels in [0, {self.classes}){' or ignore_index' if self.ignorable else ''}"
+        return f"{self.name}: expected {expected}, got {self.label} at {self.position}"
 
 
 def is_bfloat16(dtype: np.dtype[Any]) -> bool:
@@ -99,6 +104,13 @@ def as_input(value: Any, name: str = "input") -> Array:
     array = as_array(value, name)
     if array.dtype.kind != "f" and not is_bfloat16(array.dtype):
         raise TypeError(f"{name}: expected float16, bfloat16, float32 or float64, got {array.dtype}")
+    return array
+
+
+def as_labels(value: Any, name: str) -> Array:
+    array = as_array(value, name)
+    if array.dtype.kind not in "iub":
+        raise TypeError(f"{name}: expected an integer or bool dtype, got {array.dtype}")
     return array
 
 

@@ -6,7 +6,7 @@
 import inspect
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 import fastloss
-from fastloss.losses import LOSSES, Loss
+from fastloss.losses import JOINT_LOSSES, LOSSES, JointLoss, Loss
 
 from . import expression, report
 from .errors import UserError, shown
@@ -29,6 +29,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+HEADER = ["loss", "class", "what it is", "parameters and defaults"]
 
 
 class Activation(StrEnum):
@@ -120,9 +122,10 @@ def evaluate(
 @app.command("losses")
 def list_losses() -> None:
     """The losses there are, with their parameters and defaults."""
-    rows = [[name, cls.__name__, _first_line(cls), _signature(cls)] for name, cls in sorted(LOSSES.items())]
-    title = "Losses; in --loss a trailing _loss may be dropped"
-    report.catalogue(title, ["loss", "class", "what it is", "parameters and defaults"], rows)
+    title = "Losses that evaluate takes; in --loss a trailing _loss may be dropped"
+    report.catalogue(title, HEADER, _catalogue_rows(LOSSES))
+    typer.echo()
+    report.catalogue("Losses of several inputs, which evaluate does not take", HEADER, _catalogue_rows(JOINT_LOSSES))
 
 
 @app.command()
@@ -167,13 +170,17 @@ def _class_names(path: Path) -> list[str]:
     return names
 
 
-def _signature(cls: type[Loss]) -> str:
+def _catalogue_rows(losses: Mapping[str, type[Loss] | type[JointLoss]]) -> list[list[str]]:
+    return [[name, cls.__name__, _first_line(cls), _signature(cls)] for name, cls in sorted(losses.items())]
+
+
+def _signature(cls: type[Loss] | type[JointLoss]) -> str:
     missing = inspect.Parameter.empty
     given = expression.parameters(cls).items()
     return ", ".join(name if value is missing else f"{name}={value!r}" for name, value in given)
 
 
-def _first_line(cls: type[Loss]) -> str:
+def _first_line(cls: type[Loss] | type[JointLoss]) -> str:
     return (inspect.getdoc(cls) or "").partition("\n")[0]
 
 

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from fastloss.losses import LOSSES, Loss
+from fastloss.losses import LOSSES, JointLoss, Loss
 
 from .errors import UserError
 
@@ -47,7 +47,7 @@ def names() -> dict[str, str]:
     return short | {name: name for name in LOSSES}
 
 
-def parameters(cls: type[Loss]) -> dict[str, object]:
+def parameters(cls: type[Loss] | type[JointLoss]) -> dict[str, object]:
     """The parameters of a loss class and their defaults (`inspect.Parameter.empty` where one must be given)."""
     return {name: parameter.default for name, parameter in inspect.signature(cls).parameters.items()}
 

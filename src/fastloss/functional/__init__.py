@@ -21,6 +21,9 @@ from .class_axis import (
     nll_loss,
     perceptron_loss,
 )
+from .compose import dice_ce_loss
+from .detection import detection_loss, faster_rcnn_loss, mask_rcnn_loss, mask_rcnn_mask_loss
+from .gan import gan_discriminator_loss, gan_generator_loss
 from .region import (
     dice_loss,
     focal_tversky_loss,
@@ -39,9 +42,14 @@ __all__ = [
     "binary_kl_div",
     "categorical_cross_entropy",
     "cross_entropy",
+    "detection_loss",
+    "dice_ce_loss",
     "dice_loss",
+    "faster_rcnn_loss",
     "focal_loss",
     "focal_tversky_loss",
+    "gan_discriminator_loss",
+    "gan_generator_loss",
     "generalized_dice_loss",
     "huber_loss",
     "jaccard_loss",
@@ -49,6 +57,8 @@ __all__ = [
     "kl_div",
     "l1_loss",
     "log_cosh_loss",
+    "mask_rcnn_loss",
+    "mask_rcnn_mask_loss",
     "mse_loss",
     "multilabel_soft_margin_loss",
     "nll_loss",

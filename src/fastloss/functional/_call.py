@@ -9,8 +9,8 @@ from .._batch import Array
 from ..losses import Loss
 
 
-def documented(loss: type[Loss]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a function its loss's docstring, the class's example aside, which calls the class."""
+def documented(loss: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a function its loss's docstring, the example aside, which calls the object form."""
 
     def document(function: Callable[..., Any]) -> Callable[..., Any]:
         body, _, rest = (loss.__doc__ or "").partition("    >>> ")
@@ -23,7 +23,7 @@ def documented(loss: type[Loss]) -> Callable[[Callable[..., Any]], Callable[...,
     return document
 
 
-def call(loss: type[Loss], arguments: dict[str, Any]) -> float | Array:
+def call(loss: Callable[..., Loss], arguments: dict[str, Any]) -> float | Array:
     """Make the loss from a function's own arguments and call it."""
     input, target, pixel_weight = (arguments.pop(name) for name in ("input", "target", "pixel_weight"))
     return loss(**arguments)(input, target, pixel_weight=pixel_weight)

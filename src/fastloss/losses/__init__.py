@@ -1,4 +1,7 @@
-"""The losses as objects. `LOSSES` is the list of all, by the name of their function."""
+"""The losses as objects, by the name of their function.
+
+`LOSSES` is the list of all that take one input and one target, `JOINT_LOSSES` of those that take several pairs.
+"""
 
 from .base import Loss, Partial
 from .binary import (
@@ -19,7 +22,10 @@ from .class_axis import (
     NLLLoss,
     PerceptronLoss,
 )
-from .compose import Composed
+from .compose import Composed, DiceCELoss
+from .detection import DetectionLoss, FasterRCNNLoss, MaskRCNNLoss, MaskRCNNMaskLoss
+from .gan import GANDiscriminatorLoss, GANGeneratorLoss
+from .joint import JointLoss
 from .overlap import (
     DiceLoss,
     FocalTverskyLoss,
@@ -59,7 +65,17 @@ LOSSES: dict[str, type[Loss]] = {
     "generalized_dice_loss": GeneralizedDiceLoss,
 }
 
+JOINT_LOSSES: dict[str, type[JointLoss]] = {
+    "gan_discriminator_loss": GANDiscriminatorLoss,
+    "gan_generator_loss": GANGeneratorLoss,
+    "detection_loss": DetectionLoss,
+    "faster_rcnn_loss": FasterRCNNLoss,
+    "mask_rcnn_mask_loss": MaskRCNNMaskLoss,
+    "mask_rcnn_loss": MaskRCNNLoss,
+}
+
 __all__ = [
+    "JOINT_LOSSES",
     "LOSSES",
     "BCELoss",
     "BCEWithLogitsLoss",
@@ -69,18 +85,26 @@ __all__ = [
     "CategoricalCrossEntropyLoss",
     "Composed",
     "CrossEntropyLoss",
+    "DetectionLoss",
+    "DiceCELoss",
     "DiceLoss",
+    "FasterRCNNLoss",
     "FocalLoss",
     "FocalTverskyLoss",
+    "GANDiscriminatorLoss",
+    "GANGeneratorLoss",
     "GeneralizedDiceLoss",
     "HuberLoss",
     "JSDivLoss",
     "JaccardLoss",
+    "JointLoss",
     "KLDivLoss",
     "L1Loss",
     "LogCoshLoss",
     "Loss",
     "MSELoss",
+    "MaskRCNNLoss",
+    "MaskRCNNMaskLoss",
     "MultiLabelSoftMarginLoss",
     "NLLLoss",
     "Partial",

@@ -1,4 +1,7 @@
-"""Weighted sums of losses: `0.5 * DiceLoss() + 0.5 * CrossEntropyLoss()` is a loss, with one pass for all its terms."""
+"""Weighted sums of losses: `0.5 * DiceLoss() + 0.5 * CrossEntropyLoss()` is a loss, with one pass for all its terms.
+
+And the pair that everybody uses, by name: `DiceCELoss`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ import numpy as np
 
 from .._backend import Term
 from .._batch import Array, Batch
-from .base import Loss, number
+from .base import Loss, choice, number
+from .class_axis import CrossEntropyLoss
+from .overlap import DiceLoss
 
 
 @dataclass(frozen=True, repr=False)
@@ -108,3 +113,63 @@ def composed(parts: Sequence[tuple[float, Loss]]) -> Composed:
         number(weight, "factor")
         flat += [(weight * w, p) for w, p in loss.parts] if isinstance(loss, Composed) else [(weight, loss)]
     return Composed(tuple(flat))
+
+
+def DiceCELoss(
+    *,
+    dice: float = 1.0,
+    ce: float = 1.0,
+    activation: str = "softmax",
+    smooth: float | tuple[float, float] = 1e-5,
+    squared: bool = False,
+    class_weight: Sequence[float] | Array | None = None,
+    classes: Sequence[int] | None = None,
+    batch: bool = False,
+    absent: str = "keep",
+    label_smoothing: float = 0.0,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    axis: int = 1,
+) -> Composed:
+    r"""Dice loss and cross entropy of logits, weighted and added: `dice * DiceLoss(...) + ce * CrossEntropyLoss(...)`.
+
+    It makes that sum: one pass and one softmax serve both. The defaults are those of MONAI's `DiceCELoss` with
+    `softmax=True, to_onehot_y=True`.
+
+    Parameters
+    ----------
+    dice, ce : float
+        The weights of the two.
+    activation : "softmax" or "sigmoid"
+        What makes the Dice loss's probabilities. The cross entropy is the softmax's in any case.
+    smooth, squared, classes, batch, absent
+        The Dice loss's: see `DiceLoss`.
+    label_smoothing : float
+        The cross entropy's.
+    class_weight : (C,) array, optional
+        Of both: the mean of the classes' Dice losses is weighted with it, and so are the pixels, by their labels.
+    ignore_index, reduction, axis
+        Of both. `reduction` is "mean" or "sum", there is no map of the two.
+
+    The call takes `input`, logits of shape `(N, C, *S)`, and `target`, labels `(N, *S)` or a dense target of the
+    input's shape; `pixel_weight` broadcasts to `(N, *S)` (dense: also to `(N, C, *S)`). It raises what the two raise.
+
+    >>> import fastloss as fl
+    >>> fl.DiceCELoss(ce=0.5)
+    DiceLoss() + 0.5 * CrossEntropyLoss()
+    >>> fl.DiceCELoss(ce=0.5)([[[2.0, 0.0], [0.0, 1.0]]], [[0, 1]])
+    0.30521259
+
+    See also: `DiceLoss`, `CrossEntropyLoss`.
+    """
+    choice(activation, "activation", ("softmax", "sigmoid"))
+    shared: dict[str, Any] = {
+        "class_weight": class_weight,
+        "ignore_index": ignore_index,
+        "reduction": reduction,
+        "axis": axis,
+    }
+    region = DiceLoss(
+        activation=activation, smooth=smooth, squared=squared, classes=classes, batch=batch, absent=absent, **shared
+    )
+    return composed([(dice, region), (ce, CrossEntropyLoss(label_smoothing=label_smoothing, **shared))])

@@ -1,0 +1,134 @@
+"""Joint losses: weighted sums of ordinary losses, each on an input and a target of its own, as detectors and GANs have.
+
+A joint loss says what it weighs (`terms`) and how a call's arrays make each term's input and target (`parts`); value,
+gradients and partials follow here. The losses themselves are those of gan.py and detection.py. Nothing here knows a
+kernel: all work is done by the terms.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import _exact
+from .._backend import Term
+from .._batch import Array, LabelError
+from .base import Partial, SumLoss
+from .compose import composed
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class Mean(SumLoss):
+    """The mean of an element-wise loss: over `count` instead of the sum of the weights; `empty` where that is 0."""
+
+    loss: SumLoss
+    count: float | None = None
+    empty: float = float("nan")
+
+    kind = "element"
+    axis: ClassVar[int] = 1  # type: ignore[misc]
+    reduction: ClassVar[str] = "mean"  # type: ignore[misc]
+
+    def terms(self) -> tuple[Term, ...]:
+        return self.loss.terms()
+
+    def rows(self, sums: list[Array]) -> Array:
+        rows = super().rows(sums)
+        if self.count is not None and len(rows):
+            rows = rows.copy()
+            rows[:, 1] = 0
+            rows[0, 1] = self.count
+        return rows
+
+    def total(self, numbers: Array, classes: int) -> float:
+        return super().total(numbers, classes) if numbers[1] else self.empty
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What a call gives one of the terms."""
+
+    names: tuple[str, str]  # of the arguments that input and target come from, for errors
+    input: Any
+    target: Any
+    pixel_weight: Any = None
+    loss: SumLoss | None = None  # instead of the term's: one that knows something of the call
+    widen: Callable[[Array], Array] | None = None  # from the gradient of `input` to that of the argument
+
+
+@contextmanager
+def named(input: str, target: str) -> Iterator[None]:
+    """Errors about `input` and `target` speak of the joint loss's arguments."""
+    names = {"input": input, "target": target}
+    try:
+        yield
+    except LabelError as error:
+        error.name = names[error.name]
+        raise
+    except (TypeError, ValueError) as error:
+        name, colon, rest = str(error).partition(":")
+        if name in names:
+            error.args = (names[name] + colon + rest.replace("(the input's)", f"({input}'s)"),)
+        raise
+
+
+class JointLoss:
+    """Base of the losses over several inputs; not for direct use. See `GANDiscriminatorLoss` or `MaskRCNNLoss`."""
+
+    # ---- what a subclass says
+
+    def terms(self) -> tuple[tuple[float, SumLoss], ...]:
+        """The weighted losses that are summed."""
+        raise NotImplementedError
+
+    def parts(self, *arguments: Any, **named_arguments: Any) -> list[Part]:
+        """A call's arrays as a part for each term, in the order of the terms and of the predicted arguments."""
+        raise NotImplementedError
+
+    # ---- what every joint loss then has
+
+    def __call__(self, *arguments: Any, **named_arguments: Any) -> float:
+        """The loss, a float."""
+        return self.finalize(self.partial(*arguments, **named_arguments))
+
+    def value_and_grad(self, *arguments: Any, **named_arguments: Any) -> tuple[float, tuple[Array, ...]]:
+        """The loss and its gradients, exact: one for each predicted argument, in their order, each in the argument's
+        dtype and shape."""
+        value, gradients = 0.0, []
+        for (factor, loss), part in zip(self.terms(), self.parts(*arguments, **named_arguments), strict=True):
+            weighted = composed([(factor, part.loss or loss)])
+            with named(*part.names):
+                own, gradient = weighted.value_and_grad(part.input, part.target, pixel_weight=part.pixel_weight)
+            value += float(own)
+            gradients.append(gradient if part.widen is None else part.widen(gradient))
+        return value, tuple(gradients)
+
+    def partial(self, *arguments: Any, **named_arguments: Any) -> Partial:
+        """The mergeable sums of these samples, those of all terms side by side; see `Partial`."""
+        partials = []
+        for (_, loss), part in zip(self.terms(), self.parts(*arguments, **named_arguments), strict=True):
+            with named(*part.names):
+                own = (part.loss or loss).partial(part.input, part.target, pixel_weight=part.pixel_weight)
+            partials.append(own)
+        numbers = np.zeros((max(len(p.numbers) for p in partials), 2 * len(partials)))
+        for k, p in enumerate(partials):
+            numbers[: len(p.numbers), 2 * k : 2 * k + 2] = p.numbers
+        return Partial(repr(self), partials[0].classes, partials[0].samples, _exact.exact_sum([numbers]))
+
+    def finalize(self, partial: Partial, /) -> float:
+        """The loss of all samples that went into `partial`."""
+        if not isinstance(partial, Partial):
+            raise TypeError(f"partial: expected a Partial, got {type(partial).__name__}")
+        if partial.loss != repr(self):
+            raise ValueError(f"partial: expected a partial of {self!r}, got {partial!r}")
+        numbers = partial.numbers[0].reshape(-1, 2)
+        return float(sum(w * t.total(n, partial.classes) for (w, t), n in zip(self.terms(), numbers, strict=True)))
+
+    def __repr__(self) -> str:
+        """The call that makes this loss: only what differs from the defaults."""
+        given = ((f, getattr(self, f.name)) for f in dataclasses.fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__name__}({', '.join(f'{f.name}={v!r}' for f, v in given if v != f.default)})"
