@@ -210,14 +210,16 @@ FL_INLINE real binary_js_slope(chance v, real y, const real *k) {
 }
 CHANCE_LOSS(binary_js)
 
-/* k[0] p y: the boundary loss, y being the distance map. */
-FL_INLINE real product(chance v, real y, const real *k) { return times(v.p, y) * k[0]; }
-FL_INLINE real product_slope(chance v, real y, const real *k) { return k[0] * v.dp * y; }
+/* p y and (p - y)^2, the shares of one class: the boundary loss with distances as targets, and the Hausdorff loss with
+ * distances as weights; k: the factor, or 0 for 1 / classes. */
+FL_INLINE real class_share(const real *k) { return k[0] == 0 ? k[K_SHARE] : k[0]; }
+
+FL_INLINE real product(chance v, real y, const real *k) { return class_share(k) * times(y, v.p); }
+FL_INLINE real product_slope(chance v, real y, const real *k) { return class_share(k) * times(y, v.dp); }
 CLASS_CHANCE_LOSS(product)
 
-/* k[0] (p - y)^2: the Brier score, and with distances as weights the Hausdorff loss. */
-FL_INLINE real squared_error(chance v, real y, const real *k) { return k[0] * (v.p - y) * (v.p - y); }
-FL_INLINE real squared_error_slope(chance v, real y, const real *k) { return 2 * k[0] * (v.p - y) * v.dp; }
+FL_INLINE real squared_error(chance v, real y, const real *k) { return class_share(k) * (v.p - y) * (v.p - y); }
+FL_INLINE real squared_error_slope(chance v, real y, const real *k) { return 2 * class_share(k) * (v.p - y) * v.dp; }
 CLASS_CHANCE_LOSS(squared_error)
 
 /* ---- functions of the input alone ------------------------------------------------------------------------------------------ */

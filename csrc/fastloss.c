@@ -23,20 +23,21 @@ static ptrdiff_t most(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 
 /* Merge pixel dimensions that every operand walks with one stride, and drop those of length 1. */
 static void coalesce(fl_job *job) {
-    fl_operand *all[] = {&job->input, &job->target, &job->weight, &job->output};
+    fl_operand *all[] = {&job->input, &job->target, &job->weight, &job->output, &job->maps};
+    const int operands = sizeof all / sizeof *all;
     int n = 0;
     for (int k = 0; k < job->ndim; k++) {
         if (job->shape[k] == 1 && job->ndim > 1 && (n > 0 || k + 1 < job->ndim)) continue;
         int joins = n > 0;
-        for (int o = 0; o < 4 && joins; o++)
+        for (int o = 0; o < operands && joins; o++)
             joins = !all[o]->data || all[o]->stride[1 + n] == all[o]->stride[2 + k] * job->shape[k];
         if (joins) job->shape[n - 1] *= job->shape[k];
         else job->shape[n++] = job->shape[k];
-        for (int o = 0; o < 4; o++) all[o]->stride[1 + n] = all[o]->stride[2 + k];
+        for (int o = 0; o < operands; o++) all[o]->stride[1 + n] = all[o]->stride[2 + k];
     }
     if (n == 0) {
         job->shape[n++] = 1;
-        for (int o = 0; o < 4; o++) all[o]->stride[2] = 0;
+        for (int o = 0; o < operands; o++) all[o]->stride[2] = 0;
     }
     job->ndim = n;
 }

@@ -69,6 +69,7 @@ typedef struct {
     int ndim; /* pixel dimensions */
     ptrdiff_t shape[FL_MAX_DIMS];
     fl_operand input, target, weight, output;
+    fl_operand maps; /* of losses of distances: of the input's shape */
     int labels;           /* target holds labels (its class stride is unused); else it is dense */
     ptrdiff_t label_base; /* row c is label c + label_base: 1 for one foreground channel */
     int weight_by_class;  /* the weight has a class dimension */

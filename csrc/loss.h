@@ -9,6 +9,8 @@
 enum loss_kind { PIXEL, ELEMENT, REGION, TRANSFORM };
 enum loss_picks { NEVER, ALWAYS, UNSMOOTHED /* param[0] is 0 */ };
 
+enum loss_maps { NO_MAPS, MAPS_AS_TARGET, MAPS_AS_WEIGHT };
+
 /* What a row function is told of its class: the term's parameters, the class weight, and 1 / classes. */
 enum { K_WEIGHT = FL_MAX_PARAMS, K_SHARE, K_ALL };
 
@@ -21,6 +23,7 @@ typedef struct {
     int kind;
     int softmax; /* PIXEL: t->m, s, e (and d, z, rest for labels) are wanted, whatever the activation */
     int picks; /* PIXEL with labels: whether only the label's own class matters (enum loss_picks) */
+    int maps; /* PIXEL: what the distance maps are to a summed loss (enum loss_maps) */
     /* By activation (fl_activation), NULL where it does not exist: the value of an element and its derivative: in x, or
      * with softmax in log p.  ELEMENT losses are made of them, and PIXEL losses that sum them over classes (sum_...). */
     row_fn *value[3], *slope[3];

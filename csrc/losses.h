@@ -30,8 +30,8 @@ static const loss_row loss_table[] = {
      .backward = perceptron_backward},
     {.name = "js", .kind = PIXEL, OF_CLASS_CHANCE(js), SUMMED},
     {.name = "multilabel", .kind = PIXEL, OF_LOGIT(multilabel), SUMMED},
-    {.name = "product", .kind = PIXEL, OF_CLASS_CHANCE(product), SUMMED},
-    {.name = "squared_error", .kind = PIXEL, OF_CLASS_CHANCE(squared_error), SUMMED},
+    {.name = "boundary", .kind = PIXEL, .maps = MAPS_AS_TARGET, OF_CLASS_CHANCE(product), SUMMED},
+    {.name = "hausdorff", .kind = PIXEL, .maps = MAPS_AS_WEIGHT, OF_CLASS_CHANCE(squared_error), SUMMED},
 
     {.name = "bce", .kind = ELEMENT, OF_CHANCE(bce)},
     {.name = "binary_focal", .kind = ELEMENT, OF_CHANCE(binary_focal)},

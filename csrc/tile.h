@@ -14,7 +14,7 @@
 #define FL_TILE 256 /* most pixels in a tile: 16 % faster than 512, 10 % than 128 (docs/kernels.md) */
 #define FL_PAD 64   /* a multiple of the 16 lanes and of FL_COLUMNS */
 
-enum { INPUT, TARGET, WEIGHT, OUTPUT, OPERANDS };
+enum { INPUT, TARGET, WEIGHT, OUTPUT, MAPS, OPERANDS };
 
 /* A stretch of the tile along the innermost pixel dimension: its pixels, and its byte offset in each operand. */
 typedef struct {
@@ -40,7 +40,7 @@ typedef struct {
     real *w_mean; /* with weights by class: their mean, w is then 0 or 1 */
     real *m, *s, *d, *z,
         *rest; /* softmax: maximum and sum of exps; the label's d, z, and sum of the others (softmax.h) */
-    real *x, *e, *y, *wc, *g; /* rows: input, exps, dense target, weights by class, gradient */
+    real *x, *e, *y, *wc, *g, *maps; /* rows: input, exps, dense target, weights by class, gradient, distance maps */
     term_rows *terms;
     int nruns;
     run *runs;
@@ -65,7 +65,8 @@ static ptrdiff_t rows_that_fit(ptrdiff_t stride) {
 }
 
 static const fl_operand *operand(const fl_job *job, int k) {
-    return k == INPUT ? &job->input : k == TARGET ? &job->target : k == WEIGHT ? &job->weight : &job->output;
+    const fl_operand *all[] = {&job->input, &job->target, &job->weight, &job->output, &job->maps};
+    return all[k];
 }
 
 /* Cut pixels [first, first + n) of a group into runs. */
@@ -215,6 +216,7 @@ static void load_block(tile *t, ptrdiff_t b, int exps) {
         load_rows(t, INPUT, t->x, c0, t->classes);
         if (t->y) load_rows(t, TARGET, t->y, c0, t->classes);
         if (t->wc) load_rows(t, WEIGHT, t->wc, c0, t->classes);
+        if (t->maps) load_rows(t, MAPS, t->maps, c0, t->classes);
         t->block = b;
         t->has_exps = 0;
     }

@@ -191,6 +191,21 @@ CASES = [
         "dense",
         lambda C, **k: fl.GeneralizedDiceLoss(activation="sigmoid", batch=True, **k),
     ),
+    Case("boundary", "labels", of(fl.BoundaryLoss)),
+    Case("boundary-sigmoid-classes", "labels", of(fl.BoundaryLoss, activation="sigmoid", classes=lambda C: [C - 1])),
+    Case("boundary-none-dense", "dense", of(fl.BoundaryLoss, activation=None, spacing=0.5)),
+    Case("hausdorff", "labels", of(fl.HausdorffDTLoss)),
+    Case("hausdorff-none-dense", "dense", of(fl.HausdorffDTLoss, activation=None, alpha=1.0)),
+    Case(
+        "hausdorff-sigmoid-255",
+        "labels",
+        of(fl.HausdorffDTLoss, activation="sigmoid", alpha=0.5, classes=lambda C: range(C), ignore_index=255),
+    ),
+    Case(
+        "dice+boundary",
+        "labels",
+        lambda C, **k: of(fl.DiceLoss)(C, **k) + 0.01 * of(fl.BoundaryLoss, classes=lambda C: [C - 1])(C, **k),
+    ),
     Case(
         "dice+ce",
         "labels",

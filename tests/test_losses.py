@@ -31,11 +31,13 @@ from cases import (
 import fastloss as fl
 from fastloss import _core, _reference
 from fastloss.losses import LOSSES
+from fastloss.losses.base import MapsLoss
 
 cases = pytest.mark.parametrize("case", CASES, ids=str)
 sum_cases = pytest.mark.parametrize("case", SUM_CASES, ids=str)
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
+DEPENDENT = ("balanced", "boundary", "hausdorff")  # a pixel's value depends on the rest of its image
 SHAPE = (2, 5, 17, 19)  # more than a tile of 256 pixels, and no multiple of 16
 
 
@@ -311,7 +313,7 @@ def test_threads_change_nothing(case, dtype):
     assert len(results) == 1
 
 
-@pytest.mark.parametrize("case", [c for c in SUM_CASES if "balanced" not in c.name], ids=str)  # it weighs by sample
+@pytest.mark.parametrize("case", [c for c in SUM_CASES if not c.name.startswith(DEPENDENT)], ids=str)
 @dtypes
 @pytest.mark.parametrize("shift", [1, 100, 256])
 def test_a_pixel_does_not_depend_on_its_position(case, dtype, shift, backend):
@@ -453,8 +455,10 @@ def test_functions_have_the_fields_of_their_objects(name):
     keywords = {p.name: p.default for p in parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY}
     assert positional == ["input", "target"]
     assert keywords.pop("pixel_weight") is None
+    maps = keywords.pop("distance_maps", "none")
+    assert (maps is None) == issubclass(LOSSES[name], MapsLoss)
     assert keywords == {f.name: f.default for f in dataclasses.fields(LOSSES[name])}
-    assert len(parameters) == len(positional) + len(keywords) + 1
+    assert len(parameters) == len(positional) + len(keywords) + (1 if maps else 2)
 
 
 @pytest.mark.parametrize("case", SINGLE_CASES, ids=str)

@@ -148,6 +148,7 @@ class Batch:
     axis: int | None  # None: no class matters, the elements are (1, 1, *shape) or (N, 1, *rest)
     given_target: Array | None = None  # as the caller sees them, to name a fault
     given_weight: Array | None = None
+    maps: Array | None = None  # (N, C, *S), of losses of distances
     split: bool = False  # axis None: samples stay apart, however small
 
     @property
@@ -244,7 +245,16 @@ def _overlaps_itself(a: Array) -> bool:
     return False
 
 
-def class_batch(input: Any, target: Any, pixel_weight: Any, *, axis: int, ignore_index: int, binary: bool) -> Batch:
+def class_batch(
+    input: Any,
+    target: Any,
+    pixel_weight: Any,
+    *,
+    axis: int,
+    ignore_index: int,
+    binary: bool,
+    target_optional: bool = False,
+) -> Batch:
     """A batch with a class axis. binary: a single channel takes labels {0, 1}, and row 0 is label 1."""
     x = as_input(input)
     if x.ndim == 0:
@@ -254,7 +264,8 @@ def class_batch(input: Any, target: Any, pixel_weight: Any, *, axis: int, ignore
     if view.shape[1] == 0:
         raise ValueError(f"input: expected at least one class on axis {axis}, got shape {x.shape}")
     batch = Batch(view, None, False, 0, None, ignore_index, x.shape, where)
-    batch = _with_target(batch, as_array(target, "target"), binary)
+    if target is not None or not target_optional:
+        batch = _with_target(batch, as_array(target, "target"), binary)
     return batch if pixel_weight is None else _with_weight(batch, as_array(pixel_weight, "pixel_weight"))
 
 

@@ -25,7 +25,7 @@ cdef extern from "fastloss.h" nogil:
         ptrdiff_t groups, classes
         ptrdiff_t *shape
         int ndim, labels, weight_by_class, double_precision, mode, nterms, threads, faults
-        fl_operand input, target, weight, output
+        fl_operand input, target, weight, output, maps
         ptrdiff_t label_base, nsums, chunks
         int64_t ignore_index
         fl_term *terms
@@ -89,7 +89,7 @@ cdef _Buffer _operand(fl_operand *to, operand, bint by_class, bint merge, bint w
     return b
 
 
-def run(input, target, weight, output, terms, *, bint labels, ptrdiff_t label_base, bint weight_by_class,
+def run(input, target, weight, output, maps, terms, *, bint labels, ptrdiff_t label_base, bint weight_by_class,
         bint output_by_class, int64_t ignore_index, bint double_precision, int mode, int threads, bint merge):
     """Run one job. terms: (loss, activation, class_weight, params, coef) each, a param a float or an array (C,) of
     float64; merge: all samples are one group.
@@ -100,11 +100,12 @@ def run(input, target, weight, output, terms, *, bint labels, ptrdiff_t label_ba
     cdef ptrdiff_t at = 0
     cdef int k, j
     cdef list held = []
-    job.input.data = job.target.data = job.weight.data = job.output.data = NULL
+    job.input.data = job.target.data = job.weight.data = job.output.data = job.maps.data = NULL
     held.append(_operand(&job.input, input, True, merge))
     held.append(_operand(&job.target, target, not labels, merge))
     held.append(_operand(&job.weight, weight, weight_by_class, merge))
     held.append(_operand(&job.output, output, output_by_class, merge, True))
+    held.append(_operand(&job.maps, maps, True, merge))
     shape = input[0].shape
     job.groups, job.classes = 1 if merge else shape[0], shape[1]
     pixels = shape[:1] + shape[2:] if merge else shape[2:]

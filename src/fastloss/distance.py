@@ -42,7 +42,7 @@ def distance_transform(mask: Any, spacing: float | Sequence[float] | None = None
            [0. , 0.5, 1. , 1.5]], dtype=float32)
     """
     values = _as_mask(mask, "mask")
-    return distance_to(values, 0, True, _as_spacing(spacing, values.ndim))
+    return distance_to(values, 0, True, as_spacing(spacing, values.ndim))
 
 
 def signed_distance(mask: Any, spacing: float | Sequence[float] | None = None) -> Array:
@@ -60,7 +60,7 @@ def signed_distance(mask: Any, spacing: float | Sequence[float] | None = None) -
     array([ 2.,  1., -1., -2., -1.,  1.], dtype=float32)
     """
     values = _as_mask(mask, "mask")
-    return signed_distance_to(values, 0, True, _as_spacing(spacing, values.ndim))
+    return signed_distance_to(values, 0, True, as_spacing(spacing, values.ndim))
 
 
 def hausdorff_distance(
@@ -90,7 +90,7 @@ def hausdorff_distance(
     a, b = _as_mask(mask_a, "mask_a"), _as_mask(mask_b, "mask_b")
     if b.shape != a.shape:
         raise ValueError(f"mask_b: expected shape {a.shape} (mask_a's), got {b.shape}")
-    steps = _as_spacing(spacing, a.ndim)
+    steps = as_spacing(spacing, a.ndim)
     if isinstance(percentile, bool) or not isinstance(percentile, (int, float, np.integer, np.floating)):
         raise TypeError(f"percentile: expected a number, got {percentile!r}")
     if not 0 <= percentile <= 100:
@@ -164,7 +164,7 @@ def _as_mask(value: Any, name: str) -> Array:
     return mask
 
 
-def _as_spacing(value: Any, ndim: int) -> tuple[float, ...]:
+def as_spacing(value: Any, ndim: int) -> tuple[float, ...]:
     """One positive finite number per axis."""
     try:
         steps = np.array(1.0 if value is None else value, dtype=np.float64)

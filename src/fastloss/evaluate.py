@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from . import _backend, _exact
 from ._backend import Mode
 from ._batch import Array, Batch, class_batch, element_batch
-from .losses.base import Loss, Partial
+from .losses.base import Loss, MapsLoss, Partial
 from .losses.compose import Composed, check_targets
 
 
@@ -125,7 +126,8 @@ def evaluate(losses: Mapping[str, Loss], input: Any, target: Any, /, *, pixel_we
             raise ValueError(f"losses: expected reduction 'mean' or 'sum' for {name!r}, got {loss!r}")
     passes: dict[Any, list[str]] = {}
     for name, loss in losses.items():
-        passes.setdefault((loss.axis, loss.ignore_index), []).append(name)
+        maker = loss.map_maker() if isinstance(loss, MapsLoss) else None
+        passes.setdefault((loss.axis, loss.ignore_index, maker), []).append(name)
     keys = _merge_keys(passes)
     done = [_one_pass({n: losses[n] for n in names}, input, target, pixel_weight, key) for key, names in keys.items()]
     first = done[0]
@@ -138,7 +140,7 @@ def evaluate(losses: Mapping[str, Loss], input: Any, target: Any, /, *, pixel_we
 
 
 def _merge_keys(passes: dict[Any, list[str]]) -> dict[Any, list[str]]:
-    """Losses that leave the axis or the ignore_index open (None) join the first pass that suits them."""
+    """Losses that leave axis, ignore_index or distance maps open (None) join the first pass that suits them."""
     merged: dict[Any, list[str]] = {}
     for key in sorted(passes, key=lambda k: k.count(None)):
         suits = (k for k in merged if all(own in (None, other) for own, other in zip(key, k, strict=True)))
@@ -147,10 +149,16 @@ def _merge_keys(passes: dict[Any, list[str]]) -> dict[Any, list[str]]:
 
 
 def _one_pass(
-    losses: dict[str, Loss], input: Any, target: Any, pixel_weight: Any, key: tuple[int | None, int | None]
+    losses: dict[str, Loss],
+    input: Any,
+    target: Any,
+    pixel_weight: Any,
+    key: tuple[int | None, int | None, MapsLoss | None],
 ) -> Report:
-    axis, ignore = 1 if key[0] is None else key[0], key[1]
+    axis, ignore, maker = 1 if key[0] is None else key[0], key[1], key[2]
     batch = _batch(list(losses.values()), input, target, pixel_weight, axis, ignore)
+    if maker is not None:
+        batch = replace(batch, maps=maker.make_maps(batch))
     leaves = [p for loss in losses.values() for _, p in _leaves(loss)]
     check_targets(batch, leaves)
     terms = list(dict.fromkeys(t for p in leaves for t in p.terms()))

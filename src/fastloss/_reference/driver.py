@@ -121,6 +121,7 @@ def tiles(batch: Batch, by_sample: bool, output: Array | None) -> Iterator[Tile 
     for group, cut in _groups(batch, by_sample):
         x, w = cut(batch.input, True), cut(batch.weight, batch.weight_by_class)
         target = cut(batch.target, not batch.labels)
+        maps = cut(batch.maps, True)
         out = cut(output, output is not None and output.ndim == batch.input.ndim)
         pixel_shape = x.shape[1:]
         for first in range(0, int(np.prod(pixel_shape, dtype=np.int64)), step):
@@ -132,6 +133,8 @@ def tiles(batch: Batch, by_sample: bool, output: Array | None) -> Iterator[Tile 
                 return flat[..., first:last]
 
             t = _tile(batch, group, real, block, x, w, target)
+            if t is not None and maps is not None:
+                t.maps = block(maps, True).astype(real)
             if t is not None and out is not None:
                 t.output = np.empty((C, last - first) if out.ndim == x.ndim else last - first, real)
             yield t
@@ -182,4 +185,4 @@ def _tile(
         y = (label == np.arange(len(rows))[:, None]).astype(real)
     elif target is not None:
         y = block(target, True).astype(real)
-    return Tile(group, rows, label, y, weight, wc, None)
+    return Tile(group, rows, label, y, weight, wc, None, None)

@@ -363,35 +363,40 @@ class BinaryJS:
         return positive + JS.share_slope(v.q, v.log_q, -v.dp, v.dlog_q, 1 - y, k[0])
 
 
+def _class_share(k: Params) -> Any:
+    """The factor k[0], or 1 / C for 0."""
+    return k[0] or k.share
+
+
 class Product:
-    """k[0] p y, summed over classes."""
+    """p y, summed over classes; k: a factor, or 0 for 1 / C."""
 
     of_chance = True
 
     @staticmethod
     def value(v: Chance, y: Array, k: Params) -> Array:
-        value: Array = k[0] * times(v.p, y)
+        value: Array = _class_share(k) * times(y, v.p)
         return value
 
     @staticmethod
     def slope(v: Chance, y: Array, k: Params) -> Array:
-        slope: Array = k[0] * v.dp * y
+        slope: Array = _class_share(k) * times(y, v.dp)
         return slope
 
 
 class SquaredError:
-    """k[0] (p - y)^2, summed over classes."""
+    """(p - y)^2, summed over classes; k: a factor, or 0 for 1 / C."""
 
     of_chance = True
 
     @staticmethod
     def value(v: Chance, y: Array, k: Params) -> Array:
-        value: Array = k[0] * (v.p - y) ** 2
+        value: Array = _class_share(k) * (v.p - y) ** 2
         return value
 
     @staticmethod
     def slope(v: Chance, y: Array, k: Params) -> Array:
-        slope: Array = 2 * k[0] * (v.p - y) * v.dp
+        slope: Array = 2 * _class_share(k) * (v.p - y) * v.dp
         return slope
 
 

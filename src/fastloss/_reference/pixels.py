@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,14 +81,17 @@ class Summed:
     def _input(self, t: Tile, term: Term) -> Any:
         return element_input(self.element, t.x, term.activation)
 
+    def _target(self, t: Tile) -> Any:
+        return t.y
+
     def value(self, t: Tile, term: Term, k: Params) -> Array:
-        rows = self.element.value(self._input(t, term), t.y, k)
+        rows = self.element.value(self._input(t, term), self._target(t), k)
         total: Array = (rows if t.wc is None else times(t.wc, rows)).sum(axis=0, dtype=np.float64).astype(t.x.dtype)
         return total
 
     def gradient(self, t: Tile, term: Term, k: Params) -> Array:
         v = self._input(t, term)
-        h = self.element.slope(v, t.y, k) + np.zeros_like(t.x)
+        h = self.element.slope(v, self._target(t), k) + np.zeros_like(t.x)
         h = h if t.wc is None else times(t.wc, h)
         gradient: Array = h - v.p * h.sum(axis=0, dtype=np.float64).astype(t.x.dtype) if term.activation == 2 else h
         return gradient
@@ -101,6 +105,28 @@ def element_input(element: Any, x: Array, activation: int) -> Any:
         m, e, s = softmax_parts(x)
         return Chance.of_softmax((x - m) - np.log(s), e / s)
     return (Chance.given, Chance.of_logit)[activation](x)
+
+
+class OfMaps(Summed):
+    """The distance maps are the target."""
+
+    def _target(self, t: Tile) -> Any:
+        return t.maps
+
+
+class Weighted(Summed):
+    """The distance maps are weights by class."""
+
+    def value(self, t: Tile, term: Term, k: Params) -> Array:
+        return super().value(self._weigh(t), term, k)
+
+    def gradient(self, t: Tile, term: Term, k: Params) -> Array:
+        return super().gradient(self._weigh(t), term, k)
+
+    @staticmethod
+    def _weigh(t: Tile) -> Tile:
+        assert t.maps is not None
+        return replace(t, wc=t.maps if t.wc is None else t.wc * t.maps)
 
 
 class Perceptron:
@@ -161,8 +187,8 @@ PIXEL: dict[str, Any] = {
     "perceptron": Perceptron,
     "js": Summed(JS),
     "multilabel": Summed(Multilabel),
-    "product": Summed(Product),
-    "squared_error": Summed(SquaredError),
+    "boundary": OfMaps(Product),
+    "hausdorff": Weighted(SquaredError),
     "logsumexp": LogSumExp,
 }
 TRANSFORM: dict[str, Any] = {"softmax": Softmax, "log_softmax": LogSoftmax}

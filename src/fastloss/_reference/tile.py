@@ -20,6 +20,7 @@ class Tile:
     y: Array | None  # (C, P), the dense target (labels: one-hot)
     w: Array  # (P,), 0 where the pixel does not count
     wc: Array | None  # (C, P), weights by class
+    maps: Array | None  # (C, P), of losses of distances
     output: Array | None  # (C, P) or (P,), where the block's gradient or map goes
 
     @property

@@ -13,6 +13,7 @@ from .binary import (
     multilabel_soft_margin_loss,
     soft_margin_loss,
 )
+from .boundary import boundary_loss, hausdorff_dt_loss
 from .class_axis import (
     categorical_cross_entropy,
     cross_entropy,
@@ -40,6 +41,7 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "binary_focal_loss",
     "binary_kl_div",
+    "boundary_loss",
     "categorical_cross_entropy",
     "cross_entropy",
     "detection_loss",
@@ -51,6 +53,7 @@ __all__ = [
     "gan_discriminator_loss",
     "gan_generator_loss",
     "generalized_dice_loss",
+    "hausdorff_dt_loss",
     "huber_loss",
     "jaccard_loss",
     "js_div",

@@ -25,5 +25,6 @@ def documented(loss: Callable[..., Any]) -> Callable[[Callable[..., Any]], Calla
 
 def call(loss: Callable[..., Loss], arguments: dict[str, Any]) -> float | Array:
     """Make the loss from a function's own arguments and call it."""
-    input, target, pixel_weight = (arguments.pop(name) for name in ("input", "target", "pixel_weight"))
-    return loss(**arguments)(input, target, pixel_weight=pixel_weight)
+    input, target = arguments.pop("input"), arguments.pop("target")
+    data = {name: arguments.pop(name) for name in ("pixel_weight", "distance_maps") if name in arguments}
+    return loss(**arguments)(input, target, **data)

@@ -14,6 +14,7 @@ from .binary import (
     MultiLabelSoftMarginLoss,
     SoftMarginLoss,
 )
+from .boundary import BoundaryLoss, HausdorffDTLoss
 from .class_axis import (
     CategoricalCrossEntropyLoss,
     CrossEntropyLoss,
@@ -63,6 +64,8 @@ LOSSES: dict[str, type[Loss]] = {
     "focal_tversky_loss": FocalTverskyLoss,
     "sensitivity_specificity_loss": SensitivitySpecificityLoss,
     "generalized_dice_loss": GeneralizedDiceLoss,
+    "boundary_loss": BoundaryLoss,
+    "hausdorff_dt_loss": HausdorffDTLoss,
 }
 
 JOINT_LOSSES: dict[str, type[JointLoss]] = {
@@ -82,6 +85,7 @@ __all__ = [
     "BalancedBCELoss",
     "BinaryFocalLoss",
     "BinaryKLDivLoss",
+    "BoundaryLoss",
     "CategoricalCrossEntropyLoss",
     "Composed",
     "CrossEntropyLoss",
@@ -94,6 +98,7 @@ __all__ = [
     "GANDiscriminatorLoss",
     "GANGeneratorLoss",
     "GeneralizedDiceLoss",
+    "HausdorffDTLoss",
     "HuberLoss",
     "JSDivLoss",
     "JaccardLoss",

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from .. import _backend, _exact
 from .._backend import Mode, Term
-from .._batch import LARGE_SAMPLE, Array, Batch, class_batch, element_batch, real_dtype, vector
+from .._batch import LARGE_SAMPLE, Array, Batch, as_array, class_batch, element_batch, real_dtype, vector
 
 if TYPE_CHECKING:
     from .compose import Composed
@@ -114,6 +115,7 @@ class Loss:
         "class"  # "class": labels or dense targets on a class axis; "element": two arrays of one shape
     )
     takes_binary: ClassVar[bool] = False  # a single channel takes labels {0, 1}
+    target_optional: ClassVar[bool] = False  # there may be none: what it says is in the distance maps
     axis: int | None = None  # None: any
     ignore_index: int | None = None  # None: any
     reduction: str
@@ -164,10 +166,7 @@ class Loss:
 
     def __call__(self, input: Any, target: Any, /, *, pixel_weight: Any = None) -> float | Array:
         """The loss, a float; with `reduction="none"` the array of its values."""
-        batch = self.make_batch(input, target, pixel_weight)
-        if self.reduction == "none":
-            return self.value_map(batch)
-        return self.total(self.numbers(self.sums(batch))[0], batch.classes)
+        return self._value(self.make_batch(input, target, pixel_weight))
 
     def value_and_grad(
         self, input: Any, target: Any, /, *, pixel_weight: Any = None, out: Array | None = None
@@ -177,17 +176,11 @@ class Loss:
         out: the array to write the gradient to (of the input's shape and dtype); nothing is written when a check fails.
         With `reduction="none"`, the gradient is that of the sum of the map.
         """
-        batch = self.make_batch(input, target, pixel_weight)
-        gradient = batch.new_gradient() if out is None else batch.check_out(out)
-        value = self._gradient(batch, gradient)
-        return value, gradient
+        return self._value_and_grad(self.make_batch(input, target, pixel_weight), out)
 
     def partial(self, input: Any, target: Any, /, *, pixel_weight: Any = None) -> Partial:
         """The mergeable sums of these samples; see `Partial`."""
-        if self.reduction == "none":
-            raise ValueError("reduction: expected 'mean' or 'sum' for a partial, got 'none'")
-        batch = self.make_batch(input, target, pixel_weight)
-        return Partial(repr(self), batch.classes, batch.sample_count, self.numbers(self.sums(batch)))
+        return self._partial(self.make_batch(input, target, pixel_weight))
 
     def finalize(self, partial: Partial, /) -> float:
         """The loss of all samples that went into `partial`."""
@@ -219,13 +212,36 @@ class Loss:
 
     # ---- steps
 
+    def _value(self, batch: Batch) -> float | Array:
+        if self.reduction == "none":
+            return self.value_map(batch)
+        return self.total(self.numbers(self.sums(batch))[0], batch.classes)
+
+    def _value_and_grad(self, batch: Batch, out: Array | None) -> tuple[float | Array, Array]:
+        gradient = batch.new_gradient() if out is None else batch.check_out(out)
+        value = self._gradient(batch, gradient)
+        return value, gradient
+
+    def _partial(self, batch: Batch) -> Partial:
+        if self.reduction == "none":
+            raise ValueError("reduction: expected 'mean' or 'sum' for a partial, got 'none'")
+        return Partial(repr(self), batch.classes, batch.sample_count, self.numbers(self.sums(batch)))
+
     def make_batch(self, input: Any, target: Any, pixel_weight: Any) -> Batch:
         if self.kind == "element":
             axis, apart = self.element_axis(), self.by_sample()
             return element_batch(input, target, pixel_weight, axis=axis, by_sample=apart)
         axis = 1 if self.axis is None else self.axis
         ignore = -100 if self.ignore_index is None else self.ignore_index
-        return class_batch(input, target, pixel_weight, axis=axis, ignore_index=ignore, binary=self.takes_binary)
+        return class_batch(
+            input,
+            target,
+            pixel_weight,
+            axis=axis,
+            ignore_index=ignore,
+            binary=self.takes_binary,
+            target_optional=self.target_optional,
+        )
 
     def element_axis(self) -> int | None:
         """The class axis, if an element loss has something by class."""
@@ -304,6 +320,59 @@ class SumLoss(Loss):
         view = batch.kernel_view(out) if by_class else out
         _backend.run(batch, self.terms(), Mode.MAP, by_sample=batch.pixels >= LARGE_SAMPLE, output=view)
         return out[0] if not by_class and len(batch.shape) == 1 else out
+
+
+class MapsLoss(Loss):
+    """A loss of distances, or a sum that may hold one: its calls take `distance_maps`."""
+
+    def map_maker(self) -> MapsLoss | None:
+        """The loss that makes the maps of a batch where none are given."""
+        raise NotImplementedError
+
+    def make_maps(self, batch: Batch) -> Array:
+        """Distance maps of shape (N, C, *S), float32."""
+        raise NotImplementedError
+
+    def __call__(
+        self, input: Any, target: Any, /, *, pixel_weight: Any = None, distance_maps: Any = None
+    ) -> float | Array:
+        """The loss, a float; with `reduction="none"` the array of its values.
+
+        distance_maps: of the input's shape, ready-made; `target` may then be None.
+        """
+        return self._value(self.make_batch(input, target, pixel_weight, distance_maps))
+
+    def value_and_grad(
+        self,
+        input: Any,
+        target: Any,
+        /,
+        *,
+        pixel_weight: Any = None,
+        distance_maps: Any = None,
+        out: Array | None = None,
+    ) -> tuple[float | Array, Array]:
+        """The loss and its gradient d(loss)/d(input), in the input's dtype and shape; the maps are data, not
+        differentiated. See `Loss.value_and_grad` for `out`, and the call for `distance_maps`."""
+        return self._value_and_grad(self.make_batch(input, target, pixel_weight, distance_maps), out)
+
+    def partial(self, input: Any, target: Any, /, *, pixel_weight: Any = None, distance_maps: Any = None) -> Partial:
+        """The mergeable sums of these samples; see `Partial`, and the call for `distance_maps`."""
+        return self._partial(self.make_batch(input, target, pixel_weight, distance_maps))
+
+    def make_batch(self, input: Any, target: Any, pixel_weight: Any, distance_maps: Any = None) -> Batch:
+        maker = self.map_maker()
+        if maker is None and distance_maps is not None:
+            raise ValueError(f"distance_maps: expected None for {self!r}, got {type(distance_maps).__name__}")
+        if distance_maps is None:
+            as_array(target, "target")  # not optional here
+            batch = super().make_batch(input, target, pixel_weight)
+            return batch if maker is None else replace(batch, maps=maker.make_maps(batch))
+        maps = as_array(distance_maps, "distance_maps")
+        batch = super().make_batch(input, target, pixel_weight)
+        if maps.shape != batch.shape:
+            raise ValueError(f"distance_maps: expected shape {batch.shape} (the input's), got {maps.shape}")
+        return replace(batch, maps=batch.kernel_view(maps))
 
 
 class ElementLoss(SumLoss):

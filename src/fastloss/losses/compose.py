@@ -13,13 +13,13 @@ import numpy as np
 
 from .._backend import Term
 from .._batch import Array, Batch
-from .base import Loss, choice, number
+from .base import Loss, MapsLoss, choice, number
 from .class_axis import CrossEntropyLoss
 from .overlap import DiceLoss
 
 
 @dataclass(frozen=True, repr=False)
-class Composed(Loss):
+class Composed(MapsLoss):
     """A weighted sum of losses over the same input and target; made by `+` and `*`.
 
     >>> import fastloss as fl
@@ -41,6 +41,8 @@ class Composed(Loss):
             if any(value != known[0] for value in known):
                 raise ValueError(f"{name}: expected the same in all terms of a sum, got {known} in {self!r}")
             object.__setattr__(self, name, known[0] if known else None)
+        if len(self._makers()) > 1:
+            raise ValueError(f"losses: expected at most one of distances in a sum, got {self._makers()}")
         kind = "element" if all(p.kind == "element" for _, p in self.parts) else "class"
         object.__setattr__(self, "kind", kind)
         object.__setattr__(self, "reduction", "mean")
@@ -50,8 +52,15 @@ class Composed(Loss):
         alone = len(self.parts) == 1
         return " + ".join(repr(p) if w == 1 and not alone else f"{w!r} * {p!r}" for w, p in self.parts)
 
-    def make_batch(self, input: Any, target: Any, pixel_weight: Any) -> Batch:
-        batch = super().make_batch(input, target, pixel_weight)
+    def map_maker(self) -> MapsLoss | None:
+        return self._makers()[0] if self._makers() else None
+
+    def _makers(self) -> list[MapsLoss]:
+        makers = (p.map_maker() for _, p in self.parts if isinstance(p, MapsLoss))
+        return list(dict.fromkeys(m for m in makers if m is not None))
+
+    def make_batch(self, input: Any, target: Any, pixel_weight: Any, distance_maps: Any = None) -> Batch:
+        batch = super().make_batch(input, target, pixel_weight, distance_maps)
         check_targets(batch, [p for _, p in self.parts])
         return batch
 
