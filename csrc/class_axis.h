@@ -262,30 +262,32 @@ static void cross_entropy_backward(tile *t, const fl_term *term, const term_rows
  * labels: -alpha_y (1 - p_y)^gamma_y log p_y: one chance a pixel, from the softmax's d, z and rest, or the picked input.
  * With h = d/dlog p_y the softmax's gradient is h (1 - p_y) at the label and -h p_c elsewhere. */
 static void focal_params(tile *t, const fl_term *term, const term_rows *r) {
-    for (ptrdiff_t i = 0; i < t->padded; i++) {
-        ptrdiff_t c = t->label[i] < 0 ? 0 : t->label[i];
-        r->p[i] = class_param(term, 0, c);
-        r->y[i] = class_param(term, 1, c);
+    real *rows[] = {r->p, r->y};
+    for (int k = 0; k < 2; k++) {
+        real *restrict row = rows[k];
+        const ireal *restrict label = t->label;
+        const double *by_class = term->class_param[k];
+        if (by_class)
+            for (ptrdiff_t i = 0; i < t->padded; i++) row[i] = (real)by_class[label[i] < 0 ? 0 : label[i]];
+        else
+            for (ptrdiff_t i = 0; i < t->padded; i++) row[i] = (real)term->param[k];
     }
 }
 
-FL_INLINE chance focal_chance(const tile *t, const term_rows *r, ptrdiff_t i, int activation) {
-    if (activation == FL_NONE) return chance_given(r->a[i]);
-    if (activation == FL_SIGMOID) return chance_of_logit(r->a[i]);
-    chance v = chance_of_softmax(t->d[i] - r_log1p(t->z[i]), (t->s[i] - t->rest[i]) / t->s[i]);
-    v.q = t->rest[i] / t->s[i];
-    v.log_q = r_log_chance(v.q);
-    v.dlog_q = -v.p * inverse(v.q);
-    return v;
+FL_INLINE chance focal_chance(real x, real d, real z, real s, real rest, int activation) {
+    if (activation == FL_NONE) return chance_given(x);
+    if (activation == FL_SIGMOID) return chance_of_logit(x);
+    real p = (s - rest) / s, q = rest / s;
+    return (chance){p, q, d - r_log1p(z), r_log_chance(q), p, 1, -p * inverse(q)};
 }
 
-FL_INLINE void focal_label(tile *t, const term_rows *r, int activation, int slope, real *out) {
-    const real *gamma = r->p, *alpha = r->y;
+FL_INLINE void focal_label(tile *t, const term_rows *r, int activation, int slope, real *restrict out) {
+    const real *restrict gamma = r->p, *restrict alpha = r->y, *restrict x = r->a;
+    const real *restrict d = t->d, *restrict z = t->z, *restrict s = t->s, *restrict rest = t->rest;
 #pragma omp simd
     for (ptrdiff_t i = 0; i < t->padded; i++) {
-        real k[2] = {gamma[i], alpha[i]};
-        chance v = focal_chance(t, r, i, activation);
-        out[i] = slope ? focal_slope(v, 1, k) : focal(v, 1, k);
+        chance v = focal_chance(x[i], d[i], z[i], s[i], rest[i], activation);
+        out[i] = slope ? focal_derivative(v, 1, gamma[i], alpha[i]) : focal_value(v, 1, gamma[i], alpha[i]);
     }
 }
 
@@ -344,7 +346,7 @@ static void perceptron_forward(tile *t, const fl_term *term, const term_rows *r,
         for (ptrdiff_t i = 0; i < t->padded; i++) {
             real mass = w * y[i] * (wc ? wc[i] : 1);
             first[i] = first[i] == 0 && x[i] == m[i] ? number : first[i];
-            a[i] += x[i] == m[i] ? 0 : times(mass, m[i] - x[i]);
+            a[i] += x[i] == m[i] ? 0 : x[i] < m[i] ? times(mass, m[i] - x[i]) : m[i] - x[i]; /* NaN */
             b[i] += mass;
         }
     }
@@ -367,10 +369,10 @@ static void perceptron_backward(tile *t, const fl_term *term, const term_rows *r
 /* ---- log-sum-exp and the softmax pair: no target -------------------------------------------------------------------- */
 static void logsumexp_finish(tile *t, const fl_term *term, const term_rows *r) {
     (void)term;
-    for (ptrdiff_t i = 0; i < t->padded; i++) {
-        real m = t->m[i];
-        r->value[i] = m == R_INF || m == -R_INF ? m : m + r_log(t->s[i]);
-    }
+    const real *restrict m = t->m, *restrict s = t->s;
+    real *restrict value = r->value;
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < t->padded; i++) value[i] = r_abs(m[i]) == R_INF ? m[i] : m[i] + r_log(s[i]);
 }
 
 static void softmax_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {

@@ -14,9 +14,9 @@ FL_INLINE real times(real a, real b) { return a == 0 ? 0 : a * b; }
 /* ---- of the input itself: NAME(x, y, k) and NAME_slope ----------------------------------------------------------------- */
 #define ROW(NAME, CALL)                                                                                                \
     static void NAME(const real *restrict x, const real *restrict p, const real *restrict y, real *restrict out,       \
-                     ptrdiff_t n, const real *k) {                                                                     \
+                     ptrdiff_t n, const real *restrict k) {                                                            \
         (void)p, (void)y, (void)k;                                                                                     \
-        for (ptrdiff_t i = 0; i < n; i++) out[i] = CALL;                                                               \
+        _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) out[i] = CALL;                                           \
     }
 #define ELEMENT_LOSS(NAME) ROW(NAME##_row, NAME(x[i], y[i], k)) ROW(NAME##_slope_row, NAME##_slope(x[i], y[i], k))
 #define FUNCTION(NAME, OF_X) ROW(NAME##_row, OF_X)
@@ -26,13 +26,14 @@ FL_INLINE real nll(real x, real y, const real *k) { return -times(k[K_WEIGHT] * 
 FL_INLINE real nll_slope(real x, real y, const real *k) { return (void)x, -k[K_WEIGHT] * y; }
 ELEMENT_LOSS(nll)
 
-/* Kullback-Leibler divergence from a log-probability x: y (log y - x); with k[0] the target is log y. */
-FL_INLINE real kl_div(real x, real y, const real *k) {
-    real target = k[0] != 0 ? r_exp_any(y) : y, own = k[0] != 0 ? times(target, y) : r_xlogx(y);
-    return own - times(target, x);
-}
-FL_INLINE real kl_div_slope(real x, real y, const real *k) { return (void)x, k[0] != 0 ? -r_exp_any(y) : -y; }
+/* Kullback-Leibler divergence from a log-probability x: y (log y - x); and e^y (y - x), the target being log y. */
+FL_INLINE real kl_div(real x, real y, const real *k) { return (void)k, r_xlogx(y) - times(y, x); }
+FL_INLINE real kl_div_slope(real x, real y, const real *k) { return (void)x, (void)k, -y; }
 ELEMENT_LOSS(kl_div)
+
+FL_INLINE real kl_div_log(real x, real y, const real *k) { return (void)k, times(r_exp_any(y), y - x); }
+FL_INLINE real kl_div_log_slope(real x, real y, const real *k) { return (void)x, (void)k, -r_exp_any(y); }
+ELEMENT_LOSS(kl_div_log)
 
 /* Soft margin: log(1 + exp(-y x)), y in {-1, 1}. */
 FL_INLINE real soft_margin(real x, real y, const real *k) {
@@ -153,10 +154,12 @@ FL_INLINE real binary_focal_slope(chance v, real y, const real *k) {
 CHANCE_LOSS(binary_focal)
 
 /* Focal, the share of one class: -a y q^g log p; k: g, a. */
-FL_INLINE real focal(chance v, real y, const real *k) { return -times(k[1] * y * power(v.log_q, k[0]), v.log_p); }
-FL_INLINE real focal_slope(chance v, real y, const real *k) {
-    return -k[1] * y * power(v.log_q, k[0]) * (v.dlog_p + k[0] * times(v.dlog_q, v.log_p));
+FL_INLINE real focal_value(chance v, real y, real g, real a) { return -times(a * y, power(v.log_q, g) * v.log_p); }
+FL_INLINE real focal_derivative(chance v, real y, real g, real a) {
+    return -times(a * y, power(v.log_q, g) * (v.dlog_p + g * times(v.dlog_q, v.log_p)));
 }
+FL_INLINE real focal(chance v, real y, const real *k) { return focal_value(v, y, k[0], k[1]); }
+FL_INLINE real focal_slope(chance v, real y, const real *k) { return focal_derivative(v, y, k[0], k[1]); }
 CLASS_CHANCE_LOSS(focal)
 
 /* Categorical cross entropy, the share of one class: -t log p, t = w ((1 - eps) y + eps / C); k: eps. */
@@ -210,16 +213,14 @@ FL_INLINE real binary_js_slope(chance v, real y, const real *k) {
 }
 CHANCE_LOSS(binary_js)
 
-/* p y and (p - y)^2, the shares of one class: the boundary loss with distances as targets, and the Hausdorff loss with
- * distances as weights; k: the factor, or 0 for 1 / classes. */
-FL_INLINE real class_share(const real *k) { return k[0] == 0 ? k[K_SHARE] : k[0]; }
-
-FL_INLINE real product(chance v, real y, const real *k) { return class_share(k) * times(y, v.p); }
-FL_INLINE real product_slope(chance v, real y, const real *k) { return class_share(k) * times(y, v.dp); }
+/* k[0] p y and k[0] (p - y)^2, the shares of one class: the boundary loss with distances as targets, and the Hausdorff
+ * loss with distances as weights. */
+FL_INLINE real product(chance v, real y, const real *k) { return k[0] * times(y, v.p); }
+FL_INLINE real product_slope(chance v, real y, const real *k) { return k[0] * times(y, v.dp); }
 CLASS_CHANCE_LOSS(product)
 
-FL_INLINE real squared_error(chance v, real y, const real *k) { return class_share(k) * (v.p - y) * (v.p - y); }
-FL_INLINE real squared_error_slope(chance v, real y, const real *k) { return 2 * class_share(k) * (v.p - y) * v.dp; }
+FL_INLINE real squared_error(chance v, real y, const real *k) { return k[0] * (v.p - y) * (v.p - y); }
+FL_INLINE real squared_error_slope(chance v, real y, const real *k) { return 2 * k[0] * (v.p - y) * v.dp; }
 CLASS_CHANCE_LOSS(squared_error)
 
 /* ---- functions of the input alone ------------------------------------------------------------------------------------------ */

@@ -16,7 +16,7 @@ enum { K_WEIGHT = FL_MAX_PARAMS, K_SHARE, K_ALL };
 
 /* out = f(x, y) for a row of n elements; with softmax x holds log-probabilities and p probabilities, else p is unused. */
 typedef void row_fn(const real *restrict x, const real *restrict p, const real *restrict y, real *restrict out,
-                    ptrdiff_t n, const real *k);
+                    ptrdiff_t n, const real *restrict k);
 
 typedef struct {
     const char *name;

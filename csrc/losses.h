@@ -38,6 +38,7 @@ static const loss_row loss_table[] = {
     {.name = "binary_kl", .kind = ELEMENT, OF_CHANCE(binary_kl)},
     {.name = "binary_js", .kind = ELEMENT, OF_CHANCE(binary_js)},
     {.name = "kl_div", .kind = ELEMENT, OF_INPUT(kl_div)},
+    {.name = "kl_div_log", .kind = ELEMENT, OF_INPUT(kl_div_log)},
     {.name = "soft_margin", .kind = ELEMENT, OF_INPUT(soft_margin)},
     {.name = "target", .kind = ELEMENT, OF_INPUT(own_target)},
     {.name = "mse", .kind = ELEMENT, OF_INPUT(mse)},

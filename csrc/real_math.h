@@ -12,6 +12,13 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Always: a loop that calls does not vectorise, and there are enough of them to exhaust GCC's will to inline. */
+#if defined(__GNUC__)
+#define FL_INLINE static inline __attribute__((always_inline))
+#else
+#define FL_INLINE static inline
+#endif
+
 #if FL_REAL_BITS == 32
 typedef float real;
 typedef int32_t ireal;   /* an integer as wide as real */
@@ -44,27 +51,27 @@ typedef uint64_t ureal;
 #define R_FMA(a, b, c) ((a) * (b) + (c))
 #endif
 
-static inline real r_from_bits(ureal i) {
+FL_INLINE real r_from_bits(ureal i) {
     real x;
     memcpy(&x, &i, sizeof x);
     return x;
 }
 
-static inline ureal r_to_bits(real x) {
+FL_INLINE ureal r_to_bits(real x) {
     ureal i;
     memcpy(&i, &x, sizeof i);
     return i;
 }
 
-static inline real r_abs(real x) { return x < 0 ? -x : x; }
-static inline real r_max(real a, real b) { return a > b ? a : b; } /* b when either is NaN */
+FL_INLINE real r_abs(real x) { return x < 0 ? -x : x; }
+FL_INLINE real r_max(real a, real b) { return a > b ? a : b; } /* b when either is NaN */
 
 /* exp(x) for x <= 0 (and up to log 2, so that rounding of the caller's difference is harmless).
  * x = n log 2 + r, |r| <= log(2)/2; exp(r) = 1 + r + r^2 q(r), scaled by 2^n through the exponent bits.  n is rounded by
  * adding 1.5 * 2^mantissa, whose low bits then hold n + bias.  Below the smallest normal number's log the result is 0,
  * so exp(-inf) = 0; NaN stays NaN (the scale is multiplied, not added to the bits).
  * float: q of degree 4, 2^-28.3, log 2 split as in Cephes' expf; double: q of degree 10, 2^-64. */
-static inline real r_exp(real x) {
+FL_INLINE real r_exp(real x) {
 #if FL_REAL_BITS == 32
     const real low = -87.33654f, log2_e = 1.44269504f, magic = 12582912.0f + 127.0f;
     const real ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
@@ -100,7 +107,7 @@ static inline real r_exp(real x) {
 /* log(x) for finite x > 0, normal; log(0) is not needed (callers clamp), log(inf) = inf, NaN stays NaN.
  * x = 2^k m, m in [sqrt(1/2), sqrt 2); log m = 2 atanh(s), s = f/(2+f), f = m - 1, exact there; the odd series of atanh
  * as s + s^3 q(s^2): float q of degree 3, 2^-37.6; double of degree 7, 2^-66.7. */
-static inline real r_log(real x) {
+FL_INLINE real r_log(real x) {
 #if FL_REAL_BITS == 32
     const ureal root_half = 0x3f3504f3u;
     const real ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
@@ -109,7 +116,12 @@ static inline real r_log(real x) {
     const real ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
 #endif
     ureal b = r_to_bits(x) - root_half;
+#if FL_REAL_BITS == 32
     real k = (real)((ireal)b >> R_MANTISSA);
+#else /* neither an arithmetic shift nor a conversion of 64 bits is to be had below AVX-512 */
+    const ureal bias = (ureal)R_BIAS << R_MANTISSA;
+    real k = r_from_bits(((b + bias) >> R_MANTISSA) + 0x4338000000000000u) - (6755399441055744.0 + R_BIAS);
+#endif
     real f = r_from_bits((b & (((ureal)1 << R_MANTISSA) - 1)) + root_half) - 1;
     real s = f / (f + 2), z = s * s;
 #if FL_REAL_BITS == 32
@@ -132,7 +144,7 @@ static inline real r_log(real x) {
 }
 
 /* log(1 + x) for x >= 0, without cancellation: u = 1 + x rounded, and its rounding error x - (u - 1) put back. */
-static inline real r_log1p(real x) {
+FL_INLINE real r_log1p(real x) {
     real u = 1 + x;
     real lost = x - (u - 1); /* matters for x < 1, where 1 / u is 1 - x nearly enough: no second division */
     real value = r_log(u) + lost * (x < 1 ? 1 - x : 0);
@@ -140,40 +152,40 @@ static inline real r_log1p(real x) {
 }
 
 /* 1 / (1 + exp(-x)), stable: only exp(-|x|) is taken, and small results keep their relative accuracy. */
-static inline real r_sigmoid(real x) {
+FL_INLINE real r_sigmoid(real x) {
     real e = r_exp(-r_abs(x));
     return (x < 0 ? e : 1) / (1 + e);
 }
 
 /* exp(x) for any x; an ulp more than r_exp for x > 0. */
-static inline real r_exp_any(real x) {
+FL_INLINE real r_exp_any(real x) {
     real e = r_exp(-r_abs(x));
     return x > 0 ? 1 / e : e;
 }
 
 /* max(log p, -100) for a probability, subnormal numbers and 0 included; NaN below 0. */
-static inline real r_log_chance(real p) {
+FL_INLINE real r_log_chance(real p) {
     real tiny = p < R_TINY ? R(1.0) : 0, value = r_log(p * (1 + tiny * R(16777215.0))) - tiny * R(16.635532333438687);
     value = p >= 0 ? value : R_NAN;
     return value < -100 ? -100 : value;
 }
 
 /* max(log(1 - p), -100) for a probability: the rounding error of 1 - p, which is exact from 1/2 on, is put back. */
-static inline real r_log_rest(real p) {
+FL_INLINE real r_log_rest(real p) {
     real u = 1 - p, lost = (1 - u) - p, value = r_log(u) + lost * (p < R(0.5) ? 1 + p : 0);
     value = u > 0 ? value : R_NAN;
     return u == 0 ? -100 : value;
 }
 
 /* x log x, 0 at 0, NaN below. */
-static inline real r_xlogx(real x) {
+FL_INLINE real r_xlogx(real x) {
     real value = x > 0 ? x * r_log(x) : R_NAN;
     return x == 0 ? 0 : x < R_INF ? value : x;
 }
 
 /* log cosh d = z (1/2 + z q(z)) and tanh d = d (1 + z q(z)) for z = d^2 <= 1/4, by minimax fits (float: 2^-28.6 and
  * 2^-31.5, double: 2^-61.9 and 2^-63.8); from |d| = 1/2 on by exp(-2 |d|), which no longer cancels. */
-static inline real r_log_cosh(real d) {
+FL_INLINE real r_log_cosh(real d) {
     real a = r_abs(d), z = a < 1 ? a * a : 1;
 #if FL_REAL_BITS == 32
     real q = R_FMA(R(0.0017939676809853820945), z, R(-0.0066673794547078982088));
@@ -194,7 +206,7 @@ static inline real r_log_cosh(real d) {
     return a < R(0.5) ? near : far;
 }
 
-static inline real r_tanh(real d) {
+FL_INLINE real r_tanh(real d) {
     real a = r_abs(d), z = a < 1 ? a * a : 1;
 #if FL_REAL_BITS == 32
     real q = R_FMA(R(-0.0066528398128456544412), z, R(0.021301302727150735153));
@@ -219,7 +231,7 @@ static inline real r_tanh(real d) {
 
 /* log(p / (1 - p)): -inf at 0, inf at 1, NaN outside.  With u the smaller of p and 1 - p it is log1p((1 - 2p) / u) up to
  * the sign, which does not cancel at 1/2; below 1/4 log p - log(1 - p) does not, nor does it overflow. */
-static inline real r_logit(real p) {
+FL_INLINE real r_logit(real p) {
     real u = p < R(0.5) ? p : 1 - p, near = r_log1p((1 - 2 * u) / u);
     real tiny = p < R_TINY ? R(1.0) : 0, log_p = r_log(p * (1 + tiny * R(16777215.0))) - tiny * R(16.635532333438687);
     real far = log_p - r_log_rest(p), value = p < R(0.25) ? far : p < R(0.5) ? -near : near;

@@ -1,8 +1,8 @@
 /* region.h: the sums over pixels that all region losses are made of, and their gradient.
  *
  * Per class: I = sum w p y, A = sum w p, B = sum w y, A2 = sum w p^2, B2 = sum w y^2, W = sum w; a loss is a formula over
- * them in Python (losses/overlap.py), which gives back d(loss)/dI, dA, dA2 as coefficients.  Within a tile the sums run
- * in `real` over 16 lanes of at most 16 pixels each, then in double.  param[0]: whether A2 and B2 are wanted.
+ * them in Python (losses/overlap.py), which gives back d(loss)/dI, dA, dA2 as coefficients.  Within a tile whose
+ * pixels all count once the sums run in `real` over 16 lanes of at most 16 pixels each, else in double.  param[0]: whether A2 and B2 are wanted.
  * Term rows: a = sum_c p_c u_c (softmax backward), b = 1 / s, value = the probabilities of one class.
  */
 #ifndef FASTLOSS_REGION_H
@@ -12,12 +12,16 @@
 
 #define FL_LANES 16
 
+static double tree_total(double *lane) {
+    for (int half = FL_LANES / 2; half; half /= 2)
+        for (int j = 0; j < half; j++) lane[j] += lane[j + half];
+    return lane[0];
+}
+
 static double lanes_total(const real *lane) {
     double a[FL_LANES];
     for (int j = 0; j < FL_LANES; j++) a[j] = (double)lane[j];
-    for (int half = FL_LANES / 2; half; half /= 2)
-        for (int j = 0; j < half; j++) a[j] += a[j + half];
-    return a[0];
+    return tree_total(a);
 }
 
 /* sum of w v in double over 16 lanes and a fixed tree; v NULL: of w; w NULL: of v, all weights being 1, with the same
@@ -33,9 +37,7 @@ static double weighted_sum(const real *restrict v, const real *restrict w, ptrdi
         for (ptrdiff_t i = 0; i < n; i += FL_LANES)
 #pragma omp simd
             for (int j = 0; j < FL_LANES; j++) lane[j] += (double)only[i + j];
-    for (int half = FL_LANES / 2; half; half /= 2)
-        for (int j = 0; j < half; j++) lane[j] += lane[j + half];
-    return lane[0];
+    return tree_total(lane);
 }
 
 /* The probabilities of one class row; 0 where the pixel does not count, whatever the input holds. */
@@ -73,19 +75,18 @@ static void region_row_plain(const real *restrict p, const real *restrict invers
     sum[2] = lanes_total(B);
 }
 
-/* sum of u v w over a row (v NULL: of u w), in the same lanes. */
+/* sum of u v w over a row (v NULL: of u w), in double: W - B and A - I are then exact to their own rounding. */
 static double product_sum(const real *restrict u, const real *restrict v, const real *restrict w, ptrdiff_t n) {
-    real lane[FL_LANES];
-    for (int j = 0; j < FL_LANES; j++) lane[j] = 0;
+    double lane[FL_LANES] = {0};
     if (v)
         for (ptrdiff_t i = 0; i < n; i += FL_LANES)
 #pragma omp simd
-            for (int j = 0; j < FL_LANES; j++) lane[j] += u[i + j] * w[i + j] * v[i + j];
+            for (int j = 0; j < FL_LANES; j++) lane[j] += (double)u[i + j] * (double)w[i + j] * (double)v[i + j];
     else
         for (ptrdiff_t i = 0; i < n; i += FL_LANES)
 #pragma omp simd
-            for (int j = 0; j < FL_LANES; j++) lane[j] += u[i + j] * w[i + j];
-    return lanes_total(lane);
+            for (int j = 0; j < FL_LANES; j++) lane[j] += (double)u[i + j] * (double)w[i + j];
+    return tree_total(lane);
 }
 
 static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, double *sums) {

@@ -47,10 +47,8 @@ typedef struct {
 } tile;
 
 #if defined(__GNUC__)
-#define FL_INLINE static inline __attribute__((always_inline))
 #define FL_PREFETCH(p) __builtin_prefetch((p), 0, 3)
 #else
-#define FL_INLINE static inline
 #define FL_PREFETCH(p) (void)(p)
 #endif
 

@@ -238,6 +238,22 @@ def test_a_masked_class_is_no_class(loss, dtype, backend):
     assert not gradient[:, 3].any()
 
 
+@pytest.mark.parametrize("case", [c for c in CASES if c.target == "labels" and "none" not in c.name], ids=str)
+@pytest.mark.parametrize("hit", [False, True])
+def test_nan_in_or_beside_the_label(case, hit):
+    """Both backends say nan, or neither does: a loss of the label's input alone passes over the others."""
+    loss = case.make(5)
+    x, y, _ = images(case, loss, (1, 5, 300))
+    y[:, 7] = 1
+    x[0, 1 if hit else 3, 7] = np.nan
+    outcomes = set()
+    for name in ("native", "numpy"):
+        with fl.backend(name):
+            outcomes.add(bool(np.isnan(loss(x, y))))
+    assert len(outcomes) == 1
+    assert not hit or outcomes == {True}
+
+
 def test_large_logits_stay_finite(backend):
     x = np.array([[1e4, -1e4], [-3e38, 3e38]], np.float32)
     assert fl.cross_entropy(x, [0, 1]) == 0

@@ -39,7 +39,7 @@ class Term:
     kind: str  # "pixel", "element", "region" or "transform"
     activation: int = 0  # index into ACTIVATIONS
     class_weight: tuple[float, ...] | None = None
-    params: tuple[float | tuple[float, ...], ...] = ()
+    params: tuple[float | tuple[float, ...] | None, ...] = ()  # None: 1 / C
     names: tuple[str, ...] = ()  # what the loss calls its params, to name one of the wrong length
 
     def size(self, classes: int, mode: Mode) -> int:
@@ -256,7 +256,8 @@ def _by_class(vector: tuple[float, ...] | None, name: str, classes: int) -> Arra
 def _params(term: Term, classes: int) -> list[Any]:
     names = term.names or ("",) * len(term.params)
     pairs = zip(term.params, names, strict=True)
-    return [p if isinstance(p, float) else _by_class(p, name, classes) for p, name in pairs]
+    given = ((1 / max(1, classes) if p is None else p, name) for p, name in pairs)
+    return [p if isinstance(p, float) else _by_class(p, name, classes) for p, name in given]
 
 
 def _run_native(batch: Batch, arguments: list[Any], mode: Mode, by_sample: bool, output: Array | None) -> Any:

@@ -33,18 +33,32 @@ class NLL:
 
 
 class KLDiv:
-    """y (log y - x), x being a log-probability; k[0]: whether the target is log y."""
+    """y (log y - x), x being a log-probability."""
 
     of_chance = False
 
     @staticmethod
     def value(x: Array, y: Array, k: Params) -> Array:
-        p = np.exp(y) if k[0] else y
-        return (times(p, y) if k[0] else xlogx(y)) - times(p, x)
+        return xlogx(y) - times(y, x)
 
     @staticmethod
     def slope(x: Array, y: Array, k: Params) -> Array:
-        return -np.exp(y) if k[0] else -y
+        return -y
+
+
+class KLDivLog:
+    """e^y (y - x), the target being a log-probability as well."""
+
+    of_chance = False
+
+    @staticmethod
+    def value(x: Array, y: Array, k: Params) -> Array:
+        return times(np.exp(y), y - x)
+
+    @staticmethod
+    def slope(x: Array, y: Array, k: Params) -> Array:
+        slope: Array = -np.exp(y)
+        return slope
 
 
 class SoftMargin:
@@ -263,12 +277,11 @@ class Focal:
 
     @staticmethod
     def value(v: Chance, y: Array, k: Params) -> Array:
-        return -times(k[1] * y * v.power_q(k[0]), v.log_p)
+        return -times(k[1] * y, v.power_q(k[0]) * v.log_p)
 
     @staticmethod
     def slope(v: Chance, y: Array, k: Params) -> Array:
-        slope: Array = -k[1] * y * v.power_q(k[0]) * (v.dlog_p + k[0] * times(v.dlog_q, v.log_p))
-        return slope
+        return -times(k[1] * y, v.power_q(k[0]) * (v.dlog_p + k[0] * times(v.dlog_q, v.log_p)))
 
 
 class Categorical:
@@ -363,40 +376,35 @@ class BinaryJS:
         return positive + JS.share_slope(v.q, v.log_q, -v.dp, v.dlog_q, 1 - y, k[0])
 
 
-def _class_share(k: Params) -> Any:
-    """The factor k[0], or 1 / C for 0."""
-    return k[0] or k.share
-
-
 class Product:
-    """p y, summed over classes; k: a factor, or 0 for 1 / C."""
+    """k[0] p y, summed over classes."""
 
     of_chance = True
 
     @staticmethod
     def value(v: Chance, y: Array, k: Params) -> Array:
-        value: Array = _class_share(k) * times(y, v.p)
+        value: Array = k[0] * times(y, v.p)
         return value
 
     @staticmethod
     def slope(v: Chance, y: Array, k: Params) -> Array:
-        slope: Array = _class_share(k) * times(y, v.dp)
+        slope: Array = k[0] * times(y, v.dp)
         return slope
 
 
 class SquaredError:
-    """(p - y)^2, summed over classes; k: a factor, or 0 for 1 / C."""
+    """k[0] (p - y)^2, summed over classes."""
 
     of_chance = True
 
     @staticmethod
     def value(v: Chance, y: Array, k: Params) -> Array:
-        value: Array = _class_share(k) * (v.p - y) ** 2
+        value: Array = k[0] * (v.p - y) ** 2
         return value
 
     @staticmethod
     def slope(v: Chance, y: Array, k: Params) -> Array:
-        slope: Array = 2 * _class_share(k) * (v.p - y) * v.dp
+        slope: Array = 2 * k[0] * (v.p - y) * v.dp
         return slope
 
 
@@ -460,6 +468,7 @@ ELEMENT: dict[str, Any] = {
     "binary_kl": BinaryKL,
     "binary_js": BinaryJS,
     "kl_div": KLDiv,
+    "kl_div_log": KLDivLog,
     "soft_margin": SoftMargin,
     "target": Target,
     "mse": MSE,

@@ -43,7 +43,7 @@ class DistanceLoss(MapsLoss, SumLoss):
 
     def _term(self, name: str) -> Term:
         """A pixel's value is the mean over the classes that count; the maps of the others are 0."""
-        share = 0.0 if self.classes is None else 1 / len(self.classes)
+        share = None if self.classes is None else 1 / len(self.classes)
         return Term(name, "pixel", ACTIVATIONS.index(self.activation), None, (share,))
 
     def _each(self, batch: Batch, fill: Callable[[int, int, tuple[float, ...], Array], None]) -> Array:

@@ -260,7 +260,7 @@ class KLDivLoss(ElementLoss):
         check_common(self, reductions=("mean", "sum", "batchmean", "none"))
 
     def terms(self) -> tuple[Term, ...]:
-        return (Term("kl_div", "element", 0, None, (float(self.log_target),)),)
+        return (Term("kl_div_log" if self.log_target else "kl_div", "element"),)
 
     def by_sample(self) -> bool:
         return self.reduction == "batchmean"
