@@ -202,7 +202,7 @@ def region() -> None:
 
 
 def boundary() -> None:
-    figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.0), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.3), layout="constrained")
     target, radius = disc(12), 12
     shifts = np.arange(0, 49, 2)
     moved = [disc(radius, s) for s in shifts]
@@ -221,7 +221,7 @@ def boundary() -> None:
         values = np.array(values) - values[0]
         axes[0].plot(shifts, values / values[-1], label=name)
     axes[0].set(title="value, from 0 to 1 over the range", xlabel="shift in pixels of a disc of radius 12")
-    axes[0].legend()
+    legend_below(figure, axes[0])
     at = SIZE // 2
     p = both[len(shifts) // 2]
     for name, loss in {
@@ -232,7 +232,6 @@ def boundary() -> None:
         gradient = loss.value_and_grad(p, target[None].astype(int))[1][0, 1, at]
         axes[1].plot(np.arange(SIZE) - at, gradient / np.abs(gradient).max(), label=name)
     axes[1].set(title="gradient along the line of the centres, shift 24", xlabel="pixels from the target's centre")
-    axes[1].legend(loc="lower right")
     save("boundary", figure)
 
 
@@ -262,7 +261,7 @@ def composition() -> None:
     axes[0, 0].legend(loc="center left")
     at = np.linspace(-6, 6, 41)
     curves = {
-        "gan_discriminator_loss, real one at 0": joint(fl.GANDiscriminatorLoss(activation="sigmoid"), at, [0.0]),
+        "gan_discriminator_loss": joint(fl.GANDiscriminatorLoss(activation="sigmoid"), at, [0.0]),
         "gan_generator_loss": joint(fl.GANGeneratorLoss(activation="sigmoid"), at),
         "gan_generator_loss, saturating": joint(fl.GANGeneratorLoss(activation="sigmoid", saturating=True), at),
     }
