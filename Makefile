@@ -2,6 +2,7 @@
 # make test    everything that must hold            (make test ARGS="-k dice -x")
 # make lint    ruff, mypy, cython-lint, clang-format
 # make bench   speed, against torch, MONAI and smp in the same run
+# make figures  those of docs/losses, from the losses themselves
 # make clean
 #
 # Nothing is needed beforehand but python3 and a C compiler: the rest goes into .venv. A second run installs changes.
@@ -22,7 +23,7 @@ TEST_DATA := stardist==0.9.2 TPTBox==1.1.0
 # Peers whose losses need nothing but torch and NumPy.
 PEERS := monai==1.6.1 segmentation-models-pytorch==0.6.0
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench figures clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # one pip at a time in one .venv
 
@@ -45,6 +46,9 @@ lint: $(VENV)/lint.stamp
 bench: $(VENV)/bench.stamp $(VENV)/peers.stamp
 	$(VENV)/bin/python -m bench $(ARGS)
 
+figures: $(VENV)/docs.stamp
+	$(VENV)/bin/python docs/losses/figures.py
+
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -52,7 +56,7 @@ clean:
 $(VENV)/bin/python:
 	$(PYTHON3) -m venv $(VENV)
 
-# demo, test, bench: the extras of pyproject.toml. pip builds and installs us anew, even at an unchanged version.
+# demo, test, bench, docs: the extras of pyproject.toml. pip builds and installs us anew, even at an unchanged version.
 $(VENV)/%.stamp: $(SOURCES) | $(VENV)/bin/python
 	$(PIP) install '.[$*]'
 	touch $@

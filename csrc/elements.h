@@ -1,6 +1,7 @@
 /* elements.h: losses of one element: a value and its derivative, each a scalar function of a few lines.
  *
- * The place to add one: two functions, ELEMENT_LOSS or CHANCE_LOSS, and a row in losses.h; the twin in _reference.py.
+ * The place to add one: two functions, ELEMENT_LOSS or CHANCE_LOSS, and a row in losses.h; the twin in
+ * _reference/elements.py.
  * Pixel weights, sums, maps and gradients are the driver's.  k[0..3] are the term's parameters, k[K_WEIGHT] the class
  * weight.  A factor 0 silences an infinite or undefined partner: `times`.
  */

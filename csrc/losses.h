@@ -1,5 +1,5 @@
 /* losses.h: the table of all losses.  The place to add one: its functions in elements.h or class_axis.h, a row here, and
- * its twin of the same name in src/fastloss/_reference.py; a test compares the two lists.
+ * its twin of the same name in src/fastloss/_reference/; a test compares the two lists.
  */
 #ifndef FASTLOSS_LOSSES_H
 #define FASTLOSS_LOSSES_H

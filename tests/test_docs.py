@@ -1,4 +1,5 @@
-"""Every example in a docstring, and in the README, runs and shows what it says."""
+"""Every example in a docstring, in the README and in docs/ runs and shows what it says; the pages name every loss, and
+their links lead somewhere."""
 
 from __future__ import annotations
 
@@ -13,8 +14,11 @@ from typing import Any
 import pytest
 
 import fastloss
+from fastloss.losses import JOINT_LOSSES, LOSSES
 
 ROOT = pathlib.Path(__file__).parents[1]
+LOSS_PAGES = sorted((ROOT / "docs/losses").glob("*.md"))
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:e[-+]?\d+)?(?![\w.])")
 MODULES = [m.name for m in pkgutil.walk_packages(fastloss.__path__, "fastloss.")] + ["fastloss"]
 FENCED = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -61,15 +65,58 @@ def test_there_are_docstrings_to_test():
     assert public - without <= with_examples
 
 
-def readme() -> list[Any]:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return [pytest.param(code, id=f"block{k}") for k, code in enumerate(FENCED.findall(text))]
+def blocks() -> list[Any]:
+    found = []
+    for page in PAGES:
+        name = page.relative_to(ROOT).as_posix()
+        codes = FENCED.findall(page.read_text(encoding="utf-8"))
+        found += [pytest.param(name, code, id=f"{name}-{k}") for k, code in enumerate(codes)]
+    return found
 
 
-@pytest.mark.parametrize("code", readme())
-def test_readme(code, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("page", "code"), blocks())
+def test_pages(page, code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if ">>>" in code:
-        run(doctest.DocTestParser().get_doctest(code, {}, "README", "README.md", 0))
+        run(doctest.DocTestParser().get_doctest(code, {}, page, page, 0))
     else:
-        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+        exec(compile(code, page, "exec"), {"__name__": "page"})
+
+
+def test_the_pages_have_blocks_to_test():
+    assert {b.values[0] for b in blocks()} >= {"README.md", "docs/guide.md", "docs/losses/composition.md"}
+
+
+@pytest.mark.parametrize("name", [*LOSSES, *JOINT_LOSSES])
+def test_every_loss_has_its_section(name):
+    """Headed by the function's and the object's name, on a page that the index links beside them."""
+    cls = (LOSSES | JOINT_LOSSES)[name].__name__
+    pages = [p for p in LOSS_PAGES if f"\n## {name}, {cls}\n" in p.read_text(encoding="utf-8")]
+    assert len(pages) == 1
+    index = (ROOT / "docs/losses/README.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| `{name}` \| `{cls}` \|.*\]\({pages[0].name}\) \|$", index, re.MULTILINE)
+
+
+def anchors(page: pathlib.Path) -> set[str]:
+    """GitHub's, of the headings of a page: lower case, letters, digits, - and _ only."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            path, _, anchor = target.partition("#")
+            there = page.parent / path if path else page
+            assert there.exists(), target
+            assert not anchor or anchor in anchors(there), target
+
+
+@pytest.mark.parametrize("page", LOSS_PAGES, ids=lambda p: p.name)
+def test_formulas_survive_markdown(page):
+    """Markdown takes the backslash of \\, and \\{ as its own escape before the formula is rendered."""
+    text = page.read_text(encoding="utf-8")
+    assert all(line.count("$") % 2 == 0 for line in text.splitlines())
+    for formula in re.findall(r"\$\$?([^$]+)\$\$?", text):
+        assert not re.search(r"\\[^A-Za-z]", formula), formula
