@@ -333,34 +333,42 @@ static void focal_backward(tile *t, const fl_term *term, const term_rows *r, ptr
 
 /* ---- perceptron: max_c x_c - x_y; dense: sum_c w_c y_c (max x - x_c) ---------------------------------------------------------
  * a: the value; b: sum_c w_c y_c; p: 1 + the first class that is the maximum, which takes the gradient. */
+static const real *mass_row(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, ptrdiff_t c) {
+    const real *restrict y = target_row(t, r, c0, c), *restrict wc = t->wc ? t->wc + c * t->width : NULL;
+    real *restrict mass = r->log_p, w = class_weight(term, c0 + c);
+    for (ptrdiff_t i = 0; i < t->padded; i++) mass[i] = w * y[i];
+    if (wc)
+        for (ptrdiff_t i = 0; i < t->padded; i++) mass[i] *= wc[i];
+    return mass;
+}
+
 static void perceptron_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
     real *restrict a = r->a, *restrict b = r->b, *restrict first = r->p;
     const real *restrict m = t->m;
     if (c0 == 0)
         for (ptrdiff_t i = 0; i < t->padded; i++) first[i] = 0;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        const real *restrict x = t->x + c * t->width, *restrict y = target_row(t, r, c0, c);
-        const real *restrict wc = t->wc ? t->wc + c * t->width : NULL;
-        real w = class_weight(term, c0 + c), number = (real)(c0 + c + 1);
+        const real *restrict x = t->x + c * t->width, *restrict mass = mass_row(t, term, r, c0, c);
+        real number = (real)(c0 + c + 1);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
-            real mass = w * y[i] * (wc ? wc[i] : 1);
+            real below = m[i] - x[i];
             first[i] = first[i] == 0 && x[i] == m[i] ? number : first[i];
-            a[i] += x[i] == m[i] ? 0 : x[i] < m[i] ? times(mass, m[i] - x[i]) : m[i] - x[i]; /* NaN */
-            b[i] += mass;
+            a[i] += x[i] == m[i] ? 0 : x[i] < m[i] ? times(mass[i], below) : below; /* the last is NaN */
+            b[i] += mass[i];
         }
     }
 }
 
 static void perceptron_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
     real k = (real)term->coef[t->group];
-    const real *restrict b = r->b, *restrict first = r->p, *restrict all_w = t->w;
+    const real *restrict b = r->b, *restrict first = r->p, *restrict w = t->w;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        const real *restrict y = target_row(t, r, c0, c), *restrict wc = t->wc ? t->wc + c * t->width : NULL;
-        real *restrict g = t->g + c * t->width, w = class_weight(term, c0 + c), number = (real)(c0 + c + 1);
+        const real *restrict mass = mass_row(t, term, r, c0, c);
+        real *restrict g = t->g + c * t->width, number = (real)(c0 + c + 1);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
-            real mass = w * y[i] * (wc ? wc[i] : 1), v = k * all_w[i] * ((first[i] == number ? b[i] : 0) - mass);
+            real top = first[i] == number ? R(1.0) : 0, v = k * w[i] * (top * b[i] - mass[i]);
             g[i] = add ? g[i] + v : v;
         }
     }
@@ -372,7 +380,10 @@ static void logsumexp_finish(tile *t, const fl_term *term, const term_rows *r) {
     const real *restrict m = t->m, *restrict s = t->s;
     real *restrict value = r->value;
 #pragma omp simd
-    for (ptrdiff_t i = 0; i < t->padded; i++) value[i] = r_abs(m[i]) == R_INF ? m[i] : m[i] + r_log(s[i]);
+    for (ptrdiff_t i = 0; i < t->padded; i++) {
+        real log_s = r_log(s[i]);
+        value[i] = m[i] + (r_abs(m[i]) == R_INF ? 0 : log_s);
+    }
 }
 
 static void softmax_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
