@@ -358,8 +358,9 @@ class SoftMarginLoss(ElementLoss):
 @shared
 @dataclass(frozen=True, kw_only=True, repr=False)
 class MultiLabelSoftMarginLoss(SumLoss):
-    r"""Mean over classes of the binary cross entropy of logits, $-\frac 1 C \sum_c w_c [y_c \log \sigma(x_c) + (1 -
-    y_c) \log(1 - \sigma(x_c))]$: one value a pixel.
+    r"""Binary cross entropy of logits, its mean over the classes: one value a pixel.
+
+    It is $-\frac 1 C \sum_c w_c [y_c \log \sigma(x_c) + (1 - y_c) \log(1 - \sigma(x_c))]$.
 
     Parameters
     ----------
