@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import importlib.metadata
+import itertools
 import math
 import os
 import pathlib
@@ -243,8 +244,8 @@ def run(
         sums, fault = _reference.run(batch, arguments, mode, by_sample, output)
     if fault:
         batch.raise_fault()
-    sizes = [t.size(batch.classes, mode) for t in terms]
-    return np.split(sums, np.cumsum(sizes)[:-1], axis=1)
+    ends = list(itertools.accumulate(t.size(batch.classes, mode) for t in terms))
+    return [sums[:, first:last] for first, last in zip([0, *ends], ends, strict=False)]
 
 
 def _by_class(vector: tuple[float, ...] | None, name: str, classes: int) -> Array | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,4 +28,14 @@ def call(loss: Callable[..., Loss], arguments: dict[str, Any]) -> float | Array:
     """Make the loss from a function's own arguments and call it."""
     input, target = arguments.pop("input"), arguments.pop("target")
     data = {name: arguments.pop(name) for name in ("pixel_weight", "distance_maps") if name in arguments}
-    return loss(**arguments)(input, target, **data)
+    try:
+        made = _made(loss, **arguments)
+    except TypeError:  # a list or an array among them, or a wrong type: its message is the loss's own
+        made = loss(**arguments)
+    return made(input, target, **data)
+
+
+@functools.lru_cache(maxsize=256, typed=True)
+def _made(loss: Callable[..., Loss], **options: Any) -> Loss:
+    """A loss with these options; the same one for the same options, as losses are frozen."""
+    return loss(**options)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -367,12 +366,12 @@ class MapsLoss(Loss):
         if distance_maps is None:
             as_array(target, "target")  # not optional here
             batch = super().make_batch(input, target, pixel_weight)
-            return batch if maker is None else replace(batch, maps=maker.make_maps(batch))
+            return batch if maker is None else batch.but(maps=maker.make_maps(batch))
         maps = as_array(distance_maps, "distance_maps")
         batch = super().make_batch(input, target, pixel_weight)
         if maps.shape != batch.shape:
             raise ValueError(f"distance_maps: expected shape {batch.shape} (the input's), got {maps.shape}")
-        return replace(batch, maps=batch.kernel_view(maps))
+        return batch.but(maps=batch.kernel_view(maps))
 
 
 class ElementLoss(SumLoss):
