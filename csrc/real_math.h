@@ -47,6 +47,7 @@ typedef uint64_t ureal;
 
 #if defined(__FMA__) || defined(__aarch64__) || defined(__ARM_FEATURE_FMA)
 #define R_FMA(a, b, c) R_BUILTIN_FMA(a, b, c)
+#define R_HAS_FMA 1
 #else
 #define R_FMA(a, b, c) ((a) * (b) + (c))
 #endif
@@ -67,21 +68,29 @@ FL_INLINE real r_abs(real x) { return x < 0 ? -x : x; }
 FL_INLINE real r_max(real a, real b) { return a > b ? a : b; } /* b when either is NaN */
 
 /* exp(x) for x <= 0 (and up to log 2, so that rounding of the caller's difference is harmless).
- * x = n log 2 + r, |r| <= log(2)/2; exp(r) = 1 + r + r^2 q(r), scaled by 2^n through the exponent bits.  n is rounded by
- * adding 1.5 * 2^mantissa, whose low bits then hold n + bias.  Below the smallest normal number's log the result is 0,
- * so exp(-inf) = 0; NaN stays NaN (the scale is multiplied, not added to the bits).
- * float: q of degree 4, 2^-28.3, log 2 split as in Cephes' expf; double: q of degree 10, 2^-64. */
+ * x = n log 2 + r, |r| <= log(2)/2; exp(r) = 1 + r (1 + r q(r)), scaled by 2^n through the exponent bits.  n is rounded by
+ * adding 1.5 * 2^mantissa, whose low bits then hold n + bias.  From n = -bias on, where the arguments are cut off, those
+ * bits are 0 and so is the scale: exp(-inf) = 0.  NaN stays NaN (the scale is multiplied, not added to the bits).
+ * float: q of degree 4, 2^-28.3; double: q of degree 10, 2^-64.  log 2 is split where there is no FMA, as in Cephes'
+ * expf, and in double; a float with FMA takes it whole, which costs n 2^-29 of the result.  All floats from -87.2 to 0:
+ * 1.02 ulp at most from -10 on and 4.5 ulp at -86.6, where the split would have 1.01 (and 9 % more time, with the select
+ * that the cut-off saves); without FMA 1.18 ulp. */
 FL_INLINE real r_exp(real x) {
 #if FL_REAL_BITS == 32
-    const real low = -87.33654f, log2_e = 1.44269504f, magic = 12582912.0f + 127.0f;
-    const real ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
+    const real low = -88.029692f, log2_e = 1.44269504f, magic = 12582912.0f + 127.0f;
 #else
-    const real low = -708.396418532264, log2_e = 1.4426950408889634, magic = 6755399441055744.0 + 1023.0;
+    const real low = -709.08956571282410, log2_e = 1.4426950408889634, magic = 6755399441055744.0 + 1023.0;
     const real ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10; /* fdlibm e_exp.c */
 #endif
     real y = x < low ? low : x;
     real t = R_FMA(y, log2_e, magic), n = t - magic;
+#if FL_REAL_BITS == 64
     real r = R_FMA(n, -ln2_low, R_FMA(n, -ln2_high, y));
+#elif defined(R_HAS_FMA)
+    real r = R_FMA(n, -0.693147182f, y);
+#else
+    real r = R_FMA(n, 2.12194440e-4f, R_FMA(n, -0.693359375f, y));
+#endif
 #if FL_REAL_BITS == 32
     real q = R_FMA(R(0.0013814599017809138964), r, R(0.0083687168885233874664));
     q = R_FMA(q, r, R(0.041668388038650173384));
@@ -99,9 +108,8 @@ FL_INLINE real r_exp(real x) {
     q = R_FMA(q, r, 0.1666666666666668342);
     q = R_FMA(q, r, 0.50000000000000000439);
 #endif
-    real e = R_FMA(r * r, q, r) + 1;
-    real scaled = e * r_from_bits(r_to_bits(t) << R_MANTISSA);
-    return x < low ? 0 : scaled;
+    real e = R_FMA(r, R_FMA(r, q, R(1.0)), R(1.0));
+    return e * r_from_bits(r_to_bits(t) << R_MANTISSA);
 }
 
 /* log(x) for finite x > 0, normal; log(0) is not needed (callers clamp), log(inf) = inf, NaN stays NaN.
