@@ -277,8 +277,7 @@ static void focal_params(tile *t, const fl_term *term, const term_rows *r) {
 FL_INLINE chance focal_chance(real x, real d, real z, real s, real rest, int activation) {
     if (activation == FL_NONE) return chance_given(x);
     if (activation == FL_SIGMOID) return chance_of_logit(x);
-    real p = (s - rest) / s, q = rest / s;
-    return (chance){p, q, d - r_log1p(z), r_log_chance(q), p, 1, -p * inverse(q)};
+    return chance_of_softmax(d - r_log1p(z), (s - rest) / s, rest / s);
 }
 
 FL_INLINE void focal_label(tile *t, const term_rows *r, int activation, int slope, real *restrict out) {

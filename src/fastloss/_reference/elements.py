@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._batch import Array
-from .tile import Params, log_chance, sigmoid, times, xlogx
+from .tile import Params, log_chance, sigmoid, softmax_parts, times, xlogx
 
 # ---- of the input itself
 
@@ -183,9 +183,16 @@ def _inverse(x: Array) -> Array:
     return 1 / np.maximum(x, 1e-12)
 
 
+def _log_rest_over(log_rest: Array, u: Array) -> Array:
+    """log(1 - u) / u, which is -1 at 0."""
+    quotient: Array = np.where(u == 0, -1, log_rest / u)
+    return quotient
+
+
 @dataclass(slots=True)
 class Chance:
-    """p, q = 1 - p, their logs, and dp, dlog_p, dlog_q, the derivatives in the input (softmax: in log p)."""
+    """p, q = 1 - p, their logs, and dp, dlog_p, dlog_q, the derivatives in the input (softmax: in log p); cross_p =
+    dlog_p log_q and cross_q = dlog_q log_p, which are near 1 where p or q is small."""
 
     p: Array
     q: Array
@@ -194,21 +201,31 @@ class Chance:
     dp: Any
     dlog_p: Any
     dlog_q: Array
+    cross_p: Array
+    cross_q: Array
 
     @classmethod
     def given(cls, x: Array) -> Chance:
-        q = 1 - x
-        return cls(x, q, log_chance(x), np.maximum(np.log1p(-x), -100), 1, _inverse(x), -_inverse(q))
+        q, log_p, log_q = 1 - x, log_chance(x), np.maximum(np.log1p(-x), -100)
+        crosses = _log_rest_over(log_q, x), -_log_rest_over(log_p, q)
+        return cls(x, q, log_p, log_q, 1, _inverse(x), -_inverse(q), *crosses)
 
     @classmethod
     def of_logit(cls, x: Array) -> Chance:
         p, q, tail = sigmoid(x), sigmoid(-x), np.log1p(np.exp(-np.abs(x)))
-        return cls(p, q, np.minimum(x, 0) - tail, np.minimum(-x, 0) - tail, p * q, q, -p)
+        log_p, log_q = np.minimum(x, 0) - tail, np.minimum(-x, 0) - tail
+        return cls(p, q, log_p, log_q, p * q, q, -p, times(q, log_q), times(-p, log_p))
 
     @classmethod
-    def of_softmax(cls, log_p: Array, p: Array) -> Chance:
-        q = np.maximum(-np.expm1(log_p), 0)
-        return cls(p, q, log_p, log_chance(q), p, 1, -p * _inverse(q))
+    def of_softmax(cls, x: Array) -> Chance:
+        """The largest logit's 1 - p is the sum of the others: a confident pixel's small values keep their digits."""
+        m, e, s = softmax_parts(x)
+        first = np.arange(len(x))[:, None] == x.argmax(axis=0)
+        rest = np.where(first, 0, e).sum(axis=0)
+        p, log_p = e / s, (x - m) - np.log1p(rest)
+        q = np.where(first, rest / s, np.maximum(-np.expm1(log_p), 0))
+        log_q = np.log(np.maximum(q, np.finfo(q.dtype).tiny))
+        return cls(p, q, log_p, log_q, p, 1, -p * _inverse(q), log_q, times(-p, _log_rest_over(log_p, q)))
 
     def power_p(self, exponent: Any) -> Array:
         result: Array = np.exp(times(exponent, self.log_p))
@@ -265,8 +282,7 @@ class BinaryFocal:
     @staticmethod
     def slope(v: Chance, y: Array, k: Params) -> Array:
         pos, neg = k[1] * y * v.power_q(k[0]), k[2] * (1 - y) * v.power_p(k[0])
-        slope: Array = pos * (v.dlog_p + k[0] * times(v.dlog_q, v.log_p))
-        slope = slope + neg * (v.dlog_q + k[0] * times(v.dlog_p, v.log_q))
+        slope: Array = pos * (v.dlog_p + k[0] * v.cross_q) + neg * (v.dlog_q + k[0] * v.cross_p)
         return -slope
 
 
@@ -281,7 +297,7 @@ class Focal:
 
     @staticmethod
     def slope(v: Chance, y: Array, k: Params) -> Array:
-        return -times(k[1] * y, v.power_q(k[0]) * (v.dlog_p + k[0] * times(v.dlog_q, v.log_p)))
+        return -times(k[1] * y, v.power_q(k[0]) * (v.dlog_p + k[0] * v.cross_q))
 
 
 class Categorical:

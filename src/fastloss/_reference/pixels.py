@@ -93,7 +93,10 @@ class Summed:
         v = self._input(t, term)
         h = self.element.slope(v, self._target(t), k) + np.zeros_like(t.x)
         h = h if t.wc is None else times(t.wc, h)
-        gradient: Array = h - v.p * h.sum(axis=0, dtype=np.float64).astype(t.x.dtype) if term.activation == 2 else h
+        if term.activation != 2:
+            return h
+        others = h.sum(axis=0, dtype=np.float64).astype(t.x.dtype) - h
+        gradient: Array = h * v.q - v.p * others  # h - p sum h, where p near 1 does not cancel
         return gradient
 
 
@@ -101,10 +104,7 @@ def element_input(element: Any, x: Array, activation: int) -> Any:
     """What an element's functions take: the input itself, or the chance that it stands for."""
     if not element.of_chance:
         return x
-    if activation == 2:
-        m, e, s = softmax_parts(x)
-        return Chance.of_softmax((x - m) - np.log(s), e / s)
-    return (Chance.given, Chance.of_logit)[activation](x)
+    return (Chance.given, Chance.of_logit, Chance.of_softmax)[activation](x)
 
 
 class OfMaps(Summed):
