@@ -61,14 +61,14 @@ FL_INLINE real l1_slope(real x, real y, const real *k) {
 }
 ELEMENT_LOSS(l1)
 
-/* Huber with delta = k[0], times k[1]: 1, or 1 / delta for smooth L1. */
+/* A parabola of curvature k[1] up to |d| = k[0], and its tangent of slope k[2] = k[0] k[1]. */
 FL_INLINE real huber(real x, real y, const real *k) {
     real a = r_abs(x - y);
-    return k[1] * (a <= k[0] ? R(0.5) * a * a : k[0] * (a - R(0.5) * k[0]));
+    return a <= k[0] ? R(0.5) * k[1] * a * a : k[2] * (a - R(0.5) * k[0]);
 }
 FL_INLINE real huber_slope(real x, real y, const real *k) {
     real d = x - y;
-    return k[1] * (d > k[0] ? k[0] : d < -k[0] ? -k[0] : d);
+    return d > k[0] ? k[2] : d < -k[0] ? -k[2] : k[1] * d;
 }
 ELEMENT_LOSS(huber)
 

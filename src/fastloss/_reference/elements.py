@@ -122,19 +122,20 @@ class L1:
 
 
 class Huber:
-    """d^2 / 2 up to |d| = delta, and the tangent beyond: delta (|d| - delta / 2); k: delta, a factor."""
+    """A parabola up to |d| = k[0], of curvature k[1], and its tangent beyond, of slope k[2] = k[0] k[1]."""
 
     of_chance = False
 
     @staticmethod
     def value(x: Array, y: Array, k: Params) -> Array:
         a = np.abs(x - y)
-        value: Array = k[1] * np.where(a <= k[0], a * a / 2, k[0] * (a - k[0] / 2))
+        value: Array = np.where(a <= k[0], k[1] / 2 * a * a, k[2] * (a - k[0] / 2))
         return value
 
     @staticmethod
     def slope(x: Array, y: Array, k: Params) -> Array:
-        slope: Array = k[1] * np.clip(x - y, -k[0], k[0])
+        d = x - y
+        slope: Array = np.where(np.abs(d) > k[0], k[2] * np.sign(d), k[1] * d)
         return slope
 
 
