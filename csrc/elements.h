@@ -183,7 +183,7 @@ FL_INLINE real half_kl(real p, real log_p, real y, real a) {
 }
 FL_INLINE real half_kl_slope(real p, real dp, real dlog_p, real y, real a) {
     real m = R_FMA(a, p, (1 - a) * y);
-    return -y * (a == 1 ? dlog_p : a * dp * inverse(m));
+    return a == 1 ? -y * dlog_p : y == 0 ? 0 : -a * dp * (y / m); /* y / m is at most 1 / (1 - a) */
 }
 FL_INLINE real binary_kl(chance v, real y, const real *k) {
     return half_kl(v.p, v.log_p, y, k[0]) + half_kl(v.q, v.log_q, 1 - y, k[0]);

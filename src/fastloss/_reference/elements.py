@@ -327,7 +327,7 @@ def _half_kl(p: Array, log_p: Array, y: Array, a: float) -> Array:
 
 
 def _half_kl_slope(p: Array, dp: Any, dlog_p: Any, y: Array, a: float) -> Array:
-    slope: Array = -y * (dlog_p if a == 1 else a * dp * _inverse(a * p + (1 - a) * y))
+    slope: Array = -y * dlog_p if a == 1 else -a * dp * np.where(y == 0, 0, y / (a * p + (1 - a) * y))
     return slope
 
 
