@@ -196,12 +196,12 @@ static void cross_entropy_finish(tile *t, const fl_term *term, const term_rows *
     if (!t->job->labels)
         for (ptrdiff_t i = 0; i < t->padded; i++) value[i] = b[i] * r_log(s[i]) - a[i];
     else if (eps == 0)
-        for (ptrdiff_t i = 0; i < t->padded; i++) value[i] = wy[i] * (r_log1p(z[i]) - d[i]);
+        for (ptrdiff_t i = 0; i < t->padded; i++) value[i] = times(wy[i], r_log1p(z[i]) - d[i]);
     else {
         real total = total_class_weight(t, term);
         for (ptrdiff_t i = 0; i < t->padded; i++) {
             real log_s = r_log1p(z[i]);
-            value[i] = (1 - eps) * wy[i] * (log_s - d[i]) + even * (total * log_s - a[i]);
+            value[i] = times((1 - eps) * wy[i], log_s - d[i]) + even * (total * log_s - a[i]);
         }
     }
 }

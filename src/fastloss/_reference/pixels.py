@@ -48,7 +48,7 @@ class CrossEntropy:
             value: Array = mass.sum(axis=0) * np.log(s) - np.where(mass == 0, 0, mass * (t.x - m)).sum(axis=0)
             return value
         m, _, _, d, log_s = cls._label_parts(t)
-        value = (1 - eps) * k.weight[t.label, 0] * (log_s - d)
+        value = times((1 - eps) * k.weight[t.label, 0], log_s - d)
         if eps:
             others = np.where(k.weight == 0, 0, k.weight * (t.x - m)).sum(axis=0)
             value = value + eps / len(t.x) * (k.weight.sum() * log_s - others)
