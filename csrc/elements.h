@@ -142,7 +142,7 @@ CHANCE_LOSS(bce)
 
 /* Its mean over classes, the share of one: k: w. */
 FL_INLINE real multilabel(chance v, real y, const real *k) {
-    return -k[0] * k[K_SHARE] * (times(y, v.log_p) + times(1 - y, v.log_q));
+    return -times(k[0] * k[K_SHARE], times(y, v.log_p) + times(1 - y, v.log_q));
 }
 FL_INLINE real multilabel_slope(chance v, real y, const real *k) {
     return -k[0] * k[K_SHARE] * (y * v.dlog_p + (1 - y) * v.dlog_q);

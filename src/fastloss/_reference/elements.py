@@ -261,8 +261,7 @@ class Multilabel:
 
     @staticmethod
     def value(v: Chance, y: Array, k: Params) -> Array:
-        value: Array = -k[0] * k.share * (times(y, v.log_p) + times(1 - y, v.log_q))
-        return value
+        return -times(k[0] * k.share, times(y, v.log_p) + times(1 - y, v.log_q))
 
     @staticmethod
     def slope(v: Chance, y: Array, k: Params) -> Array:
