@@ -163,10 +163,15 @@ FL_INLINE real r_exp_any(real x) {
     return x > 0 ? 1 / e : e;
 }
 
-/* log(x) for x > 0, subnormal numbers included: those times 2^24. */
+/* log(x) for x > 0, subnormal numbers included: those times 2^24, or 2^53. */
 FL_INLINE real r_log_any(real x) {
+#if FL_REAL_BITS == 32
+    const real scale_less_1 = 16777215.0f, log_scale = 16.635532333438687f;
+#else
+    const real scale_less_1 = 9007199254740991.0, log_scale = 36.736800569677101;
+#endif
     real tiny = x < R_TINY ? R(1.0) : 0;
-    return r_log(x * (1 + tiny * R(16777215.0))) - tiny * R(16.635532333438687);
+    return r_log(x * (1 + tiny * scale_less_1)) - tiny * log_scale;
 }
 
 /* max(log p, -100) for a probability, subnormal numbers and 0 included; NaN below 0. */
