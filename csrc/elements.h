@@ -107,8 +107,7 @@ FL_INLINE real log_rest_over(real log_rest, real u) { return u == 0 ? -1 : log_r
 
 FL_INLINE chance chance_given(real x) {
     real q = 1 - x, log_p = r_log_chance(x), log_q = r_log_rest(x);
-    return (chance){x,           q, log_p, log_q, 1, inverse(x), -inverse(q), log_rest_over(log_q, x),
-                    -log_rest_over(log_p, q)};
+    return (chance){x, q, log_p, log_q, 1, inverse(x), -inverse(q), log_rest_over(log_q, x), -log_rest_over(log_p, q)};
 }
 
 FL_INLINE chance chance_of_logit(real x) {
@@ -127,7 +126,8 @@ FL_INLINE chance chance_of_softmax(real log_p, real p, real q) {
     ROW(NAME##_##OF, NAME(CHANCE, y[i], k)) ROW(NAME##_slope_##OF, NAME##_slope(CHANCE, y[i], k))
 #define CHANCE_LOSS(NAME)                                                                                              \
     CHANCE_ROWS(NAME, given, chance_given(x[i])) CHANCE_ROWS(NAME, of_logit, chance_of_logit(x[i]))
-#define CLASS_CHANCE_LOSS(NAME) CHANCE_LOSS(NAME) CHANCE_ROWS(NAME, of_softmax, chance_of_softmax(x[i], p[i], p[i] < 1 ? 1 - p[i] : 0))
+#define CLASS_CHANCE_LOSS(NAME)                                                                                        \
+    CHANCE_LOSS(NAME) CHANCE_ROWS(NAME, of_softmax, chance_of_softmax(x[i], p[i], p[i] < 1 ? 1 - p[i] : 0))
 
 /* Binary cross entropy: -(b t log p + n (1 - t) log q), t = (1 - eps) y + eps / 2; k: b, n, eps. */
 FL_INLINE real bce(chance v, real y, const real *k) {

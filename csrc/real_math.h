@@ -168,7 +168,7 @@ FL_INLINE real r_log_any(real x) {
 #if FL_REAL_BITS == 32
     const real scale_less_1 = 16777215.0f, log_scale = 16.635532333438687f;
 #else
-    const real scale_less_1 = 9007199254740991.0, log_scale = 36.736800569677101;
+    const real scale_less_1 = 9007199254740991.0, log_scale = 36.7368005696771;
 #endif
     real tiny = x < R_TINY ? R(1.0) : 0;
     return r_log(x * (1 + tiny * scale_less_1)) - tiny * log_scale;
