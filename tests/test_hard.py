@@ -241,9 +241,19 @@ REFERENCES = {
     "smooth l1 of beta 0": (fl.SmoothL1Loss(beta=0, **SUM), regression(abs, mp.sign), DISTANCES, [0.0]),
     "log cosh": (fl.LogCoshLoss(**SUM), regression(log_cosh, lambda d: 2 * of_logit(2 * d)[0] - 1), DISTANCES, [0.0]),
     "pseudo-huber": (fl.PseudoHuberLoss(**SUM), pseudo_huber(1), DISTANCES, [0.0]),
-    "pseudo-huber of a small delta": (fl.PseudoHuberLoss(delta=2.0**-20, **SUM), pseudo_huber(2.0**-20), DISTANCES, [0.0]),
-    "pseudo-huber of a large delta": (fl.PseudoHuberLoss(delta=2.0**20, **SUM), pseudo_huber(2.0**20), DISTANCES, [0.0]),
-}  # fmt: skip
+    "pseudo-huber of a small delta": (
+        fl.PseudoHuberLoss(delta=2.0**-20, **SUM),
+        pseudo_huber(2.0**-20),
+        DISTANCES,
+        [0.0],
+    ),
+    "pseudo-huber of a large delta": (
+        fl.PseudoHuberLoss(delta=2.0**20, **SUM),
+        pseudo_huber(2.0**20),
+        DISTANCES,
+        [0.0],
+    ),
+}
 
 
 @DTYPES
@@ -416,14 +426,20 @@ ROWS = {
     "cce: all smooth": (CCE(label_smoothing=1), [[1, 0]], [1], 50.0, [[-0.5, -MOST / 2]]),
     "cce: p of 0 without weight": (CCE(class_weight=[1, 0], **SUM), [[1, 0]], [1], 0.0, [[0, 0]]),
     # ---- focal with given p: 1 - p = 0 is e^-100 as its log, whose powers of 1/2 and more are nothing
-    **{f"focal: p of 1, {g}": (fl.FocalLoss(gamma=g, activation=None), [[1, 0]], [0], 0.0, [[0, 0]]) for g in (0.5, 1, 5)},
+    **{
+        f"focal: p of 1, {g}": (fl.FocalLoss(gamma=g, activation=None), [[1, 0]], [0], 0.0, [[0, 0]])
+        for g in (0.5, 1, 5)
+    },
     "focal: p of 1, gamma 0": (fl.FocalLoss(gamma=0, activation=None), [[1, 0]], [0], 0.0, [[-1, 0]]),
     # 1 - p = 1: -log p and its slope as in cross entropy; and gamma log p = -100 gamma.
-    **{f"focal: p of 0, {g}": (fl.FocalLoss(gamma=g, activation=None), [[1, 0]], [1], 100.0, [[0, -MOST - 100 * g]]) for g in (0, 0.5, 1, 5)},
+    **{
+        f"focal: p of 0, {g}": (fl.FocalLoss(gamma=g, activation=None), [[1, 0]], [1], 100.0, [[0, -MOST - 100 * g]])
+        for g in (0, 0.5, 1, 5)
+    },
     "focal: a masked class": (fl.FocalLoss(gamma=1), HALVES, [0], LOG2 / 2, [[-0.25 - LOG2 / 4, 0.25 + LOG2 / 4, 0]]),
     "focal: the target masked": (fl.FocalLoss(), HALVES, [2], INF, [[0.5, 0.5, -1]]),
     "focal: the target masked, alpha 0": (fl.FocalLoss(alpha=[1, 1, 0]), HALVES, [2], 0.0, [[0, 0, 0]]),
-    # Independent classes: of the label's logit alone. p = 1/2: -(1/2)(-log 2); slope -q^2 + q p log p = -1/4 - log(2) / 4.
+    # Independent classes: of the label's logit alone. p = q = 1/2: q log 2; slope -q^2 + q p log p = -1/4 - log(2) / 4.
     "focal: sigmoid": (
         fl.FocalLoss(gamma=1, activation="sigmoid"),
         [[0, 1e4]],
@@ -444,7 +460,7 @@ ROWS = {
     "kl: y at -inf": (KL(**SUM), [-INF], [0.5], INF, [-0.5]),
     "kl: log y of -inf": (KL(log_target=True, **SUM), [-INF, -1], [-INF, 0], 1.0, [0, -1]),
     "kl: batchmean": (KL(reduction="batchmean"), [[0, -1], [-2, -3]], [[1, 0], [0, 1]], 1.5, [[-0.5, 0], [0, -0.5]]),
-    # ---- Jensen-Shannon. Disjoint: m = 1/2 in both classes: log 2; slopes (log(p / m) clamped + 1 - 1) / 2 of p = 0 and 1.
+    # ---- Jensen-Shannon. Disjoint: m = 1/2 in both classes: log 2.
     # At p = 0, y = 1: -(1/2)(1/2)(1 / (1/2)) + (-100 + 1 - 0) / 2 = -50; at p = 1, y = 0: (log 2 + 1 - 1) / 2.
     "js: disjoint": (JS(), [[0, 1]], [[1, 0]], LOG2, [[-50, LOG2 / 2]]),
     # p = y: at 1 -(1/2)(1/2) + (0 + 1 - 1/2) / 2 = 0; at 0 (log 2 + 1 - 1) / 2.
@@ -492,7 +508,7 @@ ROWS = {
     "bce: no element": (fl.BCEWithLogitsLoss(), np.zeros((0, 2)), np.zeros((0, 2)), NAN, np.zeros((0, 2))),
     "bce: no element, summed": (fl.BCELoss(**SUM), np.zeros(0), np.zeros(0), 0.0, np.zeros(0)),
     "bce: a NaN": (fl.BCEWithLogitsLoss(), [NAN, 0], [1, 1], NAN, [NAN, -0.25]),
-}  # fmt: skip
+}
 
 
 @DTYPES

@@ -42,8 +42,8 @@ def test_torchvision(shape, alpha, gamma, reduction, backend):
 
 
 def test_torchvision_of_soft_targets(backend):
-    """x = 0, y = 1/2, gamma = 2: 1 - p_t = 1/2 and the cross entropy log 2: log(2) / 4 too; y = 1/4, x = log 3 (p =
-    3/4): theirs ((3/4 - 3/8) + 1/4)^2 = (1 - p_t)^2, p_t = 3/16 + 3/16 = 3/8, of both logs; ours weighs each with its own."""
+    """x = log 3 (p = 3/4), y = 1/4: p_t = 3/16 + 3/16 = 3/8, and theirs weighs both logs with (1 - p_t)^2; ours weighs
+    log p with (1 - p)^2 and log (1 - p) with p^2."""
     y = torch.tensor([0.25], dtype=torch.float64)
     theirs = sigmoid_focal_loss(torch.log(torch.tensor([3.0], dtype=torch.float64)), y, -1, 2.0, "sum").item()
     log_p, log_q = np.log(0.75), np.log(0.25)

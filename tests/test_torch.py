@@ -118,7 +118,8 @@ def test_elements(name, options, weighted, reduction, dtype, backend):
             return {"none": values, "sum": values.sum(), "mean": values.sum() / w.sum()}[reduction]
 
         cancels = 16 if name.startswith("kl") or reduction != "none" else 1  # terms of both signs
-        agree(lambda x=x, y=y, w=w: loss.value_and_grad(x, y, pixel_weight=w if weighted else None), function, x, dtype, cancels)  # fmt: skip
+        weight = {"pixel_weight": w} if weighted else {}
+        agree(lambda x=x, y=y, k=weight: loss.value_and_grad(x, y, **k), function, x, dtype, cancels)
         if not weighted and x.size:  # torch's own reduction
             want = theirs(tensor(x), tensor(y), reduction=reduction, **options).numpy()
             assert_close(ours(x, y, reduction=reduction, **options), want, dtype, cancels=cancels)
