@@ -63,12 +63,12 @@ ELEMENT_LOSS(l1)
 
 /* A parabola of curvature k[1] up to |d| = k[0], and its tangent of slope k[2] = k[0] k[1]. */
 FL_INLINE real huber(real x, real y, const real *k) {
-    real a = r_abs(x - y);
-    return a <= k[0] ? R(0.5) * k[1] * a * a : k[2] * (a - R(0.5) * k[0]);
+    real a = r_abs(x - y), near = R(0.5) * k[1] * a * a, far = k[2] * (a - R(0.5) * k[0]);
+    return a <= k[0] ? near : far;
 }
 FL_INLINE real huber_slope(real x, real y, const real *k) {
-    real d = x - y;
-    return d > k[0] ? k[2] : d < -k[0] ? -k[2] : k[1] * d;
+    real d = x - y, bound = k[0], far = k[2], near = k[1] * d;
+    return d > bound ? far : d < -bound ? -far : near;
 }
 ELEMENT_LOSS(huber)
 

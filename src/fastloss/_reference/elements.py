@@ -224,7 +224,7 @@ class Chance:
         first = np.arange(len(x))[:, None] == x.argmax(axis=0)
         rest = np.where(first, 0, e).sum(axis=0)
         p, log_p = e / s, (x - m) - np.log1p(rest)
-        q = np.where(first, rest / s, np.maximum(-np.expm1(log_p), 0))
+        q = np.where(first, rest / s, 1 - p)
         log_q = np.log(np.maximum(q, np.finfo(q.dtype).tiny))
         return cls(p, q, log_p, log_q, p, 1, -p * _inverse(q), log_q, times(-p, _log_rest_over(log_p, q)))
 
