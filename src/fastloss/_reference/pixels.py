@@ -95,7 +95,7 @@ class Summed:
         h = h if t.wc is None else times(t.wc, h)
         if term.activation != 2:
             return h
-        others = h.sum(axis=0, dtype=np.float64).astype(t.x.dtype) - h
+        others = (h.sum(axis=0, dtype=np.float64) - h).astype(t.x.dtype)
         gradient: Array = h * v.q - v.p * others  # h - p sum h, where p near 1 does not cancel
         return gradient
 
