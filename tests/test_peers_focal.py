@@ -20,7 +20,7 @@ MONAI = 1e-4
 
 
 def sigmoid_focal_loss(x, y, alpha, gamma, reduction):
-    """torchvision.ops.sigmoid_focal_loss, written out from its source (0.20)."""
+    """torchvision.ops.sigmoid_focal_loss, as its source has it (torchvision/ops/focal_loss.py)."""
     p = torch.sigmoid(x)
     p_t = p * y + (1 - p) * (1 - y)
     loss = F.binary_cross_entropy_with_logits(x, y, reduction="none") * (1 - p_t) ** gamma
