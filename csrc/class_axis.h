@@ -196,12 +196,12 @@ static void cross_entropy_finish(tile *t, const fl_term *term, const term_rows *
     if (!t->job->labels)
         for (ptrdiff_t i = 0; i < t->padded; i++) value[i] = b[i] * r_log(s[i]) - a[i];
     else if (eps == 0)
-        for (ptrdiff_t i = 0; i < t->padded; i++) value[i] = wy[i] * (r_log1p(z[i]) - d[i]);
+        for (ptrdiff_t i = 0; i < t->padded; i++) value[i] = times(wy[i], r_log1p(z[i]) - d[i]);
     else {
         real total = total_class_weight(t, term);
         for (ptrdiff_t i = 0; i < t->padded; i++) {
             real log_s = r_log1p(z[i]);
-            value[i] = (1 - eps) * wy[i] * (log_s - d[i]) + even * (total * log_s - a[i]);
+            value[i] = times((1 - eps) * wy[i], log_s - d[i]) + even * (total * log_s - a[i]);
         }
     }
 }
@@ -277,8 +277,7 @@ static void focal_params(tile *t, const fl_term *term, const term_rows *r) {
 FL_INLINE chance focal_chance(real x, real d, real z, real s, real rest, int activation) {
     if (activation == FL_NONE) return chance_given(x);
     if (activation == FL_SIGMOID) return chance_of_logit(x);
-    real p = (s - rest) / s, q = rest / s;
-    return (chance){p, q, d - r_log1p(z), r_log_chance(q), p, 1, -p * inverse(q)};
+    return chance_of_softmax(d - r_log1p(z), (s - rest) / s, rest / s);
 }
 
 FL_INLINE void focal_label(tile *t, const term_rows *r, int activation, int slope, real *restrict out) {

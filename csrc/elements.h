@@ -61,14 +61,14 @@ FL_INLINE real l1_slope(real x, real y, const real *k) {
 }
 ELEMENT_LOSS(l1)
 
-/* Huber with delta = k[0], times k[1]: 1, or 1 / delta for smooth L1. */
+/* A parabola of curvature k[1] up to |d| = k[0], and its tangent of slope k[2] = k[0] k[1]. */
 FL_INLINE real huber(real x, real y, const real *k) {
-    real a = r_abs(x - y);
-    return k[1] * (a <= k[0] ? R(0.5) * a * a : k[0] * (a - R(0.5) * k[0]));
+    real a = r_abs(x - y), near = R(0.5) * k[1] * a * a, far = k[2] * (a - R(0.5) * k[0]);
+    return a <= k[0] ? near : far;
 }
 FL_INLINE real huber_slope(real x, real y, const real *k) {
-    real d = x - y;
-    return k[1] * (d > k[0] ? k[0] : d < -k[0] ? -k[0] : d);
+    real d = x - y, bound = k[0], far = k[2], near = k[1] * d;
+    return d > bound ? far : d < -bound ? -far : near;
 }
 ELEMENT_LOSS(huber)
 
@@ -90,10 +90,11 @@ FL_INLINE real pseudo_huber_slope(real x, real y, const real *k) {
 ELEMENT_LOSS(pseudo_huber)
 
 /* ---- of a chance: a probability p given as itself, as a logit or through a softmax ------------------------------------------
- * q = 1 - p; dp, dlog_p and dlog_q are derivatives in x (softmax: in log p, and q is exact to rounding only).  Logs of
- * given probabilities are at least -100 and their derivatives at most 1e12, torch's limits. */
+ * q = 1 - p; dp, dlog_p and dlog_q are derivatives in x (softmax: in log p).  Logs of given probabilities are at least
+ * -100 and their derivatives at most 1e12, torch's limits.  cross_p = dlog_p log_q and cross_q = dlog_q log_p, the
+ * products in the slope of a power, near 1 where p or q is small: no limit there. */
 typedef struct {
-    real p, q, log_p, log_q, dp, dlog_p, dlog_q;
+    real p, q, log_p, log_q, dp, dlog_p, dlog_q, cross_p, cross_q;
 } chance;
 
 #define MOST_SLOPE R(1e12)
@@ -101,27 +102,32 @@ typedef struct {
 FL_INLINE real inverse(real x) { return x < 1 / MOST_SLOPE ? MOST_SLOPE : 1 / x; } /* NaN stays */
 FL_INLINE real power(real log_u, real g) { return r_exp(times(g, log_u)); } /* u^g, u in [0, 1] */
 
+/* log(1 - u) / u, which is -1 at 0. */
+FL_INLINE real log_rest_over(real log_rest, real u) { return u == 0 ? -1 : log_rest / u; }
+
 FL_INLINE chance chance_given(real x) {
-    real q = 1 - x;
-    return (chance){x, q, r_log_chance(x), r_log_rest(x), 1, inverse(x), -inverse(q)};
+    real q = 1 - x, log_p = r_log_chance(x), log_q = r_log_rest(x);
+    return (chance){x, q, log_p, log_q, 1, inverse(x), -inverse(q), log_rest_over(log_q, x), -log_rest_over(log_p, q)};
 }
 
 FL_INLINE chance chance_of_logit(real x) {
     real e = r_exp(-r_abs(x)), large = 1 / (1 + e), small = e * large, tail = r_log1p(e);
     real p = x < 0 ? small : large, q = x < 0 ? large : small;
-    return (chance){p, q, (x < 0 ? x : 0) - tail, (x < 0 ? 0 : -x) - tail, small * large, q, -p};
+    real log_p = (x < 0 ? x : 0) - tail, log_q = (x < 0 ? 0 : -x) - tail;
+    return (chance){p, q, log_p, log_q, small * large, q, -p, times(q, log_q), times(-p, log_p)};
 }
 
-FL_INLINE chance chance_of_softmax(real log_p, real p) {
-    real q = p < 1 ? 1 - p : 0;
-    return (chance){p, q, log_p, r_log_chance(q), p, 1, -p * inverse(q)};
+FL_INLINE chance chance_of_softmax(real log_p, real p, real q) {
+    real log_q = r_log(q < R_TINY ? R_TINY : q);
+    return (chance){p, q, log_p, log_q, p, 1, -p * inverse(q), log_q, times(-p, log_rest_over(log_p, q))};
 }
 
 #define CHANCE_ROWS(NAME, OF, CHANCE)                                                                                  \
     ROW(NAME##_##OF, NAME(CHANCE, y[i], k)) ROW(NAME##_slope_##OF, NAME##_slope(CHANCE, y[i], k))
 #define CHANCE_LOSS(NAME)                                                                                              \
     CHANCE_ROWS(NAME, given, chance_given(x[i])) CHANCE_ROWS(NAME, of_logit, chance_of_logit(x[i]))
-#define CLASS_CHANCE_LOSS(NAME) CHANCE_LOSS(NAME) CHANCE_ROWS(NAME, of_softmax, chance_of_softmax(x[i], p[i]))
+#define CLASS_CHANCE_LOSS(NAME)                                                                                        \
+    CHANCE_LOSS(NAME) CHANCE_ROWS(NAME, of_softmax, chance_of_softmax(x[i], p[i], p[i] < 1 ? 1 - p[i] : 0))
 
 /* Binary cross entropy: -(b t log p + n (1 - t) log q), t = (1 - eps) y + eps / 2; k: b, n, eps. */
 FL_INLINE real bce(chance v, real y, const real *k) {
@@ -136,7 +142,7 @@ CHANCE_LOSS(bce)
 
 /* Its mean over classes, the share of one: k: w. */
 FL_INLINE real multilabel(chance v, real y, const real *k) {
-    return -k[0] * k[K_SHARE] * (times(y, v.log_p) + times(1 - y, v.log_q));
+    return -times(k[0] * k[K_SHARE], times(y, v.log_p) + times(1 - y, v.log_q));
 }
 FL_INLINE real multilabel_slope(chance v, real y, const real *k) {
     return -k[0] * k[K_SHARE] * (y * v.dlog_p + (1 - y) * v.dlog_q);
@@ -150,14 +156,14 @@ FL_INLINE real binary_focal(chance v, real y, const real *k) {
 }
 FL_INLINE real binary_focal_slope(chance v, real y, const real *k) {
     real pos = k[1] * y * power(v.log_q, k[0]), neg = k[2] * (1 - y) * power(v.log_p, k[0]);
-    return -(pos * (v.dlog_p + k[0] * times(v.dlog_q, v.log_p)) + neg * (v.dlog_q + k[0] * times(v.dlog_p, v.log_q)));
+    return -(pos * (v.dlog_p + k[0] * v.cross_q) + neg * (v.dlog_q + k[0] * v.cross_p));
 }
 CHANCE_LOSS(binary_focal)
 
 /* Focal, the share of one class: -a y q^g log p; k: g, a. */
 FL_INLINE real focal_value(chance v, real y, real g, real a) { return -times(a * y, power(v.log_q, g) * v.log_p); }
 FL_INLINE real focal_derivative(chance v, real y, real g, real a) {
-    return -times(a * y, power(v.log_q, g) * (v.dlog_p + g * times(v.dlog_q, v.log_p)));
+    return -times(a * y, power(v.log_q, g) * (v.dlog_p + g * v.cross_q));
 }
 FL_INLINE real focal(chance v, real y, const real *k) { return focal_value(v, y, k[0], k[1]); }
 FL_INLINE real focal_slope(chance v, real y, const real *k) { return focal_derivative(v, y, k[0], k[1]); }
@@ -177,7 +183,7 @@ FL_INLINE real half_kl(real p, real log_p, real y, real a) {
 }
 FL_INLINE real half_kl_slope(real p, real dp, real dlog_p, real y, real a) {
     real m = R_FMA(a, p, (1 - a) * y);
-    return -y * (a == 1 ? dlog_p : a * dp * inverse(m));
+    return a == 1 ? -y * dlog_p : y == 0 ? 0 : -a * dp * (y / m); /* y / m is at most 1 / (1 - a) */
 }
 FL_INLINE real binary_kl(chance v, real y, const real *k) {
     return half_kl(v.p, v.log_p, y, k[0]) + half_kl(v.q, v.log_q, 1 - y, k[0]);

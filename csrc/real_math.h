@@ -171,10 +171,20 @@ FL_INLINE real r_exp_any(real x) {
     return x > 0 ? 1 / e : e;
 }
 
+/* log(x) for x > 0, subnormal numbers included: those times 2^24, or 2^53. */
+FL_INLINE real r_log_any(real x) {
+#if FL_REAL_BITS == 32
+    const real scale_less_1 = 16777215.0f, log_scale = 16.635532333438687f;
+#else
+    const real scale_less_1 = 9007199254740991.0, log_scale = 36.7368005696771;
+#endif
+    real tiny = x < R_TINY ? R(1.0) : 0;
+    return r_log(x * (1 + tiny * scale_less_1)) - tiny * log_scale;
+}
+
 /* max(log p, -100) for a probability, subnormal numbers and 0 included; NaN below 0. */
 FL_INLINE real r_log_chance(real p) {
-    real tiny = p < R_TINY ? R(1.0) : 0, value = r_log(p * (1 + tiny * R(16777215.0))) - tiny * R(16.635532333438687);
-    value = p >= 0 ? value : R_NAN;
+    real value = p >= 0 ? r_log_any(p) : R_NAN;
     return value < -100 ? -100 : value;
 }
 
@@ -187,7 +197,7 @@ FL_INLINE real r_log_rest(real p) {
 
 /* x log x, 0 at 0, NaN below. */
 FL_INLINE real r_xlogx(real x) {
-    real value = x > 0 ? x * r_log(x) : R_NAN;
+    real value = x > 0 ? x * r_log_any(x) : R_NAN;
     return x == 0 ? 0 : x < R_INF ? value : x;
 }
 
@@ -241,8 +251,7 @@ FL_INLINE real r_tanh(real d) {
  * the sign, which does not cancel at 1/2; below 1/4 log p - log(1 - p) does not, nor does it overflow. */
 FL_INLINE real r_logit(real p) {
     real u = p < R(0.5) ? p : 1 - p, near = r_log1p((1 - 2 * u) / u);
-    real tiny = p < R_TINY ? R(1.0) : 0, log_p = r_log(p * (1 + tiny * R(16777215.0))) - tiny * R(16.635532333438687);
-    real far = log_p - r_log_rest(p), value = p < R(0.25) ? far : p < R(0.5) ? -near : near;
+    real far = r_log_any(p) - r_log_rest(p), value = p < R(0.25) ? far : p < R(0.5) ? -near : near;
     value = p > 0 ? value : p == 0 ? -R_INF : R_NAN;
     return p < 1 ? value : p == 1 ? R_INF : R_NAN;
 }

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._batch import Array
-from .tile import Params, log_chance, sigmoid, times, xlogx
+from .tile import Params, log_chance, sigmoid, softmax_parts, times, xlogx
 
 # ---- of the input itself
 
@@ -122,19 +122,20 @@ class L1:
 
 
 class Huber:
-    """d^2 / 2 up to |d| = delta, and the tangent beyond: delta (|d| - delta / 2); k: delta, a factor."""
+    """A parabola up to |d| = k[0], of curvature k[1], and its tangent beyond, of slope k[2] = k[0] k[1]."""
 
     of_chance = False
 
     @staticmethod
     def value(x: Array, y: Array, k: Params) -> Array:
         a = np.abs(x - y)
-        value: Array = k[1] * np.where(a <= k[0], a * a / 2, k[0] * (a - k[0] / 2))
+        value: Array = np.where(a <= k[0], k[1] / 2 * a * a, k[2] * (a - k[0] / 2))
         return value
 
     @staticmethod
     def slope(x: Array, y: Array, k: Params) -> Array:
-        slope: Array = k[1] * np.clip(x - y, -k[0], k[0])
+        d = x - y
+        slope: Array = np.where(np.abs(d) > k[0], k[2] * np.sign(d), k[1] * d)
         return slope
 
 
@@ -183,9 +184,16 @@ def _inverse(x: Array) -> Array:
     return 1 / np.maximum(x, 1e-12)
 
 
+def _log_rest_over(log_rest: Array, u: Array) -> Array:
+    """log(1 - u) / u, which is -1 at 0."""
+    quotient: Array = np.where(u == 0, -1, log_rest / u)
+    return quotient
+
+
 @dataclass(slots=True)
 class Chance:
-    """p, q = 1 - p, their logs, and dp, dlog_p, dlog_q, the derivatives in the input (softmax: in log p)."""
+    """p, q = 1 - p, their logs, and dp, dlog_p, dlog_q, the derivatives in the input (softmax: in log p); cross_p =
+    dlog_p log_q and cross_q = dlog_q log_p, which are near 1 where p or q is small."""
 
     p: Array
     q: Array
@@ -194,21 +202,32 @@ class Chance:
     dp: Any
     dlog_p: Any
     dlog_q: Array
+    cross_p: Array
+    cross_q: Array
 
     @classmethod
     def given(cls, x: Array) -> Chance:
-        q = 1 - x
-        return cls(x, q, log_chance(x), np.maximum(np.log1p(-x), -100), 1, _inverse(x), -_inverse(q))
+        q, log_p, log_q = 1 - x, log_chance(x), np.maximum(np.log1p(-x), -100)
+        crosses = _log_rest_over(log_q, x), -_log_rest_over(log_p, q)
+        return cls(x, q, log_p, log_q, 1, _inverse(x), -_inverse(q), *crosses)
 
     @classmethod
     def of_logit(cls, x: Array) -> Chance:
         p, q, tail = sigmoid(x), sigmoid(-x), np.log1p(np.exp(-np.abs(x)))
-        return cls(p, q, np.minimum(x, 0) - tail, np.minimum(-x, 0) - tail, p * q, q, -p)
+        log_p, log_q = np.minimum(x, 0) - tail, np.minimum(-x, 0) - tail
+        return cls(p, q, log_p, log_q, p * q, q, -p, times(q, log_q), times(-p, log_p))
 
     @classmethod
-    def of_softmax(cls, log_p: Array, p: Array) -> Chance:
-        q = np.maximum(-np.expm1(log_p), 0)
-        return cls(p, q, log_p, log_chance(q), p, 1, -p * _inverse(q))
+    def of_softmax(cls, x: Array) -> Chance:
+        """The largest logit's 1 - p is the sum of the others: a confident pixel's small values keep their digits."""
+        m, e, _ = softmax_parts(x)
+        s = e.sum(axis=0, dtype=np.float64).astype(x.dtype)
+        first = np.arange(len(x))[:, None] == x.argmax(axis=0)
+        rest = np.where(first, 0, e).sum(axis=0, dtype=np.float64).astype(x.dtype)
+        p, log_p = e / s, (x - m) - np.log1p(rest)
+        q = np.where(first, rest / s, 1 - p)
+        log_q = np.log(np.maximum(q, np.finfo(q.dtype).tiny))
+        return cls(p, q, log_p, log_q, p, 1, -p * _inverse(q), log_q, times(-p, _log_rest_over(log_p, q)))
 
     def power_p(self, exponent: Any) -> Array:
         result: Array = np.exp(times(exponent, self.log_p))
@@ -243,8 +262,7 @@ class Multilabel:
 
     @staticmethod
     def value(v: Chance, y: Array, k: Params) -> Array:
-        value: Array = -k[0] * k.share * (times(y, v.log_p) + times(1 - y, v.log_q))
-        return value
+        return -times(k[0] * k.share, times(y, v.log_p) + times(1 - y, v.log_q))
 
     @staticmethod
     def slope(v: Chance, y: Array, k: Params) -> Array:
@@ -265,8 +283,7 @@ class BinaryFocal:
     @staticmethod
     def slope(v: Chance, y: Array, k: Params) -> Array:
         pos, neg = k[1] * y * v.power_q(k[0]), k[2] * (1 - y) * v.power_p(k[0])
-        slope: Array = pos * (v.dlog_p + k[0] * times(v.dlog_q, v.log_p))
-        slope = slope + neg * (v.dlog_q + k[0] * times(v.dlog_p, v.log_q))
+        slope: Array = pos * (v.dlog_p + k[0] * v.cross_q) + neg * (v.dlog_q + k[0] * v.cross_p)
         return -slope
 
 
@@ -281,7 +298,7 @@ class Focal:
 
     @staticmethod
     def slope(v: Chance, y: Array, k: Params) -> Array:
-        return -times(k[1] * y, v.power_q(k[0]) * (v.dlog_p + k[0] * times(v.dlog_q, v.log_p)))
+        return -times(k[1] * y, v.power_q(k[0]) * (v.dlog_p + k[0] * v.cross_q))
 
 
 class Categorical:
@@ -310,7 +327,7 @@ def _half_kl(p: Array, log_p: Array, y: Array, a: float) -> Array:
 
 
 def _half_kl_slope(p: Array, dp: Any, dlog_p: Any, y: Array, a: float) -> Array:
-    slope: Array = -y * (dlog_p if a == 1 else a * dp * _inverse(a * p + (1 - a) * y))
+    slope: Array = -y * dlog_p if a == 1 else -a * dp * np.where(y == 0, 0, y / (a * p + (1 - a) * y))
     return slope
 
 

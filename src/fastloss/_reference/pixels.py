@@ -48,7 +48,7 @@ class CrossEntropy:
             value: Array = mass.sum(axis=0) * np.log(s) - np.where(mass == 0, 0, mass * (t.x - m)).sum(axis=0)
             return value
         m, _, _, d, log_s = cls._label_parts(t)
-        value = (1 - eps) * k.weight[t.label, 0] * (log_s - d)
+        value = times((1 - eps) * k.weight[t.label, 0], log_s - d)
         if eps:
             others = np.where(k.weight == 0, 0, k.weight * (t.x - m)).sum(axis=0)
             value = value + eps / len(t.x) * (k.weight.sum() * log_s - others)
@@ -93,7 +93,10 @@ class Summed:
         v = self._input(t, term)
         h = self.element.slope(v, self._target(t), k) + np.zeros_like(t.x)
         h = h if t.wc is None else times(t.wc, h)
-        gradient: Array = h - v.p * h.sum(axis=0, dtype=np.float64).astype(t.x.dtype) if term.activation == 2 else h
+        if term.activation != 2:
+            return h
+        others = (h.sum(axis=0, dtype=np.float64) - h).astype(t.x.dtype)
+        gradient: Array = h * v.q - v.p * others  # h - p sum h, where p near 1 does not cancel
         return gradient
 
 
@@ -101,10 +104,7 @@ def element_input(element: Any, x: Array, activation: int) -> Any:
     """What an element's functions take: the input itself, or the chance that it stands for."""
     if not element.of_chance:
         return x
-    if activation == 2:
-        m, e, s = softmax_parts(x)
-        return Chance.of_softmax((x - m) - np.log(s), e / s)
-    return (Chance.given, Chance.of_logit)[activation](x)
+    return (Chance.given, Chance.of_logit, Chance.of_softmax)[activation](x)
 
 
 class OfMaps(Summed):

@@ -162,9 +162,16 @@ class BalancedBCELoss(ElementLoss):
         share: Array = 1 - np.divide(targets, weights, out=np.zeros_like(targets), where=weights > 0)
         return share
 
+    @staticmethod
+    def _blend(b: Array, positive: Array, negative: Array) -> Array:
+        """b positive + (1 - b) negative; a factor 0 silences inf."""
+        first = np.multiply(b, positive, out=np.zeros_like(positive), where=b != 0)
+        second = np.multiply(1 - b, negative, out=np.zeros_like(negative), where=b != 1)
+        blend: Array = first + second
+        return blend
+
     def rows(self, sums: list[Array]) -> Array:
-        b = self._share(sums)
-        return np.hstack([b * sums[0][:, :1] + (1 - b) * sums[1][:, :1], sums[0][:, 1:2]])
+        return np.hstack([self._blend(self._share(sums), sums[0][:, :1], sums[1][:, :1]), sums[0][:, 1:2]])
 
     def slopes(self, sums: list[Array], numbers: Array, classes: int) -> list[Array]:
         b, slope = self._share(sums), self._slope(numbers)
@@ -173,7 +180,7 @@ class BalancedBCELoss(ElementLoss):
     def class_rows(self, sums: list[Array]) -> Array:
         b, classes = self._share(sums), (sums[0].shape[1] - 2) // 2
         values = [s[:, 2 : 2 + classes] for s in sums]
-        return np.hstack([b * values[0] + (1 - b) * values[1], sums[0][:, 2 + classes :]])
+        return np.hstack([self._blend(b, *values[:2]), sums[0][:, 2 + classes :]])
 
     def value_map(self, batch: Batch) -> Array:
         b = self._share(self.sums(batch)).astype(real_dtype(batch.input.dtype))
@@ -181,8 +188,7 @@ class BalancedBCELoss(ElementLoss):
         for term, out in zip(self.terms(), maps, strict=False):
             _backend.run(batch, [term], Mode.MAP, output=batch.kernel_view(out))
         b = b.reshape(-1, *[1] * (len(batch.shape) - 1)) if batch.split else b[0]
-        result: Array = b * maps[0] + (1 - b) * maps[1]
-        return result
+        return self._blend(b, *maps)
 
 
 @shared

@@ -103,7 +103,7 @@ class HuberLoss(ElementLoss):
         check_common(self)
 
     def terms(self) -> tuple[Term, ...]:
-        return (Term("huber", "element", 0, None, (self.delta, 1.0)),)
+        return (Term("huber", "element", 0, None, (self.delta, 1.0, self.delta)),)
 
 
 @shared
@@ -136,7 +136,9 @@ class SmoothL1Loss(ElementLoss):
         check_common(self)
 
     def terms(self) -> tuple[Term, ...]:
-        return (Term("huber", "element", 0, None, (self.beta, 1 / self.beta)) if self.beta else Term("l1", "element"),)
+        if self.beta == 0:
+            return (Term("l1", "element"),)
+        return (Term("huber", "element", 0, None, (self.beta, 1 / self.beta, 1.0)),)
 
 
 @shared
