@@ -211,7 +211,7 @@ FL_INLINE void cross_entropy_label_rows(tile *t, const fl_term *term, const term
                                         int smooth) {
     const real *a = r->a, *b = r->b, *q = r->value, *w = t->w;
     const ireal *label = t->label;
-    real even = (real)(term->coef[t->group] * term->param[0]) / (real)t->job->classes;
+    real even = (real)term->coef[t->group] * (real)term->param[0] / (real)t->job->classes; /* as below, to the bit */
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *e = t->e + c * t->width;
         real *g = t->g + c * t->width, h = even * class_weight(term, c0 + c);

@@ -126,11 +126,57 @@ static void region_coefficients(const tile *t, const fl_term *term, ptrdiff_t c,
     for (int j = 0; j < 3; j++) k[j] = (real)coef[j * C];
 }
 
+/* The common case: softmax, labels, no weights by class, no squares; u_c = kA_c + [c is the label] kI_c. */
+static int region_plain(const tile *t, const fl_term *term) {
+    return term->activation == FL_SOFTMAX && t->job->labels && !t->wc && term->param[0] == 0;
+}
+
+/* a = sum_c e_c u_c: the label's share, whose e is s - rest, and a sum without labels. */
+static void region_prepare_plain(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
+    real *restrict a = r->a;
+    const real *restrict s = t->s, *restrict rest = t->rest;
+    const ireal *restrict label = t->label;
+    const double *kI = term->coef + t->group * 3 * t->job->classes;
+    if (c0 == 0)
+        for (ptrdiff_t i = 0; i < t->padded; i++) a[i] = (s[i] - rest[i]) * (real)kI[label[i] < 0 ? 0 : label[i]];
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *restrict e = t->e + c * t->width;
+        real kA = (real)kI[t->job->classes + c0 + c];
+        for (ptrdiff_t i = 0; i < t->padded; i++) a[i] = R_FMA(e[i], kA, a[i]);
+    }
+}
+
+/* d/dx_c = w p_c (u_c - sum_j p_j u_j). */
+static void region_backward_plain(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
+    const double *coef = term->coef + t->group * 3 * t->job->classes;
+    real *restrict a = r->a, *restrict scale = r->p;
+    const ireal *restrict label = t->label;
+    if (c0 == 0)
+        for (ptrdiff_t i = 0; i < t->padded; i++) {
+            a[i] *= r->b[i];
+            scale[i] = t->w[i] * r->b[i];
+        }
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *e = t->e + c * t->width;
+        real *g = t->g + c * t->width, kI = (real)coef[c0 + c], kA = (real)coef[t->job->classes + c0 + c];
+        ireal own = (ireal)(c0 + c);
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < t->padded; i++) {
+            real hit = label[i] == own ? kI : 0, v = e[i] * scale[i] * (kA - a[i] + hit);
+            g[i] = add ? g[i] + v : v;
+        }
+    }
+}
+
 /* Softmax only: a = sum over classes of p_c u_c. */
 static void region_prepare(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
     if (term->activation != FL_SOFTMAX) return;
     if (c0 == 0)
         for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] = 1 / t->s[i];
+    if (region_plain(t, term)) {
+        region_prepare_plain(t, term, r, c0);
+        return;
+    }
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *e = t->e + c * t->width, *y = t->y ? t->y + c * t->width : NULL;
         const real *wc = t->wc ? t->wc + c * t->width : NULL;
@@ -176,7 +222,9 @@ FL_INLINE void region_backward_rows(tile *t, const fl_term *term, const term_row
 }
 
 static void region_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
-    if (term->activation == FL_SOFTMAX) {
+    if (region_plain(t, term)) {
+        region_backward_plain(t, term, r, c0, add);
+    } else if (term->activation == FL_SOFTMAX) {
         if (add) region_backward_rows(t, term, r, c0, 1, FL_SOFTMAX);
         else region_backward_rows(t, term, r, c0, 0, FL_SOFTMAX);
     } else if (term->activation == FL_SIGMOID) {

@@ -162,16 +162,18 @@ CASES = [
             gamma=1.5, activation=None, absent="skip", class_weight=class_weight(C), smooth=1.0, **k
         ),
     ),
-    Case("sensitivity-specificity", "labels", lambda C, **k: fl.SensitivitySpecificityLoss(**k)),
+    Case("sensitivity-specificity", "labels", lambda C, **k: fl.SensitivitySpecificityLoss(**k), 32),
     Case(
         "sensitivity-specificity-sigmoid-batch",
         "dense",
         lambda C, **k: fl.SensitivitySpecificityLoss(b=0.9, activation="sigmoid", batch=True, smooth=1.0, **k),
+        32,
     ),
     Case(
         "sensitivity-specificity-zero-255",
         "labels",
         lambda C, **k: fl.SensitivitySpecificityLoss(b=0.2, absent="zero", **{"ignore_index": 255} | k),
+        32,
     ),
     Case("generalized-dice", "labels", lambda C, **k: fl.GeneralizedDiceLoss(**k)),
     Case(

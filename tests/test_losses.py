@@ -254,6 +254,18 @@ def test_nan_in_or_beside_the_label(case, hit):
     assert not hit or "boundary" in case.name or outcomes == {True}  # some classes alone count there
 
 
+@dtypes
+def test_a_lone_class_has_no_gradient(dtype, backend):
+    """Exactly none: what smoothing adds and takes away is computed alike."""
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((3, 1, 50)).astype(dtype), rng.random((3, 50))
+    for weight in (0.5, 0.7, 1 / 3):
+        loss = fl.CrossEntropyLoss(class_weight=[weight], label_smoothing=0.3)
+        value, gradient = loss.value_and_grad(x, np.zeros((3, 50), int), pixel_weight=w)
+        assert value == 0
+        assert not gradient.any()
+
+
 def test_large_logits_stay_finite(backend):
     x = np.array([[1e4, -1e4], [-3e38, 3e38]], np.float32)
     assert fl.cross_entropy(x, [0, 1]) == 0
