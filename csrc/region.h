@@ -131,14 +131,14 @@ static int region_plain(const tile *t, const fl_term *term) {
     return term->activation == FL_SOFTMAX && t->job->labels && !t->wc && term->param[0] == 0;
 }
 
-/* a = sum_c e_c u_c: the label's share, whose e is s - rest, and a sum without labels. */
+/* a = sum_c e_c u_c: the label's share, whose e is exp(d), and a sum without labels. */
 static void region_prepare_plain(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
     real *restrict a = r->a;
-    const real *restrict s = t->s, *restrict rest = t->rest;
+    const real *restrict d = t->d;
     const ireal *restrict label = t->label;
     const double *kI = term->coef + t->group * 3 * t->job->classes;
     if (c0 == 0)
-        for (ptrdiff_t i = 0; i < t->padded; i++) a[i] = (s[i] - rest[i]) * (real)kI[label[i] < 0 ? 0 : label[i]];
+        for (ptrdiff_t i = 0; i < t->padded; i++) a[i] = r_exp(d[i]) * (real)kI[label[i] < 0 ? 0 : label[i]];
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *restrict e = t->e + c * t->width;
         real kA = (real)kI[t->job->classes + c0 + c];

@@ -382,13 +382,15 @@ def real(dtype: Any) -> np.dtype:
     return np.dtype(np.float64 if np.dtype(dtype) == np.float64 else np.float32)
 
 
-def assert_close(got: Any, want: Any, dtype: Any, factor: float | None = None, cancels: int = 1) -> None:
+def assert_close(
+    got: Any, want: Any, dtype: Any, factor: float | None = None, cancels: int = 1, rounded: bool = False
+) -> None:
     """Equal to a float64 reference, up to the arithmetic and the rounding to `dtype`.
 
     The arithmetic has some ten roundings a number (exp and log of 2 ulp among them), and terms cancel: `factor` eps of
     the largest number in the array; 16 in float32. In float64 the reference has them as well, and its sums over up to a
     thousand tiles are no longer exact in comparison: 64. The result is then rounded to its dtype: half an eps of
-    itself, and at most the least subnormal number.
+    itself, and at most the least subnormal number; twice that if `want` is rounded, too.
     """
     factor = cancels * (factor or (64 if real(dtype) == np.float64 else 16))
     got, want = np.asarray(got), np.asarray(want)
@@ -400,7 +402,8 @@ def assert_close(got: Any, want: Any, dtype: Any, factor: float | None = None, c
     largest = np.abs(want[finite]).max(initial=0)
     bound = factor * eps(real(dtype)) * largest
     if stored != np.float64:
-        bound = bound + 0.51 * eps(stored) * np.abs(want) + float(ml_dtypes.finfo(stored).smallest_subnormal)
+        storing = 0.51 * eps(stored) * np.abs(want) + float(ml_dtypes.finfo(stored).smallest_subnormal)
+        bound = bound + (1 + rounded) * storing
     with np.errstate(invalid="ignore"):  # inf - inf
         wrong = finite & ~(np.abs(got - want) <= bound)
     assert not wrong.any(), f"{got[wrong][:3]} against {want[wrong][:3]}, {np.argwhere(wrong)[:3].tolist()}"
