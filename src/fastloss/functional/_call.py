@@ -29,9 +29,11 @@ def call(loss: Callable[..., Loss], arguments: dict[str, Any]) -> float | Array:
     input, target = arguments.pop("input"), arguments.pop("target")
     data = {name: arguments.pop(name) for name in ("pixel_weight", "distance_maps") if name in arguments}
     try:
-        made = _made(loss, **arguments)
-    except TypeError:  # a list or an array among them, or a wrong type: its message is the loss's own
+        hash(tuple(arguments.values()))
+    except TypeError:  # a list or an array among them
         made = loss(**arguments)
+    else:
+        made = _made(loss, **arguments)
     return made(input, target, **data)
 
 
