@@ -162,7 +162,7 @@ static void region_backward_plain(tile *t, const fl_term *term, const term_rows 
         ireal own = (ireal)(c0 + c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
-            real hit = label[i] == own ? kI : 0, v = e[i] * scale[i] * (kA - a[i] + hit);
+            real hit = label[i] == own ? kI : 0, v = e[i] * scale[i] * ((kA + hit) - a[i]);
             g[i] = add ? g[i] + v : v;
         }
     }
