@@ -28,7 +28,7 @@ static row_input class_input(tile *t, const fl_term *term, const term_rows *r, p
     return (row_input){log_p, p};
 }
 
-/* A row of the loss's values or slopes, times the distance map where that is a weight. */
+/* A row of the loss's values or slopes, times the distance map where that is a weight, and the weights by class. */
 static void class_row(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, ptrdiff_t c, row_input in,
                       row_fn *call) {
     const loss_row *loss = row_of(term);
@@ -38,13 +38,14 @@ static void class_row(tile *t, const fl_term *term, const term_rows *r, ptrdiff_
     call(in.x, in.p, loss->maps == MAPS_AS_TARGET ? map : target_row(t, r, c0, c), v, t->padded, k);
     if (loss->maps == MAPS_AS_WEIGHT)
         for (ptrdiff_t i = 0; i < t->padded; i++) v[i] = times(map[i], v[i]);
+    const real *restrict wc = t->wc ? t->wc + c * t->width : NULL;
+    if (wc)
+        for (ptrdiff_t i = 0; i < t->padded; i++) v[i] = wc[i] > 0 ? wc[i] * v[i] : 0;
 }
 
-/* Adds a row to the running sum, times the weights by class where there are any; what rounding loses is kept and put
- * back (Kahan), so that a thousand classes lose no more than a few. */
-static void add_row(real *restrict sum, real *restrict lost, real *restrict v, const real *restrict wc, ptrdiff_t n) {
-    if (wc)
-        for (ptrdiff_t i = 0; i < n; i++) v[i] = wc[i] > 0 ? wc[i] * v[i] : 0;
+/* Adds a row to the running sum; what rounding loses is kept and put back (Kahan), so that a thousand classes lose no
+ * more than a few. */
+static void add_row(real *restrict sum, real *restrict lost, const real *restrict v, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++) {
         real part = v[i] - lost[i], next = sum[i] + part;
         lost[i] = r_abs(next) < R_INF ? (next - sum[i]) - part : 0;
@@ -58,15 +59,14 @@ static void sum_forward(tile *t, const fl_term *term, const term_rows *r, ptrdif
     if (softmax && c0 == 0)
         for (ptrdiff_t i = 0; i < t->padded; i++) r->log_s[i] = r_log(t->s[i]);
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        const real *wc = t->wc ? t->wc + c * t->width : NULL;
         row_input in = class_input(t, term, r, c);
         if (t->job->mode & (FL_FORWARD | FL_MAP)) {
             class_row(t, term, r, c0, c, in, loss->value[term->activation]);
-            add_row(r->a, r->a_lost, r->value, wc, t->padded);
+            add_row(r->a, r->a_lost, r->value, t->padded);
         }
         if (softmax && t->job->mode & FL_GRADIENT) {
             class_row(t, term, r, c0, c, in, loss->slope[term->activation]);
-            add_row(r->b, r->b_lost, r->value, wc, t->padded);
+            add_row(r->b, r->b_lost, r->value, t->padded);
         }
     }
 }
@@ -80,13 +80,10 @@ static void sum_backward(tile *t, const fl_term *term, const term_rows *r, ptrdi
     real scale = (real)term->coef[t->group];
     int softmax = term->activation == FL_SOFTMAX;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        const real *wc = t->wc ? t->wc + c * t->width : NULL;
         row_input in = class_input(t, term, r, c);
         real *restrict g = t->g + c * t->width, *restrict v = r->value;
         const real *restrict w = t->w, *restrict p = in.p, *restrict total = r->b;
         class_row(t, term, r, c0, c, in, row_of(term)->slope[term->activation]);
-        if (wc)
-            for (ptrdiff_t i = 0; i < t->padded; i++) v[i] = wc[i] > 0 ? wc[i] * v[i] : 0;
         if (softmax)
             for (ptrdiff_t i = 0; i < t->padded; i++) v[i] -= p[i] * total[i];
         for (ptrdiff_t i = 0; i < t->padded; i++) {

@@ -9,8 +9,8 @@
  *
  * Arithmetic is double, in units of the largest spacing: equal spacings make whole numbers.  Between the passes the
  * result array holds steps along the last axis, then (3-D) squared distances as float: whole ones are exact below 2^24,
- * and what is rounded there moves a distance by half an ulp at most (not if spacings differ by 10^15 or more).  Every element is computed the same way whatever
- * the threads and the mask's layout.
+ * and what is rounded there moves a distance by half an ulp at most (not if spacings differ by 10^15 or more).  Every
+ * element is computed the same way whatever the threads and the mask's layout.
  *
  * Called by _core.pyx; knows of threads that fl_parallel_for() numbers them.
  */
@@ -30,8 +30,6 @@ enum {
     THREAD_ELEMENTS = 1 << 15  /* less than this a thread gains nothing */
 };
 
-static ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-static ptrdiff_t most(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 static inline double lesser(double a, double b) { return a < b ? a : b; }
 
 /* One pass: lines along `axis`, in `outer` slabs of `blocks` blocks. */
@@ -288,8 +286,7 @@ typedef struct {
 static void slice_body(void *context, ptrdiff_t i, int thread) {
     const slice *s = context;
     const pass *p = &s->pass;
-    char *aligned = s->job->scratch + (-(uintptr_t)s->job->scratch & 63);
-    char *scratch = aligned + (size_t)thread * s->job->scratch_bytes;
+    char *scratch = scratch_of_thread(s->job->scratch, s->job->scratch_bytes, thread);
     ptrdiff_t block = (s->first + i) * p->task_blocks, end = least(block + p->task_blocks, p->outer * p->blocks);
     if (!p->first) fill_margins((double *)(void *)scratch, p->length);
     for (; block < end; block++)

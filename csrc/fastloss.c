@@ -18,9 +18,6 @@ enum {
 
 static const fl_kernels *kernels_of(const fl_job *job) { return fl_active_kernels()[job->double_precision != 0]; }
 
-static ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-static ptrdiff_t most(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
-
 /* Merge pixel dimensions that every operand walks with one stride, and drop those of length 1. */
 static void coalesce(fl_job *job) {
     fl_operand *all[] = {&job->input, &job->target, &job->weight, &job->output, &job->maps};
@@ -95,9 +92,8 @@ typedef struct {
 static void slice_body(void *context, ptrdiff_t i, int thread) {
     slice *s = context;
     fl_job *job = s->job;
-    char *aligned = job->scratch + (-(uintptr_t)job->scratch & 63);
-    int faults = kernels_of(job)->run_chunk(job, s->first + i, aligned + (size_t)thread * job->scratch_bytes,
-                                            job->chunk_sums + i * job->nsums);
+    char *scratch = scratch_of_thread(job->scratch, job->scratch_bytes, thread);
+    int faults = kernels_of(job)->run_chunk(job, s->first + i, scratch, job->chunk_sums + i * job->nsums);
     if (faults) __atomic_fetch_or(&job->faults, faults, __ATOMIC_RELAXED);
 }
 

@@ -23,6 +23,15 @@ extern const fl_kernels fl_kernels_v4_f32, fl_kernels_v4_f64;
 /* cpu.c: the tables of the level in use: [0] float, [1] double. */
 const fl_kernels *const *fl_active_kernels(void);
 
+/* What the two drivers, fastloss.c and distance.c, share. */
+static inline ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+static inline ptrdiff_t most(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+
+/* A thread's piece of an allocation of 64 bytes more than all pieces: on a cache line of its own. */
+static inline char *scratch_of_thread(char *scratch, size_t bytes, int thread) {
+    return scratch + (-(uintptr_t)scratch & 63) + (size_t)thread * bytes;
+}
+
 /* parallel.c: body(context, i, thread) for i in [0, n) on at most `threads` threads; thread < threads. */
 void fl_parallel_for(ptrdiff_t n, int threads, void (*body)(void *context, ptrdiff_t i, int thread), void *context);
 int fl_usable_threads(int wanted);
