@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ DTYPE_TAGS = {
 }
 BFLOAT16_TAG = 3
 
+SLAB = 1 << 16  # elements looked at together when a bad one is searched: half a megabyte as int64
 LARGE_SAMPLE = 256  # pixels from which a sample has tiles of its own, where nothing is wanted by sample
 
 
@@ -222,29 +223,49 @@ class Batch:
         label."""
         if self.given_weight is not None:
             real = real_dtype(self.input.dtype)
-            for at, w in _slabs(self.given_weight):
+
+            def bad(w: Array) -> Array:
                 with np.errstate(all="ignore"):
                     cast = w.astype(real)
-                bad = np.argwhere(~(np.isfinite(cast) & (cast >= 0)))
-                if len(bad):
-                    where = tuple(bad[0].tolist())
-                    raise ValueError(f"pixel_weight: expected finite values >= 0, got {w[where]} at {at + where}")
-        classes = self.classes + self.label_base
-        for at, labels in _slabs(self.given_target):
-            bad = np.argwhere((labels != self.ignore_index) & ((labels < 0) | (labels >= classes)))
-            if len(bad):
-                where = tuple(bad[0].tolist())
-                raise LabelError(int(labels[where]), at + where, classes)
+                wrong: Array = ~(np.isfinite(cast) & (cast >= 0))
+                return wrong
+
+            where = first(self.given_weight, bad)
+            if where is not None:
+                got = self.given_weight[where]
+                raise ValueError(f"pixel_weight: expected finite values >= 0, got {got} at {where}")
+        if self.given_target is not None:
+            check_labels(self.given_target, self.classes + self.label_base, self.ignore_index)
         raise AssertionError("a kernel reported a fault that is not in the data")  # pragma: no cover
 
 
-def _slabs(a: Array | None) -> Iterator[tuple[tuple[int, ...], Array]]:
-    """The array sample by sample, with where each starts, so that looking for a fault takes little memory."""
-    if a is not None and a.ndim == 0:
-        yield (), a
-    elif a is not None:
-        for n in range(len(a)):
-            yield (n,), a[n]
+def slabs(a: Array, order: Any = "C") -> Iterator[Array]:
+    """All elements, flat, a few at a time, whatever the layout."""
+    flags: Any = ["external_loop", "buffered", "zerosize_ok"]
+    yield from np.nditer(a, flags, ["readonly"], order=order, buffersize=SLAB)
+
+
+def first(a: Array, bad: Callable[[Array], Array]) -> tuple[int, ...] | None:
+    """Where the first element is that `bad` finds, or None."""
+    start = 0
+    for slab in slabs(a):
+        found = bad(slab)
+        if found.any():
+            return tuple(int(k) for k in np.unravel_index(start + int(found.argmax()), a.shape)) if a.ndim else ()
+        start += len(slab)
+    return None
+
+
+def check_labels(labels: Array, classes: int, ignore_index: int | None, name: str = "target") -> None:
+    """Name the first label that is no class, if there is one."""
+
+    def bad(slab: Array) -> Array:
+        outside: Array = (slab < 0) | (slab >= classes)
+        return outside if ignore_index is None else outside & (slab != ignore_index)
+
+    where = first(labels, bad)
+    if where is not None:
+        raise LabelError(int(labels[where]), where, classes, name, ignore_index is not None)
 
 
 def _overlaps_itself(a: Array) -> bool:

@@ -10,8 +10,9 @@ import numpy as np
 from . import _backend, _exact
 from ._backend import Mode
 from ._batch import Array, Batch, class_batch, element_batch
-from .losses.base import Loss, MapsLoss, Partial
+from .losses.base import Loss, MapsLoss
 from .losses.compose import Composed, check_targets
+from .losses.partial import Partial
 
 
 class Report(Mapping[str, float]):
@@ -125,8 +126,7 @@ def evaluate(losses: Mapping[str, Loss], input: Any, target: Any, /, *, pixel_we
             raise ValueError(f"losses: expected reduction 'mean' or 'sum' for {name!r}, got {loss!r}")
     passes: dict[Any, list[str]] = {}
     for name, loss in losses.items():
-        maker = loss.map_maker() if isinstance(loss, MapsLoss) else None
-        passes.setdefault((loss.axis, loss.ignore_index, maker), []).append(name)
+        passes.setdefault((loss.axis, loss.ignore_index, loss.map_maker()), []).append(name)
     keys = _merge_keys(passes)
     done = [_one_pass({n: losses[n] for n in names}, input, target, pixel_weight, key) for key, names in keys.items()]
     first = done[0]
@@ -163,20 +163,17 @@ def _one_pass(
     terms = list(dict.fromkeys(t for p in leaves for t in p.terms()))
     sums = _backend.run(batch, terms, Mode.FORWARD | Mode.BY_CLASS, by_sample=True)
 
-    def own(loss: Loss, sample: int | None = None) -> list[Array]:
-        picked = [sums[terms.index(t)] for t in loss.terms()]
-        return picked if sample is None else [s[sample : sample + 1] for s in picked]
+    def own(loss: Loss) -> list[Array]:
+        return [sums[terms.index(t)] for t in loss.terms()]
 
+    rows = {name: loss.rows(own(loss)) for name, loss in losses.items()}
     return Report(
         losses,
         batch.classes,
         batch.samples,
-        {name: loss.numbers(own(loss)) for name, loss in losses.items()},
+        {name: _exact.exact_sum([r]) for name, r in rows.items()},
         {name: [_exact.exact_sum([p.class_rows(own(p))]) for _, p in _leaves(loss)] for name, loss in losses.items()},
-        {
-            name: np.array([loss.total(loss.rows(own(loss, n))[0], batch.classes) for n in range(batch.samples)])
-            for name, loss in losses.items()
-        },
+        {name: np.array([loss.total(r, batch.classes) for r in rows[name]]) for name, loss in losses.items()},
     )
 
 

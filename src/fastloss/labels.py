@@ -5,16 +5,15 @@ Called by users before a loss; the losses take labels as they are and need none 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ._batch import Array, LabelError, as_array, as_labels, dtype_tag, real_dtype, vector
-from .losses.base import choice, integer, number
+from ._batch import Array, as_array, as_labels, check_labels, dtype_tag, real_dtype, slabs, vector
+from .losses._checks import choice, integer, number
 
 SCHEMES = ("inverse", "balanced", "median", "effective")
-SLAB = 1 << 16  # labels looked at together: half a megabyte as int64
 
 
 def class_count(value: Any) -> int:
@@ -26,32 +25,12 @@ def class_count(value: Any) -> int:
 def counts(labels: Array, classes: int, ignore_index: int | None) -> Array:
     """How many labels each class has, int64 of shape (classes,); LabelError for one that is no class."""
     total = np.zeros(classes, np.int64)
-    for slab in _slabs(labels, "K"):
+    for slab in slabs(labels, "K"):
         kept = slab if ignore_index is None else slab[slab != ignore_index]
         if ((kept < 0) | (kept >= classes)).any():
-            _raise_label(labels, classes, ignore_index)
+            check_labels(labels, classes, ignore_index, "labels")
         total += np.bincount(kept.astype(np.intp), minlength=classes)
     return total
-
-
-def _slabs(labels: Array, order: Any) -> Iterator[Array]:
-    """All labels, flat, a few at a time, whatever the layout."""
-    flags: Any = ["external_loop", "buffered", "zerosize_ok"]
-    yield from np.nditer(labels, flags, ["readonly"], order=order, buffersize=SLAB)
-
-
-def _raise_label(labels: Array, classes: int, ignore_index: int | None) -> None:
-    """Name the first label that is no class."""
-    start = 0
-    for slab in _slabs(labels, "C"):
-        bad = (slab < 0) | (slab >= classes)
-        if ignore_index is not None:
-            bad &= slab != ignore_index
-        if bad.any():
-            first = int(bad.argmax())
-            where = tuple(int(k) for k in np.unravel_index(start + first, labels.shape)) if labels.ndim else ()
-            raise LabelError(int(slab[first]), where, classes, "labels", ignore_index is not None)
-        start += len(slab)
 
 
 def _class_axis(axis: Any, ndim: int) -> int:

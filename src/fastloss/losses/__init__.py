@@ -3,7 +3,7 @@
 `LOSSES` is the list of all that take one input and one target, `JOINT_LOSSES` of those that take several pairs.
 """
 
-from .base import Loss, Partial
+from .base import Loss
 from .binary import (
     BalancedBCELoss,
     BCELoss,
@@ -35,6 +35,7 @@ from .overlap import (
     SensitivitySpecificityLoss,
     TverskyLoss,
 )
+from .partial import Partial
 from .regression import HuberLoss, L1Loss, LogCoshLoss, MSELoss, PseudoHuberLoss, SmoothL1Loss
 
 LOSSES: dict[str, type[Loss]] = {

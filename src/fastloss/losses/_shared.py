@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import TypeVar
 
 from .base import Loss
@@ -32,6 +34,31 @@ TEXTS = {
     reduction : "mean", "sum" or "none"
         The mean is $\\sum w l / \\sum w$ over `pixel_weight` $w$; "none" gives an array of the input's shape.
 """,
+    "region_options": """
+    activation : "softmax", "sigmoid" or None
+        What turns `input` into probabilities; None: it holds probabilities already.
+    class_weight : (C,) array, optional
+        The mean over samples and classes is weighted with it.
+    classes : sequence of int, optional
+        The classes that count; MONAI's `include_background=False` is `range(1, C)`.
+    batch : bool
+        Sum over the pixels of the whole batch (over partials: of the whole dataset) instead of each sample's.
+    absent : "keep", "zero", "skip" or "nan"
+        What a class without a target pixel contributes: its formula's value; 0, counted; nothing; nan.
+    ignore_index : int
+        A label whose pixels do not count.
+    reduction : "mean", "sum" or "none"
+        Over samples and classes; "none" gives `(N, C')`, or `(C',)` with `batch`.
+    axis : int
+        The class axis of `input`.
+""",
+    "region_call": """
+    The call takes `input`, float16, bfloat16, float32 or float64 of shape `(N, C, *S)`; and `target`, labels `(N,
+    *S)` of any integer or bool dtype, or a dense float or bool array of the input's shape, for which $p y$ is the
+    product. A single channel `(N, 1, *S)` takes labels {0, 1} of shape `(N, *S)` or `(N, 1, *S)`. `pixel_weight`
+    broadcasts to `(N, *S)` (dense: also to `(N, C, *S)`). It raises `LabelError` for a label out of range, ValueError
+    for a wrong shape, weight or option, TypeError for a wrong dtype.
+""",
 }
 
 
@@ -42,3 +69,17 @@ def shared(loss: T) -> T:
         doc = doc.replace(f"    {{{key}}}\n", text.lstrip("\n"))
     loss.__doc__ = doc
     return loss
+
+
+def shared_but(**own: str) -> Callable[[T], T]:
+    """The same, with what stands behind "name : " in the loss's own words."""
+
+    def decorate(loss: T) -> T:
+        doc = shared(loss).__doc__ or ""
+        for name, words in own.items():
+            start, end = re.search(rf"(?m)^    {name} : (.*\n(?:        .*\n)+)", doc).span(1)  # type: ignore[union-attr]
+            doc = doc[:start] + words + "\n" + doc[end:]
+        loss.__doc__ = doc
+        return loss
+
+    return decorate

@@ -12,99 +12,18 @@ or a thread.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from .. import _backend, _exact
 from .._backend import Mode, Term
-from .._batch import LARGE_SAMPLE, Array, Batch, as_array, class_batch, element_batch, real_dtype, vector
+from .._batch import LARGE_SAMPLE, Array, Batch, as_array, class_batch, element_batch, real_dtype
+from ._checks import check_common
+from .partial import Partial
 
 if TYPE_CHECKING:
     from .compose import Composed
-
-
-class Partial:
-    """The mergeable part of a loss over some samples: a few float64 sums, added exactly.
-
-    `a + b` and `Partial.sum(many)` give the partial of all their samples, whatever the order and the grouping, to the
-    bit; `loss.finalize(partial)` is the loss of all of them. Partials of different losses (or numbers of classes)
-    refuse to merge. They pickle small; `arrays()` and `from_arrays` go through `np.savez`.
-
-    >>> import fastloss as fl, numpy as np
-    >>> loss, x, y = fl.CrossEntropyLoss(), np.eye(4)[None] * 2, np.arange(4)[None]
-    >>> total = loss.partial(x, y) + loss.partial(-x, y)
-    >>> total
-    <Partial of CrossEntropyLoss(): 4 classes, 2 samples, 2 sums>
-    >>> loss.finalize(total) == loss(np.concatenate([x, -x]), np.concatenate([y, y]))
-    True
-    """
-
-    __slots__ = ("classes", "loss", "numbers", "samples")
-
-    def __init__(self, loss: str, classes: int, samples: int, numbers: Array) -> None:
-        self.loss, self.classes, self.samples, self.numbers = loss, classes, samples, numbers
-
-    def __repr__(self) -> str:
-        return f"<Partial of {self.loss}: {self.classes} classes, {self.samples} samples, {self.numbers.shape[1]} sums>"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Partial) and (
-            (self.loss, self.classes, self.samples) == (other.loss, other.classes, other.samples)
-            and np.array_equal(self.numbers, other.numbers, equal_nan=True)
-        )
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __add__(self, other: Partial) -> Partial:
-        return self.sum([self, other]) if isinstance(other, Partial) else NotImplemented
-
-    def __radd__(self, other: object) -> Partial:
-        return self if other == 0 else NotImplemented
-
-    def __getstate__(self) -> tuple[Any, ...]:
-        return self.loss, self.classes, self.samples, self.numbers
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.loss, self.classes, self.samples, self.numbers = state
-
-    @staticmethod
-    def sum(partials: Iterable[Partial]) -> Partial:
-        """The partial of all samples of `partials`, which may be an iterator; memory stays that of a few."""
-        total: list[Partial] = []
-        for p in partials:
-            if not isinstance(p, Partial):
-                raise TypeError(f"partials: expected Partials, got {type(p).__name__}")
-            if total and (p.loss, p.classes) != (total[0].loss, total[0].classes):
-                raise ValueError(
-                    f"partials: expected all of one loss and number of classes, got {total[0]!r} and {p!r}"
-                )
-            total.append(p)
-            if len(total) > 64:
-                total = [Partial._merge(total)]
-        if not total:
-            raise ValueError("partials: expected at least one, got none")
-        return total[0] if len(total) == 1 else Partial._merge(total)
-
-    @staticmethod
-    def _merge(partials: Sequence[Partial]) -> Partial:
-        numbers = _exact.exact_sum(p.numbers for p in partials)
-        return Partial(partials[0].loss, partials[0].classes, sum(p.samples for p in partials), numbers)
-
-    def arrays(self) -> dict[str, Array]:
-        """The partial as arrays: `np.savez(file, **partial.arrays())`."""
-        counts = np.array([self.classes, self.samples])
-        return {"loss": np.array(self.loss), "counts": counts, "numbers": self.numbers}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Array]) -> Partial:
-        """The inverse of `arrays()`; takes an open `.npz` file too."""
-        classes, samples = (int(n) for n in arrays["counts"])
-        return cls(str(arrays["loss"]), classes, samples, np.array(arrays["numbers"], dtype=np.float64))
-
-
-REDUCTIONS = ("mean", "sum", "none")
 
 
 class Loss:
@@ -115,9 +34,14 @@ class Loss:
     )
     takes_binary: ClassVar[bool] = False  # a single channel takes labels {0, 1}
     target_optional: ClassVar[bool] = False  # there may be none: what it says is in the distance maps
+    reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
+    activations: ClassVar[tuple[str | None, ...]] = ()
     axis: int | None = None  # None: any
     ignore_index: int | None = None  # None: any
     reduction: str
+
+    def __post_init__(self) -> None:
+        check_common(self)
 
     # ---- what a subclass says
 
@@ -160,6 +84,10 @@ class Loss:
     def value_map(self, batch: Batch) -> Array:
         """reduction="none"."""
         raise NotImplementedError
+
+    def map_maker(self) -> MapsLoss | None:
+        """The loss that makes the distance maps of a batch, if there is one."""
+        return None
 
     # ---- what every loss then has
 
@@ -324,10 +252,6 @@ class SumLoss(Loss):
 class MapsLoss(Loss):
     """A loss of distances, or a sum that may hold one: its calls take `distance_maps`."""
 
-    def map_maker(self) -> MapsLoss | None:
-        """The loss that makes the maps of a batch where none are given."""
-        raise NotImplementedError
-
     def make_maps(self, batch: Batch) -> Array:
         """Distance maps of shape (N, C, *S), float32."""
         raise NotImplementedError
@@ -363,12 +287,14 @@ class MapsLoss(Loss):
         maker = self.map_maker()
         if maker is None and distance_maps is not None:
             raise ValueError(f"distance_maps: expected None for {self!r}, got {type(distance_maps).__name__}")
-        if distance_maps is None:
+        if target is None and distance_maps is None:
             as_array(target, "target")  # not optional here
-            batch = super().make_batch(input, target, pixel_weight)
-            return batch if maker is None else batch.but(maps=maker.make_maps(batch))
-        maps = as_array(distance_maps, "distance_maps")
         batch = super().make_batch(input, target, pixel_weight)
+        if maker is None:
+            return batch
+        if distance_maps is None:
+            return batch.but(maps=maker.make_maps(batch))
+        maps = as_array(distance_maps, "distance_maps")
         if maps.shape != batch.shape:
             raise ValueError(f"distance_maps: expected shape {batch.shape} (the input's), got {maps.shape}")
         return batch.but(maps=batch.kernel_view(maps))
@@ -385,61 +311,6 @@ class ElementLoss(SumLoss):
         return self.axis if by_class else None
 
 
-# ---- checks of a configuration, used by the losses' __post_init__
-
-
-def check_common(loss: Any, reductions: Sequence[str] = REDUCTIONS, activations: Sequence[Any] = ()) -> None:
-    """Check the parameters that many losses have, under their common names."""
-    names = {f.name for f in dataclasses.fields(loss)}
-    if "class_weight" in names:
-        freeze(loss, class_weight=vector(loss.class_weight, "class_weight"))
-    if "label_smoothing" in names:
-        freeze(loss, label_smoothing=number(loss.label_smoothing, "label_smoothing", 0, 1))
-    for name in names & {"ignore_index", "axis"}:
-        freeze(loss, **{name: integer(getattr(loss, name), name)})
-    if "activation" in names:
-        choice(loss.activation, "activation", activations)
-    choice(loss.reduction, "reduction", reductions)
-
-
-def number_or_vector(value: Any, name: str) -> float | tuple[float, ...]:
-    """A parameter >= 0 that may be one number or one a class."""
-    if np.ndim(value) == 0 and value is not None:
-        return number(np.asarray(value).item(), name, 0)
-    checked = vector(value, name)
-    if checked is None:
-        raise TypeError(f"{name}: expected a number or one a class, got None")
-    return checked
-
-
-def choice(value: Any, name: str, allowed: Sequence[Any]) -> None:
-    if not isinstance(value, (str, bool, np.bool_, type(None))) or value not in allowed:
-        raise ValueError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {value!r}")
-
-
-def number(value: Any, name: str, low: float = -np.inf, high: float = np.inf) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name}: expected a number, got {value!r}")
-    if not low <= value <= high or not np.isfinite(value):
-        above = f"a finite number >= {low:g}" if np.isfinite(low) else "a finite number"
-        expected = f"a number in [{low:g}, {high:g}]" if np.isfinite(high) else above
-        raise ValueError(f"{name}: expected {expected}, got {value!r}")
-    return float(value)
-
-
-def integer(value: Any, name: str) -> int:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name}: expected an integer, got {value!r}")
-    if not -(2**63) <= value < 2**63:
-        raise ValueError(f"{name}: expected an integer of 64 bits, got {value!r}")
-    return int(value)
-
-
-def freeze(loss: Any, **values: Any) -> None:
-    """Set checked values on a frozen dataclass that is being made."""
-    for name, value in values.items():
-        object.__setattr__(loss, name, value)
-
-
-def freeze_class_weight(loss: Any) -> None:
-    freeze(loss, class_weight=vector(loss.class_weight, "class_weight"))
+def as_param(value: Any, default: float = 1.0) -> float | tuple[float, ...]:
+    """A checked option, a number or one a class or None, as a parameter of a term."""
+    return default if value is None else value if isinstance(value, float) else tuple(value)

@@ -11,8 +11,9 @@ import numpy as np
 from .. import _backend
 from .._backend import ACTIVATIONS, Mode, Term
 from .._batch import Array, Batch, element_batch, real_dtype
+from ._checks import choice, freeze, number, number_or_vector
 from ._shared import shared
-from .base import ElementLoss, SumLoss, check_common, choice, freeze, number, number_or_vector
+from .base import ElementLoss, SumLoss, as_param
 
 BINARY_ACTIVATIONS = (None, "sigmoid")
 
@@ -50,7 +51,7 @@ class BCELoss(ElementLoss):
 
     def __post_init__(self) -> None:
         check_pos_weight(self)
-        check_common(self)
+        super().__post_init__()
 
     def terms(self) -> tuple[Term, ...]:
         return (bce_term(None, self.pos_weight),)
@@ -92,7 +93,7 @@ class BCEWithLogitsLoss(ElementLoss):
 
     def __post_init__(self) -> None:
         check_pos_weight(self)
-        check_common(self)
+        super().__post_init__()
 
     def terms(self) -> tuple[Term, ...]:
         return (bce_term("sigmoid", self.pos_weight, 1.0, self.label_smoothing),)
@@ -105,9 +106,8 @@ def check_pos_weight(loss: Any) -> None:
 
 def bce_term(activation: str | None, pos: Any, neg: float = 1.0, eps: float = 0.0) -> Term:
     """-(pos t log p + neg (1 - t) log(1 - p)), t = (1 - eps) y + eps / 2."""
-    weight = 1.0 if pos is None else pos if isinstance(pos, float) else tuple(pos)
-    index = ACTIVATIONS.index(activation)
-    return Term("bce", "element", index, None, (weight, neg, eps), ("pos_weight", "", ""))
+    params = as_param(pos), neg, eps
+    return Term("bce", "element", ACTIVATIONS.index(activation), None, params, ("pos_weight", "", ""))
 
 
 @shared
@@ -139,8 +139,7 @@ class BalancedBCELoss(ElementLoss):
     activation: str | None = "sigmoid"
     reduction: str = "mean"
 
-    def __post_init__(self) -> None:
-        check_common(self, activations=BINARY_ACTIVATIONS)
+    activations = BINARY_ACTIVATIONS
 
     def terms(self) -> tuple[Term, ...]:
         """The positives' sum, the negatives', and that of the targets."""
@@ -224,11 +223,13 @@ class BinaryFocalLoss(ElementLoss):
     activation: str | None = "sigmoid"
     reduction: str = "mean"
 
+    activations = BINARY_ACTIVATIONS
+
     def __post_init__(self) -> None:
         freeze(self, gamma=number(self.gamma, "gamma", 0))
         if self.alpha is not None:
             freeze(self, alpha=number(self.alpha, "alpha", 0, 1))
-        check_common(self, activations=BINARY_ACTIVATIONS)
+        super().__post_init__()
 
     def terms(self) -> tuple[Term, ...]:
         pos, neg = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
@@ -266,9 +267,11 @@ class BinaryKLDivLoss(ElementLoss):
     activation: str | None = None
     reduction: str = "mean"
 
+    activations = BINARY_ACTIVATIONS
+
     def __post_init__(self) -> None:
         freeze(self, alpha=number(self.alpha, "alpha", 0, 1))
-        check_common(self, activations=BINARY_ACTIVATIONS)
+        super().__post_init__()
 
     def terms(self) -> tuple[Term, ...]:
         return (Term("binary_kl", "element", ACTIVATIONS.index(self.activation), None, (self.alpha,)),)
@@ -318,13 +321,15 @@ class JSDivLoss(SumLoss):
     ignore_index: int = -100
     reduction: str = "mean"
 
+    activations = ACTIVATIONS
+
     def __post_init__(self) -> None:
         freeze(self, alpha=number(self.alpha, "alpha", 0, 1))
         choice(self.binary, "binary", (True, False))
         freeze(self, binary=bool(self.binary))
-        check_common(self, activations=BINARY_ACTIVATIONS if self.binary else ACTIVATIONS)
         if self.binary:
-            freeze(self, kind="element", takes_binary=True)
+            freeze(self, kind="element", takes_binary=True, activations=BINARY_ACTIVATIONS)
+        super().__post_init__()
 
     def terms(self) -> tuple[Term, ...]:
         activation = ACTIVATIONS.index(self.activation)
@@ -335,7 +340,9 @@ class JSDivLoss(SumLoss):
 @shared
 @dataclass(frozen=True, kw_only=True, repr=False)
 class SoftMarginLoss(ElementLoss):
-    r"""Soft margin loss, $\log(1 + e^{-y x})$ with $y \in \{-1, 1\}$; stable where torch's overflows.
+    r"""Soft margin loss: binary cross entropy of logits for targets -1 and 1.
+
+    An element's value is $\log(1 + e^{-y x})$ with $y \in \{-1, 1\}$; stable where torch's overflows.
 
     Parameters
     ----------
@@ -353,9 +360,6 @@ class SoftMarginLoss(ElementLoss):
     """
 
     reduction: str = "mean"
-
-    def __post_init__(self) -> None:
-        check_common(self)
 
     def terms(self) -> tuple[Term, ...]:
         return (Term("soft_margin", "element"),)
@@ -392,9 +396,6 @@ class MultiLabelSoftMarginLoss(SumLoss):
     axis: int = 1
     reduction: str = "mean"
 
-    def __post_init__(self) -> None:
-        check_common(self)
-
     def terms(self) -> tuple[Term, ...]:
-        weight = 1.0 if self.class_weight is None else tuple(self.class_weight)
+        weight = as_param(self.class_weight)
         return (Term("multilabel", "pixel", ACTIVATIONS.index("sigmoid"), None, (weight,), ("class_weight",)),)

@@ -15,8 +15,9 @@ from .._backend import ACTIVATIONS, Term
 from .._batch import Array, Batch, real_dtype
 from ..distance import MOST_DIMS, as_spacing, distance_to, signed_distance_to
 from ..numerics import softmax
+from ._checks import freeze, number
 from ._shared import shared
-from .base import MapsLoss, SumLoss, check_common, freeze, number
+from .base import MapsLoss, SumLoss
 from .region import class_numbers
 
 
@@ -24,16 +25,17 @@ class DistanceLoss(MapsLoss, SumLoss):
     """What the two share: options, and the loop over images and classes."""
 
     takes_binary = True
+    activations = ACTIVATIONS
     activation: str | None
     spacing: float | Sequence[float] | None
     classes: Sequence[int] | None
 
-    def _check(self) -> None:
+    def __post_init__(self) -> None:
         if self.spacing is not None:
             steps = as_spacing(self.spacing, max(1, np.size(np.asarray(self.spacing))))
             freeze(self, spacing=steps if np.ndim(np.asarray(self.spacing)) else steps[0])
         freeze(self, classes=class_numbers(self.classes))
-        check_common(self, activations=ACTIVATIONS)
+        super().__post_init__()
 
     def map_maker(self) -> MapsLoss | None:
         return self
@@ -125,9 +127,6 @@ class BoundaryLoss(DistanceLoss):
 
     target_optional = True
 
-    def __post_init__(self) -> None:
-        self._check()
-
     def terms(self) -> tuple[Term, ...]:
         return (self._term("boundary"),)
 
@@ -184,7 +183,7 @@ class HausdorffDTLoss(DistanceLoss):
 
     def __post_init__(self) -> None:
         freeze(self, alpha=number(self.alpha, "alpha", 0))
-        self._check()
+        super().__post_init__()
 
     def terms(self) -> tuple[Term, ...]:
         return (self._term("hausdorff"),)

@@ -9,17 +9,28 @@ import numpy as np
 
 from .._backend import ACTIVATIONS, Term
 from .._batch import Array
+from ._checks import choice, freeze, number_or_vector
 from ._shared import shared
-from .base import ElementLoss, SumLoss, check_common, choice, freeze, number_or_vector
+from .base import ElementLoss, SumLoss, as_param
 
 
-def weights(class_weight: Sequence[float] | None) -> tuple[float, ...] | None:
-    return None if class_weight is None else tuple(class_weight)
+@dataclass(frozen=True, kw_only=True, repr=False)
+class LabelLoss(SumLoss):
+    """Base of the losses whose pixels weigh what their label's class does."""
+
+    class_weight: Sequence[float] | None = None
+    ignore_index: int = -100
+    reduction: str = "mean"
+    axis: int = 1
+
+    def term(self, name: str, *params: float) -> tuple[Term, ...]:
+        weights = None if self.class_weight is None else tuple(self.class_weight)
+        return (Term(name, "pixel", 0, weights, params),)
 
 
 @shared
 @dataclass(frozen=True, kw_only=True, repr=False)
-class CrossEntropyLoss(SumLoss):
+class CrossEntropyLoss(LabelLoss):
     r"""Softmax cross entropy of logits, with the names and the semantics of `torch.nn.CrossEntropyLoss`.
 
     With labels $y$ a pixel's value is $w_y (\log \sum_c e^{x_c} - x_y)$; with a dense target it is $-\sum_c w_c y_c
@@ -47,22 +58,15 @@ class CrossEntropyLoss(SumLoss):
     See also: `DiceLoss` for overlap, `BCEWithLogitsLoss` for classes that do not exclude one another.
     """
 
-    class_weight: Sequence[float] | None = None
     label_smoothing: float = 0.0
-    ignore_index: int = -100
-    reduction: str = "mean"
-    axis: int = 1
-
-    def __post_init__(self) -> None:
-        check_common(self)
 
     def terms(self) -> tuple[Term, ...]:
-        return (Term("cross_entropy", "pixel", 0, weights(self.class_weight), (self.label_smoothing,)),)
+        return self.term("cross_entropy", self.label_smoothing)
 
 
 @shared
 @dataclass(frozen=True, kw_only=True, repr=False)
-class NLLLoss(SumLoss):
+class NLLLoss(LabelLoss):
     r"""Negative log-likelihood of log-probabilities, with the semantics of `torch.nn.NLLLoss`.
 
     With labels $y$ a pixel's value is $-w_y q_y$; with a dense target $-\sum_c w_c y_c q_c$. The mean is that of
@@ -85,21 +89,13 @@ class NLLLoss(SumLoss):
     See also: `CategoricalCrossEntropyLoss` for probabilities.
     """
 
-    class_weight: Sequence[float] | None = None
-    ignore_index: int = -100
-    reduction: str = "mean"
-    axis: int = 1
-
-    def __post_init__(self) -> None:
-        check_common(self)
-
     def terms(self) -> tuple[Term, ...]:
-        return (Term("nll", "pixel", 0, weights(self.class_weight)),)
+        return self.term("nll")
 
 
 @shared
 @dataclass(frozen=True, kw_only=True, repr=False)
-class CategoricalCrossEntropyLoss(SumLoss):
+class CategoricalCrossEntropyLoss(LabelLoss):
     r"""Cross entropy of probabilities: Keras' categorical (dense) and sparse categorical (labels) cross entropy.
 
     With labels $y$ a pixel's value is $-w_y \log p_y$; with a dense target $-\sum_c w_c y_c \log p_c$. Logs are at
@@ -125,17 +121,10 @@ class CategoricalCrossEntropyLoss(SumLoss):
     See also: `CrossEntropyLoss`, for logits: more exact and faster than a softmax before this.
     """
 
-    class_weight: Sequence[float] | None = None
     label_smoothing: float = 0.0
-    ignore_index: int = -100
-    reduction: str = "mean"
-    axis: int = 1
-
-    def __post_init__(self) -> None:
-        check_common(self)
 
     def terms(self) -> tuple[Term, ...]:
-        return (Term("categorical", "pixel", 0, weights(self.class_weight), (self.label_smoothing,)),)
+        return self.term("categorical", self.label_smoothing)
 
 
 @shared
@@ -175,22 +164,22 @@ class FocalLoss(SumLoss):
     reduction: str = "mean"
     axis: int = 1
 
+    activations = ACTIVATIONS
+
     def __post_init__(self) -> None:
         freeze(self, gamma=number_or_vector(self.gamma, "gamma"))
         if self.alpha is not None:
             freeze(self, alpha=number_or_vector(self.alpha, "alpha"))
-        check_common(self, activations=ACTIVATIONS)
+        super().__post_init__()
 
     def terms(self) -> tuple[Term, ...]:
-        gamma = self.gamma if isinstance(self.gamma, float) else tuple(self.gamma)
-        alpha = 1.0 if self.alpha is None else self.alpha if isinstance(self.alpha, float) else tuple(self.alpha)
-        activation = ACTIVATIONS.index(self.activation)
-        return (Term("focal", "pixel", activation, None, (gamma, alpha), ("gamma", "alpha")),)
+        params = as_param(self.gamma), as_param(self.alpha)
+        return (Term("focal", "pixel", ACTIVATIONS.index(self.activation), None, params, ("gamma", "alpha")),)
 
 
 @shared
 @dataclass(frozen=True, kw_only=True, repr=False)
-class PerceptronLoss(SumLoss):
+class PerceptronLoss(LabelLoss):
     r"""Perceptron loss: cross entropy without its normaliser.
 
     With labels $y$ a pixel's value is $w_y (\max_c x_c - x_y)$; with a dense target $\sum_c w_c y_c (\max_j x_j -
@@ -213,16 +202,8 @@ class PerceptronLoss(SumLoss):
     See also: `CrossEntropyLoss`.
     """
 
-    class_weight: Sequence[float] | None = None
-    ignore_index: int = -100
-    reduction: str = "mean"
-    axis: int = 1
-
-    def __post_init__(self) -> None:
-        check_common(self)
-
     def terms(self) -> tuple[Term, ...]:
-        return (Term("perceptron", "pixel", 0, weights(self.class_weight)),)
+        return self.term("perceptron")
 
 
 @shared
@@ -254,10 +235,12 @@ class KLDivLoss(ElementLoss):
     log_target: bool = False
     reduction: str = "mean"
 
+    reductions = ("mean", "sum", "batchmean", "none")
+
     def __post_init__(self) -> None:
         choice(self.log_target, "log_target", (True, False))
         freeze(self, log_target=bool(self.log_target))
-        check_common(self, reductions=("mean", "sum", "batchmean", "none"))
+        super().__post_init__()
 
     def terms(self) -> tuple[Term, ...]:
         return (Term("kl_div_log" if self.log_target else "kl_div", "element"),)

@@ -13,7 +13,8 @@ import numpy as np
 
 from .._backend import Term
 from .._batch import Array, Batch
-from .base import Loss, MapsLoss, choice, number
+from ._checks import choice, number
+from .base import Loss, MapsLoss
 from .class_axis import CrossEntropyLoss
 from .overlap import DiceLoss
 
@@ -56,7 +57,7 @@ class Composed(MapsLoss):
         return self._makers()[0] if self._makers() else None
 
     def _makers(self) -> list[MapsLoss]:
-        makers = (p.map_maker() for _, p in self.parts if isinstance(p, MapsLoss))
+        makers = (p.map_maker() for _, p in self.parts)
         return list(dict.fromkeys(m for m in makers if m is not None))
 
     def make_batch(self, input: Any, target: Any, pixel_weight: Any, distance_maps: Any = None) -> Batch:

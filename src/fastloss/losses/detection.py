@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .._batch import Array, LabelError, as_array, as_input, as_labels
-from .base import SumLoss, freeze, number
+from .._batch import Array, as_array, as_input, as_labels, check_labels, first
+from ._checks import freeze, number
+from .base import SumLoss
 from .binary import BCEWithLogitsLoss
 from .class_axis import CrossEntropyLoss
 from .joint import JointLoss, Mean, Part
@@ -17,7 +18,9 @@ from .regression import SmoothL1Loss
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class DetectionLoss(JointLoss):
-    r"""Class and box of a detector, $\alpha L_{cls} + (1 - \alpha) L_{box}$: cross entropy and smooth L1.
+    r"""Class and box of a detector: cross entropy and smooth L1.
+
+    It is $\alpha L_{cls} + (1 - \alpha) L_{box}$.
 
     Parameters
     ----------
@@ -86,9 +89,8 @@ class AnchorLoss(JointLoss):
         if t.shape != (*y.shape, 4):
             raise ValueError(f"box_pred: expected shape {(*y.shape, 4)} (labels' and 4), got {t.shape}")
         positive, sampled = y == 1, y != -1
-        bad = np.argwhere(sampled & (y != 0) & ~positive)
-        if len(bad):
-            where = tuple(bad[0].tolist())
+        where = first(y, lambda v: (v != 1) & (v != 0) & (v != -1))
+        if where is not None:
             raise ValueError(f"labels: expected 1, 0 or -1 (not sampled), got {y[where]} at {where}")
         return [
             Part(names=("cls_logits", "labels"), input=x, target=positive, pixel_weight=sampled),
@@ -152,9 +154,7 @@ def mask_part(mask_logits: Any, class_ids: Any, mask_target: Any) -> Part:
     expected = (*x.shape[:1], *x.shape[2:])
     if y.shape != expected:
         raise ValueError(f"mask_target: expected shape {expected} (of each region's own channel), got {y.shape}")
-    bad = np.flatnonzero((k < 0) | (k >= x.shape[1]))
-    if len(bad):
-        raise LabelError(int(k[bad[0]]), (int(bad[0]),), x.shape[1], "class_ids", ignorable=False)
+    check_labels(k, x.shape[1], None, "class_ids")
     own = np.arange(len(k)), k.astype(np.intp)
 
     def widen(gradient: Array) -> Array:
@@ -192,7 +192,9 @@ class MaskRCNNMaskLoss(JointLoss):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class MaskRCNNLoss(AnchorLoss):
-    r"""Mask R-CNN's loss, $L_{cls} + L_{box} + L_{mask}$: `FasterRCNNLoss` and `MaskRCNNMaskLoss` added.
+    r"""Mask R-CNN's loss: `FasterRCNNLoss` and `MaskRCNNMaskLoss` added.
+
+    It is $L_{cls} + L_{box} + L_{mask}$.
 
     Parameters
     ----------

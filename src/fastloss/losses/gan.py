@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from .._batch import as_input
-from .base import SumLoss, choice, freeze
-from .binary import BCELoss, BCEWithLogitsLoss
+from ._checks import choice, freeze
+from .base import SumLoss
+from .binary import BINARY_ACTIVATIONS, BCELoss, BCEWithLogitsLoss
 from .joint import JointLoss, Part
-
-ACTIVATIONS = (None, "sigmoid")
 
 
 def _loss(activation: str | None) -> SumLoss:
@@ -27,7 +26,9 @@ def _part(name: str, d: Any, target: float) -> Part:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class GANDiscriminatorLoss(JointLoss):
-    r"""The discriminator's side of a minimax GAN, $-\mathrm{mean} \log D(x) - \mathrm{mean} \log(1 - D(G(z)))$.
+    r"""The discriminator's side of a minimax GAN: to tell real from generated.
+
+    It is $-\mathrm{mean} \log D(x) - \mathrm{mean} \log(1 - D(G(z)))$.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ class GANDiscriminatorLoss(JointLoss):
     activation: str | None = None
 
     def __post_init__(self) -> None:
-        choice(self.activation, "activation", ACTIVATIONS)
+        choice(self.activation, "activation", BINARY_ACTIVATIONS)
 
     def terms(self) -> tuple[tuple[float, SumLoss], ...]:
         return (1.0, _loss(self.activation)), (1.0, _loss(self.activation))
@@ -59,7 +60,9 @@ class GANDiscriminatorLoss(JointLoss):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class GANGeneratorLoss(JointLoss):
-    r"""The generator's side of a GAN, $-\mathrm{mean} \log D(G(z))$, or $\mathrm{mean} \log(1 - D(G(z)))$.
+    r"""The generator's side of a GAN: to be taken for real.
+
+    It is $-\mathrm{mean} \log D(G(z))$, or `saturating` $\mathrm{mean} \log(1 - D(G(z)))$.
 
     Parameters
     ----------
@@ -85,7 +88,7 @@ class GANGeneratorLoss(JointLoss):
     def __post_init__(self) -> None:
         choice(self.saturating, "saturating", (True, False))
         freeze(self, saturating=bool(self.saturating))
-        choice(self.activation, "activation", ACTIVATIONS)
+        choice(self.activation, "activation", BINARY_ACTIVATIONS)
 
     def terms(self) -> tuple[tuple[float, SumLoss], ...]:
         return ((-1.0 if self.saturating else 1.0, _loss(self.activation)),)

@@ -17,8 +17,9 @@ import numpy as np
 from .. import _exact
 from .._backend import Term
 from .._batch import Array, LabelError
-from .base import Partial, SumLoss
+from .base import SumLoss
 from .compose import composed
+from .partial import Partial
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)

@@ -5,14 +5,14 @@ Each is a `formula` and the options that it takes; region.py makes the rest of i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .._batch import Array, vector
-from .base import choice, freeze, number
+from ._checks import choice, freeze, number
+from ._shared import shared, shared_but
 from .region import RegionLoss, Sums, smooth_option, smooth_pair
 
 EPS = 1e-7  # the least denominator, as smp's; it matters only when smooth is 0 and a class is empty
@@ -34,37 +34,13 @@ def overlap(s: Sums, k: float, a: float, b: float, smooth: tuple[float, float], 
     return (1 - top / bottom, dI, none, dA) if squared else (1 - top / bottom, dI, dA, none)
 
 
-PARAMETERS = """
-    activation : "softmax", "sigmoid" or None
-        What turns `input` into probabilities; None: it holds probabilities already.
-    class_weight : (C,) array, optional
-        The mean over samples and classes is weighted with it.
-    classes : sequence of int, optional
-        The classes that count; MONAI's `include_background=False` is `range(1, C)`.
-    batch : bool
-        Sum over the pixels of the whole batch (over partials: of the whole dataset) instead of each sample's.
-    absent : "keep", "zero", "skip" or "nan"
-        What a class without a target pixel contributes: its formula's value; 0, counted; nothing; nan.
-    ignore_index : int
-        A label whose pixels do not count.
-    reduction : "mean", "sum" or "none"
-        Over samples and classes; "none" gives `(N, C')`, or `(C',)` with `batch`.
-    axis : int
-        The class axis of `input`.
-
-    The call takes `input`, float16, bfloat16, float32 or float64 of shape `(N, C, *S)`; and `target`, labels `(N,
-    *S)` of any integer or bool dtype, or a dense float or bool array of the input's shape, for which $p y$ is the
-    product. A single channel `(N, 1, *S)` takes labels {0, 1} of shape `(N, *S)` or `(N, 1, *S)`. `pixel_weight`
-    broadcasts to `(N, *S)` (dense: also to `(N, C, *S)`). It raises `LabelError` for a label out of range, ValueError
-    for a wrong shape, weight or option, TypeError for a wrong dtype.
-"""
-
-
+@shared
 @dataclass(frozen=True, kw_only=True, repr=False)
 class DiceLoss(RegionLoss):
-    r"""Soft Dice loss, $1 - (2 I + s) / (A + B + s)$ a sample and class.
+    r"""Soft Dice loss: one minus twice the overlap over the sizes, F1 of soft counts.
 
-    $I = \sum p y$, $A = \sum p$, $B = \sum y$ over the pixels that count; the defaults are MONAI's.
+    It is $1 - (2 I + s) / (A + B + s)$ a sample and class, where $I = \sum p y$, $A = \sum p$, $B = \sum y$ over the
+    pixels that count; the defaults are MONAI's.
 
     Parameters
     ----------
@@ -72,7 +48,10 @@ class DiceLoss(RegionLoss):
         $s$, >= 0; a pair is (numerator, denominator).
     squared : bool
         $\sum p^2 + \sum y^2$ in the denominator (V-Net).
-    {shared}
+    {region_options}
+
+    {region_call}
+
     Source: Milletari et al. 2016, arXiv:1606.04797.
 
     >>> import fastloss as fl
@@ -98,17 +77,22 @@ class DiceLoss(RegionLoss):
         return overlap(s, 2, 0.5, 0.5, smooth_pair(self.smooth), self.squared)
 
 
+@shared
 @dataclass(frozen=True, kw_only=True, repr=False)
 class JaccardLoss(RegionLoss):
-    r"""Soft Jaccard (IoU) loss, $1 - (I + s) / (A + B - I + s)$ a sample and class.
+    r"""Soft Jaccard loss: one minus intersection over union.
 
-    $I = \sum p y$, $A = \sum p$, $B = \sum y$ over the pixels that count.
+    It is $1 - (I + s) / (A + B - I + s)$ a sample and class, where $I = \sum p y$, $A = \sum p$, $B = \sum y$ over the
+    pixels that count.
 
     Parameters
     ----------
     smooth : float or (float, float)
         $s$, >= 0; a pair is (numerator, denominator).
-    {shared}
+    {region_options}
+
+    {region_call}
+
     Source: Rahman and Wang 2016, doi:10.1007/978-3-319-50835-1_22.
 
     >>> import fastloss as fl
@@ -128,11 +112,13 @@ class JaccardLoss(RegionLoss):
         return overlap(s, 1, 1, 1, smooth_pair(self.smooth), False)
 
 
+@shared
 @dataclass(frozen=True, kw_only=True, repr=False)
 class TverskyLoss(RegionLoss):
-    r"""Tversky loss, $1 - (TP + s) / (TP + \alpha FP + \beta FN + s)$ a sample and class.
+    r"""Tversky loss: an overlap that weighs false positives and false negatives apart.
 
-    $TP = \sum p y$, $FP = \sum p (1 - y)$, $FN = \sum (1 - p) y$ over the pixels that count.
+    It is $1 - (TP + s) / (TP + \alpha FP + \beta FN + s)$ a sample and class, where $TP = \sum p y$, $FP = \sum p (1 -
+    y)$, $FN = \sum (1 - p) y$ over the pixels that count.
 
     Parameters
     ----------
@@ -140,7 +126,10 @@ class TverskyLoss(RegionLoss):
         The weights of false positives and false negatives, >= 0; both 0.5: Dice, both 1: Jaccard.
     smooth : float or (float, float)
         $s$, >= 0; a pair is (numerator, denominator).
-    {shared}
+    {region_options}
+
+    {region_call}
+
     Source: Salehi et al. 2017, arXiv:1706.05721 (whose alpha weighs false positives, too).
 
     >>> import fastloss as fl
@@ -163,12 +152,14 @@ class TverskyLoss(RegionLoss):
         return overlap(s, 1, self.alpha, self.beta, smooth_pair(self.smooth), False)
 
 
+@shared
 @dataclass(frozen=True, kw_only=True, repr=False)
 class FocalTverskyLoss(RegionLoss):
-    r"""Focal Tversky loss, $a_c (1 - T_c)^{\gamma_c}$ a sample and class, with $T_c$ the score of `TverskyLoss`.
+    r"""Focal Tversky loss: a power of `TverskyLoss`, class by class.
 
-    $T = (TP + s) / (TP + \alpha FP + \beta FN + s)$; $1 - T$ is at least 0. A $\gamma$ below 1 strengthens the gradient
-    of what is almost right, one above 1 that of what is wrong.
+    It is $a_c (1 - T_c)^{\gamma_c}$ a sample and class, with $T_c$ the score of `TverskyLoss`. $T = (TP + s) / (TP +
+    \alpha FP + \beta FN + s)$; $1 - T$ is at least 0. A $\gamma$ below 1 strengthens the gradient of what is almost
+    right, one above 1 that of what is wrong.
 
     Parameters
     ----------
@@ -180,7 +171,10 @@ class FocalTverskyLoss(RegionLoss):
         The weights of false positives and false negatives, >= 0.
     smooth : float or (float, float)
         $s$, >= 0; a pair is (numerator, denominator).
-    {shared}
+    {region_options}
+
+    {region_call}
+
     With $\gamma < 1$ the slope of the power is infinite at $T = 1$; there, the base is taken as the smallest normal
     float32, so that the gradient is large but finite.
 
@@ -223,6 +217,7 @@ class FocalTverskyLoss(RegionLoss):
         return factor * base**gamma, *(slope * d for d in slopes)
 
 
+@shared
 @dataclass(frozen=True, kw_only=True, repr=False)
 class SensitivitySpecificityLoss(RegionLoss):
     r"""One minus a weighted mean of sensitivity and specificity, of soft counts, a sample and class.
@@ -236,7 +231,10 @@ class SensitivitySpecificityLoss(RegionLoss):
         The weight of the sensitivity, in [0, 1].
     smooth : float or (float, float)
         $s$, >= 0; a pair is (numerators, denominators).
-    {shared}
+    {region_options}
+
+    {region_call}
+
     Source: Jadon 2020, arXiv:2006.14822, whose formula is the score; Brosch et al. 2015,
     doi:10.1007/978-3-319-24574-4_1, weigh squared errors instead.
 
@@ -267,14 +265,22 @@ class SensitivitySpecificityLoss(RegionLoss):
 POWERS = {"square": -2.0, "simple": -1.0, "uniform": 0.0}
 
 
+@shared_but(
+    class_weight="(C,) array, optional\n        Multiplies $v_c$.",
+    absent=""""keep" or "skip"
+        A class without a target pixel is weighted as said above, or left out of both sums. A sample with no class
+        left does not count.""",
+    reduction=""""mean", "sum" or "none"
+        Over samples; "none" gives `(N,)`, or `()` with `batch`.""",
+)
 @dataclass(frozen=True, kw_only=True, repr=False)
 class GeneralizedDiceLoss(RegionLoss):
-    r"""Generalised Dice loss, $1 - (2 \sum_c v_c I_c + s) / (\sum_c v_c (A_c + B_c) + s)$, one value a sample.
+    r"""Generalised Dice loss: one overlap for all classes of a sample, weighed by their sizes.
 
-    $I = \sum p y$, $A = \sum p$, $B = \sum y$ over the pixels that count, and $v_c = 1 / B_c^2$ or as `weighting` says.
-    Of a class without a target pixel that would be infinite: it gets the largest finite one of the sample's classes
-    (with `batch`, of the batch's). Where there is none, all are 0: the loss is $1 - s / s = 0$, with no gradient. All
-    this is MONAI's, too.
+    It is $1 - (2 \sum_c v_c I_c + s) / (\sum_c v_c (A_c + B_c) + s)$, where $I = \sum p y$, $A = \sum p$, $B = \sum y$
+    over the pixels that count, and $v_c = 1 / B_c^2$ or as `weighting` says. Of a class without a target pixel that
+    would be infinite: it gets the largest finite one of the sample's classes (with `batch`, of the batch's). Where
+    there is none, all are 0: the loss is $1 - s / s = 0$, with no gradient. All this is MONAI's, too.
 
     Parameters
     ----------
@@ -283,7 +289,10 @@ class GeneralizedDiceLoss(RegionLoss):
     smooth : float or (float, float)
         $s$, >= 0; a pair is (numerator, denominator). Compare it with the sums, which are about 1 for "simple", but
         $1 / B$ for "square": of large images, choose it smaller.
-    {shared}
+    {region_options}
+
+    {region_call}
+
     Source: Sudre et al. 2017, arXiv:1707.03237.
 
     >>> import fastloss as fl
@@ -336,26 +345,3 @@ class GeneralizedDiceLoss(RegionLoss):
 
     def _shown(self, values: Array) -> Array:
         return values[:, 0]
-
-
-def _complete(loss: type[RegionLoss], **own: str) -> None:
-    """Put the shared parameters into a docstring, some of them in the loss's own words."""
-    shared = PARAMETERS.lstrip("\n")
-    for name, words in own.items():
-        shared = re.sub(rf"^    {name} : .*\n(        .*\n)+", words, shared, flags=re.MULTILINE)
-    loss.__doc__ = (loss.__doc__ or "").replace("    {shared}\n", shared)
-
-
-for _loss in (DiceLoss, JaccardLoss, TverskyLoss, FocalTverskyLoss, SensitivitySpecificityLoss):
-    _complete(_loss)
-_complete(
-    GeneralizedDiceLoss,
-    class_weight="    class_weight : (C,) array, optional\n        Multiplies $v_c$.\n",
-    absent="""    absent : "keep" or "skip"
-        A class without a target pixel is weighted as said above, or left out of both sums. A sample with no class left
-        does not count.
-""",
-    reduction="""    reduction : "mean", "sum" or "none"
-        Over samples; "none" gives `(N,)`, or `()` with `batch`.
-""",
-)

@@ -13,11 +13,11 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import numpy as np
 
-from .._backend import Term
+from .._backend import ACTIVATIONS, Term
 from .._batch import Array, Batch, real_dtype
-from .base import REDUCTIONS, Loss, choice, freeze, freeze_class_weight, integer, number
+from ._checks import choice, freeze, integer, number
+from .base import Loss
 
-ACTIVATIONS = (None, "sigmoid", "softmax")
 ABSENT = ("keep", "zero", "skip", "nan")
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -80,6 +80,7 @@ class RegionLoss(Loss):
     """Base of the region losses: everything but the formula, which is `formula`."""
 
     takes_binary = True
+    activations = ACTIVATIONS
     by_class: ClassVar[tuple[str, ...]] = ("class_weight",)  # the options that may be vectors of one number a class
 
     activation: str | None = "softmax"
@@ -92,18 +93,10 @@ class RegionLoss(Loss):
     axis: int = 1
 
     def __post_init__(self) -> None:
-        choice(self.activation, "activation", ACTIVATIONS)
+        super().__post_init__()
         choice(self.absent, "absent", ABSENT)
-        choice(self.reduction, "reduction", REDUCTIONS)
         choice(self.batch, "batch", (True, False))
-        freeze(self, batch=bool(self.batch))
-        freeze_class_weight(self)
-        freeze(
-            self,
-            ignore_index=integer(self.ignore_index, "ignore_index"),
-            axis=integer(self.axis, "axis"),
-            classes=class_numbers(self.classes),
-        )
+        freeze(self, batch=bool(self.batch), classes=class_numbers(self.classes))
 
     # ---- what a region loss says
 

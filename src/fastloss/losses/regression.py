@@ -5,20 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .._backend import Term
+from ._checks import freeze, number, positive
 from ._shared import shared
-from .base import ElementLoss, check_common, freeze, number
+from .base import ElementLoss
 
 
-def positive(value: float, name: str) -> float:
-    if number(value, name, 0) == 0:
-        raise ValueError(f"{name}: expected a finite number > 0, got {value!r}")
-    return float(value)
+@dataclass(frozen=True, kw_only=True, repr=False)
+class DifferenceLoss(ElementLoss):
+    """Base of them all."""
+
+    reduction: str = "mean"
 
 
 @shared
 @dataclass(frozen=True, kw_only=True, repr=False)
-class MSELoss(ElementLoss):
-    r"""Squared error, $d^2$.
+class MSELoss(DifferenceLoss):
+    r"""Mean squared error.
+
+    An element's value is $d^2$.
 
     Parameters
     ----------
@@ -35,19 +39,16 @@ class MSELoss(ElementLoss):
     See also: `HuberLoss`, which outliers move less.
     """
 
-    reduction: str = "mean"
-
-    def __post_init__(self) -> None:
-        check_common(self)
-
     def terms(self) -> tuple[Term, ...]:
         return (Term("mse", "element"),)
 
 
 @shared
 @dataclass(frozen=True, kw_only=True, repr=False)
-class L1Loss(ElementLoss):
-    r"""Absolute error, $|d|$; its gradient at $d = 0$ is 0.
+class L1Loss(DifferenceLoss):
+    r"""Mean absolute error.
+
+    An element's value is $|d|$; its gradient at $d = 0$ is 0.
 
     Parameters
     ----------
@@ -64,19 +65,16 @@ class L1Loss(ElementLoss):
     See also: `SmoothL1Loss`, `LogCoshLoss`, which are smooth at 0.
     """
 
-    reduction: str = "mean"
-
-    def __post_init__(self) -> None:
-        check_common(self)
-
     def terms(self) -> tuple[Term, ...]:
         return (Term("l1", "element"),)
 
 
 @shared
 @dataclass(frozen=True, kw_only=True, repr=False)
-class HuberLoss(ElementLoss):
-    r"""Huber loss: $d^2 / 2$ where $|d| \le \delta$, else $\delta (|d| - \delta / 2)$.
+class HuberLoss(DifferenceLoss):
+    r"""Huber loss: squared error near 0, absolute error beyond.
+
+    An element's value is $d^2 / 2$ where $|d| \le \delta$, else $\delta (|d| - \delta / 2)$.
 
     Parameters
     ----------
@@ -96,11 +94,10 @@ class HuberLoss(ElementLoss):
     """
 
     delta: float = 1.0
-    reduction: str = "mean"
 
     def __post_init__(self) -> None:
         freeze(self, delta=positive(self.delta, "delta"))
-        check_common(self)
+        super().__post_init__()
 
     def terms(self) -> tuple[Term, ...]:
         return (Term("huber", "element", 0, None, (self.delta, 1.0, self.delta)),)
@@ -108,8 +105,10 @@ class HuberLoss(ElementLoss):
 
 @shared
 @dataclass(frozen=True, kw_only=True, repr=False)
-class SmoothL1Loss(ElementLoss):
-    r"""Smooth L1 loss: $d^2 / (2 \beta)$ where $|d| < \beta$, else $|d| - \beta / 2$; $\beta = 0$ is L1.
+class SmoothL1Loss(DifferenceLoss):
+    r"""Smooth L1 loss: absolute error, rounded off near 0.
+
+    An element's value is $d^2 / (2 \beta)$ where $|d| < \beta$, else $|d| - \beta / 2$; $\beta = 0$ is L1.
 
     Parameters
     ----------
@@ -129,11 +128,10 @@ class SmoothL1Loss(ElementLoss):
     """
 
     beta: float = 1.0
-    reduction: str = "mean"
 
     def __post_init__(self) -> None:
         freeze(self, beta=number(self.beta, "beta", 0))
-        check_common(self)
+        super().__post_init__()
 
     def terms(self) -> tuple[Term, ...]:
         if self.beta == 0:
@@ -143,10 +141,11 @@ class SmoothL1Loss(ElementLoss):
 
 @shared
 @dataclass(frozen=True, kw_only=True, repr=False)
-class LogCoshLoss(ElementLoss):
-    r"""Logarithm of the hyperbolic cosine, $\log \cosh d = |d| + \log(1 + e^{-2|d|}) - \log 2$.
+class LogCoshLoss(DifferenceLoss):
+    r"""Logarithm of the hyperbolic cosine: a smooth absolute error.
 
-    There is no overflow for any finite $d$ and no cancellation for a small one.
+    An element's value is $\log \cosh d = |d| + \log(1 + e^{-2|d|}) - \log 2$. There is no overflow for any finite $d$
+    and no cancellation for a small one.
 
     Parameters
     ----------
@@ -163,21 +162,17 @@ class LogCoshLoss(ElementLoss):
     See also: `PseudoHuberLoss`, with a scale.
     """
 
-    reduction: str = "mean"
-
-    def __post_init__(self) -> None:
-        check_common(self)
-
     def terms(self) -> tuple[Term, ...]:
         return (Term("log_cosh", "element"),)
 
 
 @shared
 @dataclass(frozen=True, kw_only=True, repr=False)
-class PseudoHuberLoss(ElementLoss):
-    r"""Pseudo-Huber loss, $\delta^2 (\sqrt{1 + (d / \delta)^2} - 1)$: that of `scipy.special.pseudo_huber`.
+class PseudoHuberLoss(DifferenceLoss):
+    r"""Pseudo-Huber loss: a smooth absolute error with a scale.
 
-    It is smooth, and finite for any finite $d$.
+    An element's value is $\delta^2 (\sqrt{1 + (d / \delta)^2} - 1)$, that of `scipy.special.pseudo_huber`. It is
+    smooth, and finite for any finite $d$.
 
     Parameters
     ----------
@@ -197,11 +192,10 @@ class PseudoHuberLoss(ElementLoss):
     """
 
     delta: float = 1.0
-    reduction: str = "mean"
 
     def __post_init__(self) -> None:
         freeze(self, delta=positive(self.delta, "delta"))
-        check_common(self)
+        super().__post_init__()
 
     def terms(self) -> tuple[Term, ...]:
         return (Term("pseudo_huber", "element", 0, None, (self.delta,)),)

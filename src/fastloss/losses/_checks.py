@@ -1,0 +1,70 @@
+"""Checks of a configuration, for the losses' __post_init__: the checked value, or an error that names the option."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .._batch import vector
+
+
+def check_common(loss: Any) -> None:
+    """Check the options that many losses have, under their common names."""
+    names = {f.name for f in dataclasses.fields(loss)}
+    if "class_weight" in names:
+        freeze(loss, class_weight=vector(loss.class_weight, "class_weight"))
+    if "label_smoothing" in names:
+        freeze(loss, label_smoothing=number(loss.label_smoothing, "label_smoothing", 0, 1))
+    for name in names & {"ignore_index", "axis"}:
+        freeze(loss, **{name: integer(getattr(loss, name), name)})
+    if "activation" in names:
+        choice(loss.activation, "activation", loss.activations)
+    choice(loss.reduction, "reduction", loss.reductions)
+
+
+def number_or_vector(value: Any, name: str) -> float | tuple[float, ...]:
+    """A parameter >= 0 that may be one number or one a class."""
+    if np.ndim(value) == 0 and value is not None:
+        return number(np.asarray(value).item(), name, 0)
+    checked = vector(value, name)
+    if checked is None:
+        raise TypeError(f"{name}: expected a number or one a class, got None")
+    return checked
+
+
+def choice(value: Any, name: str, allowed: Sequence[Any]) -> None:
+    if not isinstance(value, (str, bool, np.bool_, type(None))) or value not in allowed:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def number(value: Any, name: str, low: float = -np.inf, high: float = np.inf) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    if not low <= value <= high or not np.isfinite(value):
+        above = f"a finite number >= {low:g}" if np.isfinite(low) else "a finite number"
+        expected = f"a number in [{low:g}, {high:g}]" if np.isfinite(high) else above
+        raise ValueError(f"{name}: expected {expected}, got {value!r}")
+    return float(value)
+
+
+def positive(value: Any, name: str) -> float:
+    if number(value, name, 0) == 0:
+        raise ValueError(f"{name}: expected a finite number > 0, got {value!r}")
+    return float(value)
+
+
+def integer(value: Any, name: str) -> int:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: expected an integer, got {value!r}")
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{name}: expected an integer of 64 bits, got {value!r}")
+    return int(value)
+
+
+def freeze(loss: Any, **values: Any) -> None:
+    """Set checked values on a frozen dataclass that is being made."""
+    for name, value in values.items():
+        object.__setattr__(loss, name, value)
