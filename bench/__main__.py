@@ -10,27 +10,13 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 
 import numpy as np
 
 import fastloss as fl
+from bench.timing import medians
 
 SHAPE = (16, 19, 512, 512)
-
-
-def seconds(jobs, rounds):
-    """Median seconds of each job, all jobs once a round, so that what disturbs one disturbs all."""
-    took = {name: [] for name in jobs}
-    for job in jobs.values():
-        job()
-    for _ in range(rounds):
-        for name, job in jobs.items():
-            time.sleep(0.05)  # idle OpenMP threads of the job before spin for a while, and would share the cores
-            start = time.perf_counter()
-            job()
-            took[name].append(time.perf_counter() - start)
-    return {name: statistics.median(times) for name, times in took.items()}
 
 
 def torch_jobs(x, y, threads):
@@ -141,7 +127,7 @@ def main():
         jobs |= torch_jobs(x, y, options.threads)
     except ImportError as error:
         print(f"torch is left out: {error}")
-    took = seconds(jobs, 3 if options.quick else 5)
+    took = medians(jobs, 3 if options.quick else 5)
     print(f"\n{shape} float32, int64 labels, {options.threads} threads: ms (GB/s of logits read + gradient written)")
     for name, s in took.items():
         bytes_moved = x.nbytes * (2 if "grad" in name else 1)

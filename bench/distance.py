@@ -6,13 +6,12 @@ background element in the corner, which makes all distances long.
 """
 
 import argparse
-import statistics
-import time
 
 import numpy as np
 import scipy.ndimage
 
 import fastloss as fl
+from bench.timing import medians
 
 try:
     import edt
@@ -48,17 +47,6 @@ def jobs(mask, threads, spacing):
     if threads == 1:
         found["scipy"] = lambda: scipy.ndimage.distance_transform_edt(mask, sampling=spacing)
     return found
-
-
-def medians(found, rounds):
-    took = {name: [] for name in found}
-    for _ in range(rounds):
-        for name, job in found.items():
-            time.sleep(0.02)  # idle OpenMP threads of the job before spin for a while
-            start = time.perf_counter()
-            job()
-            took[name].append(time.perf_counter() - start)
-    return {name: statistics.median(times) for name, times in took.items()}
 
 
 def main():

@@ -859,3 +859,25 @@ def test_worst_ranks_without_the_images_that_have_no_value():
     found = report.Findings(report=SimpleNamespace(losses={"ce": None}, per_image=values), pairs=[], classes=[])
     assert found.worst(10) == [2, 0, 3]
     assert found.worst(1) == [2]
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (fl.CrossEntropyLoss(), "mean over the pixels of all images"),
+        (fl.CrossEntropyLoss(class_weight=[1, 2]), "weighted mean over the pixels of all images"),
+        (fl.CrossEntropyLoss(reduction="sum"), "the sum, not an average"),
+        (fl.DiceLoss(), "mean over images and classes"),
+        (fl.DiceLoss(absent="skip"), "mean over images and classes, without classes absent from the mask"),
+        (fl.TverskyLoss(batch=True), "pixels of all images pooled, then mean over classes"),
+        (fl.GeneralizedDiceLoss(class_weight=[1, 2]), "mean over images"),
+        (fl.GeneralizedDiceLoss(batch=True), "pixels of all images pooled"),
+        (
+            0.5 * fl.DiceLoss() + fl.BoundaryLoss(),
+            "0.5 x (mean over images and classes) + 1 x (mean over the pixels of all images)",
+        ),
+    ],
+    ids=repr,
+)
+def test_what_a_value_averages_over(loss, words):
+    assert report.averaging(loss) == words

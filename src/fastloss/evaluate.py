@@ -11,7 +11,7 @@ from . import _backend, _exact
 from ._backend import Mode
 from ._batch import Array, Batch, class_batch, element_batch
 from .losses.base import Loss, MapsLoss
-from .losses.compose import Composed, check_targets
+from .losses.compose import check_targets
 from .losses.partial import Partial
 
 
@@ -86,12 +86,8 @@ class Report(Mapping[str, float]):
         )
 
 
-def _leaves(loss: Loss) -> list[tuple[float, Loss]]:
-    return list(loss.parts) if isinstance(loss, Composed) else [(1.0, loss)]
-
-
 def _per_class(loss: Loss, numbers: list[Array], classes: int) -> Array:
-    parts = zip(_leaves(loss), numbers, strict=True)
+    parts = zip(loss.leaves(), numbers, strict=True)
     values = [w * p.class_total(n[0], classes) for (w, p), n in parts]
     total: Array = np.sum(values, axis=0)
     return total
@@ -158,7 +154,7 @@ def _one_pass(
     batch = _batch(list(losses.values()), input, target, pixel_weight, axis, ignore)
     if maker is not None:
         batch = batch.but(maps=maker.make_maps(batch))
-    leaves = [p for loss in losses.values() for _, p in _leaves(loss)]
+    leaves = [p for loss in losses.values() for _, p in loss.leaves()]
     check_targets(batch, leaves)
     terms = list(dict.fromkeys(t for p in leaves for t in p.terms()))
     sums = _backend.run(batch, terms, Mode.FORWARD | Mode.BY_CLASS, by_sample=True)
@@ -172,7 +168,7 @@ def _one_pass(
         batch.classes,
         batch.samples,
         {name: _exact.exact_sum([r]) for name, r in rows.items()},
-        {name: [_exact.exact_sum([p.class_rows(own(p))]) for _, p in _leaves(loss)] for name, loss in losses.items()},
+        {name: [_exact.exact_sum([p.class_rows(own(p))]) for _, p in loss.leaves()] for name, loss in losses.items()},
         {name: np.array([loss.total(r, batch.classes) for r in rows[name]]) for name, loss in losses.items()},
     )
 

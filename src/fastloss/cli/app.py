@@ -15,7 +15,8 @@ from typing import Annotated
 import typer
 
 import fastloss
-from fastloss.losses import JOINT_LOSSES, LOSSES, JointLoss, Loss
+from fastloss.losses import JOINT_LOSSES, LOSSES, Loss
+from fastloss.losses.joint import JointLoss
 
 from . import expression, report
 from .errors import UserError, shown
@@ -151,7 +152,7 @@ def _check_scale(scale: float | None) -> None:
 
 def _warn_about_activation(losses: dict[str, Loss], scale: float | None, activation: Activation | None) -> None:
     """Scaled integers are probabilities; a second softmax over them is legal but hardly meant."""
-    leaves = [leaf for loss in losses.values() for _, leaf in report.leaves(loss)]
+    leaves = [leaf for loss in losses.values() for _, leaf in loss.leaves()]
     if scale is not None and activation is None and any(getattr(leaf, "activation", None) for leaf in leaves):
         typer.echo("note: --scale means probabilities, yet an activation is applied; give --activation none", err=True)
 

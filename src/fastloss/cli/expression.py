@@ -13,7 +13,8 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from fastloss.losses import LOSSES, JointLoss, Loss
+from fastloss.losses import LOSSES, Loss
+from fastloss.losses.joint import JointLoss
 
 from .errors import UserError
 

@@ -23,7 +23,9 @@ from rich.padding import Padding
 from rich.table import Table
 
 import fastloss
-from fastloss.losses import Composed, Loss
+from fastloss.losses import GeneralizedDiceLoss, Loss
+from fastloss.losses.compose import Composed
+from fastloss.losses.region import RegionLoss
 
 from .errors import UserError, shown
 from .files import Pair
@@ -48,19 +50,16 @@ class Findings:
         return sorted(ranked, key=lambda index: (-values[index], index))[:count]
 
 
-def leaves(loss: Loss) -> list[tuple[float, Loss]]:
-    """The losses a loss is the weighted sum of; itself if it is none."""
-    return list(loss.parts) if isinstance(loss, Composed) else [(1.0, loss)]
-
-
 def averaging(loss: Loss) -> str:
     """What a loss's value over many images averages over, in words."""
     if isinstance(loss, Composed):
-        return " + ".join(f"{weight:g} x ({averaging(term)})" for weight, term in leaves(loss))
+        return " + ".join(f"{weight:g} x ({averaging(term)})" for weight, term in loss.leaves())
     if loss.reduction == "sum":
         return "the sum, not an average"
     weighted = "weighted " if getattr(loss, "class_weight", None) is not None else ""
-    if not hasattr(loss, "batch"):
+    if isinstance(loss, GeneralizedDiceLoss):  # one value an image
+        return "pixels of all images pooled" if loss.batch else "mean over images"
+    if not isinstance(loss, RegionLoss):
         return f"{weighted}mean over the pixels of all images"
     absent = ", without classes absent from the mask" if getattr(loss, "absent", None) == "skip" else ""
     if loss.batch:

@@ -23,7 +23,7 @@ from .class_axis import (
     NLLLoss,
     PerceptronLoss,
 )
-from .compose import Composed, DiceCELoss
+from .compose import DiceCELoss
 from .detection import DetectionLoss, FasterRCNNLoss, MaskRCNNLoss, MaskRCNNMaskLoss
 from .gan import GANDiscriminatorLoss, GANGeneratorLoss
 from .joint import JointLoss
@@ -79,8 +79,6 @@ JOINT_LOSSES: dict[str, type[JointLoss]] = {
 }
 
 __all__ = [
-    "JOINT_LOSSES",
-    "LOSSES",
     "BCELoss",
     "BCEWithLogitsLoss",
     "BalancedBCELoss",
@@ -88,7 +86,6 @@ __all__ = [
     "BinaryKLDivLoss",
     "BoundaryLoss",
     "CategoricalCrossEntropyLoss",
-    "Composed",
     "CrossEntropyLoss",
     "DetectionLoss",
     "DiceCELoss",
@@ -103,7 +100,6 @@ __all__ = [
     "HuberLoss",
     "JSDivLoss",
     "JaccardLoss",
-    "JointLoss",
     "KLDivLoss",
     "L1Loss",
     "LogCoshLoss",

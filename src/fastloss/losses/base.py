@@ -85,6 +85,10 @@ class Loss:
         """reduction="none"."""
         raise NotImplementedError
 
+    def leaves(self) -> list[tuple[float, Loss]]:
+        """The losses that this one is the weighted sum of; itself if it is none."""
+        return [(1.0, self)]
+
     def map_maker(self) -> MapsLoss | None:
         """The loss that makes the distance maps of a batch, if there is one."""
         return None

@@ -53,6 +53,9 @@ class Composed(MapsLoss):
         alone = len(self.parts) == 1
         return " + ".join(repr(p) if w == 1 and not alone else f"{w!r} * {p!r}" for w, p in self.parts)
 
+    def leaves(self) -> list[tuple[float, Loss]]:
+        return list(self.parts)
+
     def map_maker(self) -> MapsLoss | None:
         return self._makers()[0] if self._makers() else None
 
@@ -121,7 +124,7 @@ def composed(parts: Sequence[tuple[float, Loss]]) -> Composed:
     flat: list[tuple[float, Loss]] = []
     for weight, loss in parts:
         number(weight, "factor")
-        flat += [(weight * w, p) for w, p in loss.parts] if isinstance(loss, Composed) else [(weight, loss)]
+        flat += [(weight * w, p) for w, p in loss.leaves()]
     return Composed(tuple(flat))
 
 
