@@ -60,10 +60,14 @@ static void copy_swapped(char *out, ptrdiff_t out_stride, const char *in, ptrdif
 }
 
 #define LOAD_LOOP(T, OUT, CONVERT, STRIDE)                                                                             \
-    for (ptrdiff_t i = 0; i < n; i++) {                                                                                \
-        T v;                                                                                                           \
-        memcpy(&v, in + i * (STRIDE), sizeof v);                                                                       \
-        out[i] = (OUT)(CONVERT(v));                                                                                    \
+    for (ptrdiff_t c = 0; c < rows; c++) {                                                                             \
+        OUT *restrict row = out + c * width;                                                                           \
+        const char *from = in + c * row_stride;                                                                        \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                                            \
+            T v;                                                                                                       \
+            memcpy(&v, from + i * (STRIDE), sizeof v);                                                                 \
+            row[i] = (OUT)(CONVERT(v));                                                                                \
+        }                                                                                                              \
     }
 #define LOAD_CASE(TAG, T, OUT, CONVERT)                                                                                \
     case TAG:                                                                                                          \
@@ -84,7 +88,9 @@ static void copy_swapped(char *out, ptrdiff_t out_stride, const char *in, ptrdif
     LOAD_CASE(FL_I64, int64_t, OUT, )                                                                                  \
     LOAD_CASE(FL_BOOL, uint8_t, OUT, !!)
 
-static void load_reals(real *restrict out, const char *in, ptrdiff_t stride, ptrdiff_t n, int dtype) {
+/* `rows` rows of n elements; `width` and `row_stride` lead from row to row. */
+static void load_reals(real *out, ptrdiff_t width, const char *in, ptrdiff_t row_stride, ptrdiff_t rows,
+                       ptrdiff_t stride, ptrdiff_t n, int dtype) {
     switch (dtype) {
         LOAD_CASE(FL_F32, float, real, )
         LOAD_CASE(FL_F64, double, real, )
@@ -100,7 +106,8 @@ static void load_reals(real *restrict out, const char *in, ptrdiff_t stride, ptr
 static inline int64_t label_from_u64(uint64_t v) { return v <= INT64_MAX ? (int64_t)v : INT64_MIN; }
 
 /* Labels as 64-bit integers. */
-static void load_integers(int64_t *restrict out, const char *in, ptrdiff_t stride, ptrdiff_t n, int dtype) {
+static void load_integers(int64_t *out, const char *in, ptrdiff_t stride, ptrdiff_t n, int dtype) {
+    const ptrdiff_t rows = 1, width = 0, row_stride = 0;
     switch (dtype) {
         LOAD_INTEGERS(int64_t, label_from_u64)
     default: break;

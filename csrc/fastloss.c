@@ -39,6 +39,15 @@ static void coalesce(fl_job *job) {
     job->ndim = n;
 }
 
+/* Rows this far apart (a power of two is the common image size) push each other out of the second-level cache, so no
+ * more of them are prefetched than it has ways. */
+static ptrdiff_t rows_that_fit(ptrdiff_t stride) {
+    const fl_cache *cache = fl_second_level_cache();
+    ptrdiff_t a = stride < 0 ? -stride : stride, shared = cache->span;
+    while (a % shared) shared /= 2; /* the largest power of two that divides both */
+    return (cache->ways - 1) * (cache->span / shared);
+}
+
 /* Tiles narrow as the classes grow, so that a class block stays in the caches; all of it depends on the shape alone. */
 static void plan(fl_job *job) {
     job->pixels = 1;
@@ -59,6 +68,7 @@ static void plan(fl_job *job) {
     ptrdiff_t by_sums = SLICE_SUM_BYTES / (8 * most(1, job->nsums));
     ptrdiff_t by_work = SLICE_ELEMENTS / most(1, job->classes * least(job->pixels, job->chunk_tiles * job->width));
     job->slice_chunks = least(job->chunks, most(job->threads, least(by_sums, by_work)));
+    job->rows_ahead = rows_that_fit(job->input.stride[1]);
     job->stream = job->output.data && job->classes * job->pixels * job->groups * 4 >= STREAM_BYTES;
 }
 

@@ -16,7 +16,10 @@
 FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int keep) {
     const real *x = t->x + i;
     real *e = t->e + i;
-    ptrdiff_t width = t->width, item = dtype_size[t->job->input.dtype];
+    const fl_operand *input = &t->job->input;
+    ptrdiff_t width = t->width, stride = input->stride[1], bytes = FL_COLUMNS * dtype_size[input->dtype];
+    ptrdiff_t ahead_rows = t->ahead ? t->job->rows_ahead - c0 : 0;
+    const char *ahead = t->ahead + c0 * stride + i * dtype_size[input->dtype];
     real *restrict all_m = t->m + i, *restrict all_s = t->s + i, *restrict all_d = t->d + i;
     const ireal *restrict all_label = t->label + i;
     real m[FL_COLUMNS], base[FL_COLUMNS], s[FL_COLUMNS], d[FL_COLUMNS];
@@ -34,9 +37,7 @@ FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int 
     if (labels)
         for (int j = 0; j < FL_COLUMNS; j++) label[j] = all_label[j];
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        if (t->ahead && c0 + c < t->ahead_rows)
-            for (ptrdiff_t j = 0; j < FL_COLUMNS * item; j += 64)
-                FL_PREFETCH(t->ahead + (c0 + c) * t->job->input.stride[1] + i * item + j);
+        if (c < ahead_rows) prefetch(ahead + c * stride, bytes);
         ireal own = (ireal)(c0 + c);
 #pragma omp simd
         for (int j = 0; j < FL_COLUMNS; j++) {

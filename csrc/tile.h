@@ -34,7 +34,6 @@ typedef struct {
     int has_exps, faults;
     int plain; /* every pixel of the tile, padding apart, has weight 1, and there is no padding */
     const char *ahead; /* where the next tile starts in the input, when prefetching makes sense */
-    ptrdiff_t ahead_rows; /* so many of its rows are prefetched during the exps, the others while loading */
     ireal *label; /* the row of the pixel's class, or -1 */
     real *w; /* pixel weight: 0 when ignored or padding */
     real *w_mean; /* with weights by class: their mean, w is then 0 or 1 */
@@ -52,14 +51,8 @@ typedef struct {
 #define FL_PREFETCH(p) (void)(p)
 #endif
 
-/* Bytes after which a second-level cache uses the same sets again, and its ways: rows that far apart (a power of two is
- * the common image size) push each other out, so no more of them are prefetched than there are ways. */
-enum { CACHE_SPAN = 1 << 17, CACHE_WAYS = 8 };
-
-static ptrdiff_t rows_that_fit(ptrdiff_t stride) {
-    ptrdiff_t a = stride < 0 ? -stride : stride, span = CACHE_SPAN;
-    while (a % span) span /= 2; /* the largest power of two that divides both */
-    return (CACHE_WAYS - 1) * (CACHE_SPAN / span);
+static void prefetch(const char *p, ptrdiff_t bytes) {
+    for (const char *end = p + bytes; p < end; p += 64) FL_PREFETCH(p);
 }
 
 static const fl_operand *operand(const fl_job *job, int k) {
@@ -92,30 +85,30 @@ static void tile_runs(tile *t, ptrdiff_t first) {
     }
 }
 
-static void load_run(real *out, const fl_operand *a, const char *in, ptrdiff_t stride, ptrdiff_t n) {
-    char native[FL_TILE * 8];
-    if (a->swapped) {
-        copy_swapped(native, dtype_size[a->dtype], in, stride, n, dtype_size[a->dtype]);
-        in = native;
-        stride = dtype_size[a->dtype];
-    }
-    load_reals(out, in, stride, n, a->dtype);
-}
-
 /* Rows [c0, c0 + rows) of an operand, padded with zeros. */
 static void load_rows(const tile *t, int o, real *out, ptrdiff_t c0, ptrdiff_t rows) {
     const fl_operand *a = operand(t->job, o);
-    ptrdiff_t stride = a->stride[t->job->ndim + 1];
-    for (ptrdiff_t c = 0; c < rows; c++) {
-        real *row = out + c * t->width;
-        const char *base = a->data + (c0 + c) * a->stride[1];
-        if (o == INPUT && c + t->ahead_rows < rows)
-            for (ptrdiff_t i = 0; i < t->n * dtype_size[a->dtype]; i += 64)
-                FL_PREFETCH(base + t->ahead_rows * a->stride[1] + t->runs[0].offset[INPUT] + i);
-        for (int r = 0; r < t->nruns; r++)
-            load_run(row + t->runs[r].start, a, base + t->runs[r].offset[o], stride, t->runs[r].length);
-        for (ptrdiff_t i = t->n; i < t->padded; i++) row[i] = 0;
+    ptrdiff_t stride = a->stride[t->job->ndim + 1], size = dtype_size[a->dtype];
+    const char *base = a->data + c0 * a->stride[1];
+    if (o == INPUT && t->ahead) /* those that were not prefetched during the exps of the tile before */
+        for (ptrdiff_t c = t->job->rows_ahead; c < rows; c++)
+            prefetch(base + c * a->stride[1] + t->runs[0].offset[o], t->n * size);
+    for (int r = 0; r < t->nruns; r++) {
+        const run *u = &t->runs[r];
+        const char *in = base + u->offset[o];
+        if (a->swapped) {
+            char native[FL_TILE * 8];
+            for (ptrdiff_t c = 0; c < rows; c++) {
+                copy_swapped(native, size, in + c * a->stride[1], stride, u->length, size);
+                load_reals(out + c * t->width + u->start, 0, native, 0, 1, size, u->length, a->dtype);
+            }
+        } else {
+            load_reals(out + u->start, t->width, in, a->stride[1], rows, stride, u->length, a->dtype);
+        }
     }
+    if (t->n < t->padded)
+        for (ptrdiff_t c = 0; c < rows; c++)
+            for (ptrdiff_t i = t->n; i < t->padded; i++) out[c * t->width + i] = 0;
 }
 
 /* Pixel weights: 1, or those given; those by class become 0 or 1 here, and their mean is kept. */
@@ -181,6 +174,13 @@ static void load_labels(tile *t) {
     if (bad) t->faults |= FL_BAD_LABEL;
 }
 
+/* Where an operand's next tile begins, if it follows this one in memory without gaps. */
+static const char *following(const tile *t, int o) {
+    const fl_operand *a = operand(t->job, o);
+    ptrdiff_t size = dtype_size[a->dtype];
+    return t->nruns == 1 && a->stride[t->job->ndim + 1] == size ? a->data + t->runs[0].offset[o] + t->n * size : NULL;
+}
+
 /* Take up the n pixels from `first`: everything but the class rows. */
 static void tile_start(tile *t, ptrdiff_t group, ptrdiff_t first, ptrdiff_t n) {
     const fl_job *job = t->job;
@@ -192,10 +192,9 @@ static void tile_start(tile *t, ptrdiff_t group, ptrdiff_t first, ptrdiff_t n) {
     tile_runs(t, first);
     load_weights(t);
     if (job->labels) load_labels(t);
-    const fl_operand *x = &job->input;
-    int contiguous = t->nruns == 1 && x->data && x->stride[job->ndim + 1] == dtype_size[x->dtype];
-    t->ahead = contiguous ? x->data + t->runs[0].offset[INPUT] + n * dtype_size[x->dtype] : NULL;
-    t->ahead_rows = t->ahead ? rows_that_fit(x->stride[1]) : job->classes;
+    const char *next_labels = job->labels ? following(t, TARGET) : NULL;
+    if (next_labels) prefetch(next_labels, n * dtype_size[job->target.dtype]);
+    t->ahead = job->input.data ? following(t, INPUT) : NULL;
 }
 
 /* One row of exp(x - m). */
