@@ -227,6 +227,7 @@ static void run_tile(tile *t, double *sums) {
     const fl_job *job = t->job;
     for (int k = 0; k < job->nterms; k++) {
         const term_rows *r = &t->terms[k];
+        if (loss_table[job->terms[k].loss].kind == ELEMENT) continue; /* uses none of these rows */
         label_weights(t, &job->terms[k], r);
         for (ptrdiff_t i = 0; i < t->padded; i++) r->a[i] = r->b[i] = r->a_lost[i] = r->b_lost[i] = 0;
     }

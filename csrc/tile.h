@@ -11,7 +11,7 @@
 
 #include "convert.h"
 
-#define FL_TILE 256 /* most pixels in a tile: 16 % faster than 512, 10 % than 128 (docs/kernels.md) */
+#define FL_TILE 2048 /* most pixels in a tile (fastloss.c, plan) */
 #define FL_PAD 64   /* a multiple of the 16 lanes and of FL_COLUMNS */
 
 enum { INPUT, TARGET, WEIGHT, OUTPUT, MAPS, OPERANDS };
