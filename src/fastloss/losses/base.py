@@ -297,11 +297,11 @@ class MapsLoss(Loss):
         if maker is None:
             return batch
         if distance_maps is None:
-            return batch.but(maps=maker.make_maps(batch))
+            return batch._replace(maps=maker.make_maps(batch))
         maps = as_array(distance_maps, "distance_maps")
         if maps.shape != batch.shape:
             raise ValueError(f"distance_maps: expected shape {batch.shape} (the input's), got {maps.shape}")
-        return batch.but(maps=batch.kernel_view(maps))
+        return batch._replace(maps=batch.kernel_view(maps))
 
 
 class ElementLoss(SumLoss):
