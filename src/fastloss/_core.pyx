@@ -101,17 +101,17 @@ def run(input, target, weight, output, maps, terms, *, bint labels, ptrdiff_t la
     cdef int k, j
     cdef list held = []
     job.input.data = job.target.data = job.weight.data = job.output.data = job.maps.data = NULL
-    held.append(_operand(&job.input, input, True, merge))
+    cdef _Buffer x = _operand(&job.input, input, True, merge)
     held.append(_operand(&job.target, target, not labels, merge))
     held.append(_operand(&job.weight, weight, weight_by_class, merge))
     held.append(_operand(&job.output, output, output_by_class, merge, True))
     held.append(_operand(&job.maps, maps, True, merge))
-    shape = input[0].shape
-    job.groups, job.classes = 1 if merge else shape[0], shape[1]
-    pixels = shape[:1] + shape[2:] if merge else shape[2:]
-    job.ndim = len(pixels)
-    for k in range(job.ndim):
-        job.shape[k] = pixels[k]
+    job.groups, job.classes = 1 if merge else x.view.shape[0], x.view.shape[1]
+    job.ndim = x.view.ndim - 2 + merge
+    if merge:
+        job.shape[0] = x.view.shape[0]
+    for k in range(2, x.view.ndim):
+        job.shape[k - 2 + merge] = x.view.shape[k]
     job.labels, job.label_base, job.weight_by_class = labels, label_base, weight_by_class
     job.ignore_index, job.double_precision, job.mode, job.threads = ignore_index, double_precision, mode, threads
     job.nterms = len(terms)
