@@ -178,7 +178,7 @@ class Loss:
         """The class axis, if an element loss has something by class."""
         return None
 
-    def sums(self, batch: Batch, mode: Mode = Mode.FORWARD) -> list[Array]:
+    def sums(self, batch: Batch, mode: int = Mode.FORWARD) -> list[Array]:
         return _backend.run(batch, self.terms(), mode, by_sample=self.splits(batch))
 
     def splits(self, batch: Batch) -> bool:
@@ -186,7 +186,8 @@ class Loss:
 
     def numbers(self, sums: list[Array]) -> Array:
         """The merged numbers, (m, k)."""
-        return _exact.exact_sum([self.rows(sums)])
+        rows = self.rows(sums)
+        return rows if len(rows) == 1 else _exact.exact_sum([rows])
 
     def _gradient(self, batch: Batch, gradient: Array) -> float | Array:
         out, terms, by_sample = batch.kernel_view(gradient), self.terms(), self.splits(batch)
