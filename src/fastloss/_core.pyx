@@ -89,10 +89,11 @@ cdef _Buffer _operand(fl_operand *to, operand, bint by_class, bint merge, bint w
     return b
 
 
-def run(input, target, weight, output, maps, terms, *, bint labels, ptrdiff_t label_base, bint weight_by_class,
-        bint output_by_class, int64_t ignore_index, bint double_precision, int mode, int threads, bint merge):
-    """Run one job. terms: (loss, activation, class_weight, params, coef) each, a param a float or an array (C,) of
-    float64; merge: all samples are one group.
+def run(input, target, weight, output, maps, list terms, coefs, bint labels, ptrdiff_t label_base,
+        bint weight_by_class, bint output_by_class, int64_t ignore_index, bint double_precision, int mode, int threads,
+        bint merge):
+    """Run one job. terms: (loss, activation, class_weight, params) each, a param a float or an array (C,) of float64;
+    coefs: an array or None for each; merge: all samples are one group.
 
     Returns (sums of shape (groups, n), faults).
     """
@@ -121,10 +122,10 @@ def run(input, target, weight, output, maps, terms, *, bint labels, ptrdiff_t la
     cdef bint prepared = False
     try:
         for k in range(job.nterms):
-            loss, activation, class_weight, params, coef = terms[k]
+            loss, activation, class_weight, params = terms[k]
             job.terms[k].loss, job.terms[k].activation = loss, activation
             job.terms[k].class_weight = _doubles(class_weight, held)
-            job.terms[k].coef = _doubles(coef, held)
+            job.terms[k].coef = _doubles(coefs[k], held)
             for j in range(len(params)):
                 if isinstance(params[j], float):
                     job.terms[k].param[j] = params[j]

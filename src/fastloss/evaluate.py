@@ -156,7 +156,7 @@ def _one_pass(
         batch = batch._replace(maps=maker.make_maps(batch))
     leaves = [p for loss in losses.values() for _, p in loss.leaves()]
     check_targets(batch, leaves)
-    terms = list(dict.fromkeys(t for p in leaves for t in p.terms()))
+    terms = tuple(dict.fromkeys(t for p in leaves for t in p.terms()))
     sums = _backend.run(batch, terms, Mode.FORWARD | Mode.BY_CLASS, by_sample=True)
 
     def own(loss: Loss) -> list[Array]:

@@ -199,11 +199,13 @@ class Loss:
             sums = _backend.run(
                 batch, terms, Mode.FORWARD | Mode.GRADIENT, by_sample=by_sample, output=out, coefs=coefs
             )
+            numbers = self.numbers(sums)[0]
         else:
             sums = self.sums(batch)
-            coefs = self.slopes(sums, self.numbers(sums)[0], batch.classes)
+            numbers = self.numbers(sums)[0]
+            coefs = self.slopes(sums, numbers, batch.classes)
             _backend.run(batch, terms, Mode.GRADIENT, by_sample=by_sample, output=out, coefs=coefs)
-        return self.value_map(batch) if self.reduction == "none" else self.total(self.numbers(sums)[0], batch.classes)
+        return self.value_map(batch) if self.reduction == "none" else self.total(numbers, batch.classes)
 
     def _unweighted(self, batch: Batch) -> list[Array]:
         """The weight sums of a batch in which every pixel counts once."""
