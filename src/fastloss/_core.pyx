@@ -60,22 +60,22 @@ if fl_watch_forks() != 0:
 cdef class _Buffer:
     """A Py_buffer held for as long as this object lives."""
     cdef Py_buffer view
-    cdef bint held
-
-    def __cinit__(self, array, bint writable=False):
-        PyObject_GetBuffer(array, &self.view, PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0))
-        self.held = True
 
     def __dealloc__(self):
-        if self.held:
-            PyBuffer_Release(&self.view)
+        PyBuffer_Release(&self.view)  # nothing, if there is none
 
 
-cdef _Buffer _operand(fl_operand *to, operand, bint by_class, bint merge, bint writable=False):
+cdef _Buffer _buffer(array, bint writable=False):
+    cdef _Buffer b = _Buffer.__new__(_Buffer)
+    PyObject_GetBuffer(array, &b.view, PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0))
+    return b
+
+
+cdef _Buffer _operand(fl_operand *to, tuple operand, bint by_class, bint merge, bint writable=False):
     """operand is (array, dtype tag, swapped) with the array of shape (N, C, *S), or (N, *S) if not by_class."""
     if operand is None:
         return None
-    cdef _Buffer b = _Buffer(operand[0], writable)
+    cdef _Buffer b = _buffer(operand[0], writable)
     cdef int k, pixel = 2 if by_class else 1
     to.data = <char *> b.view.buf
     to.dtype = operand[1]
@@ -150,7 +150,7 @@ def run(input, target, weight, output, maps, list terms, coefs, bint labels, ptr
 cdef const double *_doubles(array, list held):
     if array is None:
         return NULL
-    cdef _Buffer b = _Buffer(array)
+    cdef _Buffer b = _buffer(array)
     held.append(b)
     return <const double *> b.view.buf
 
@@ -160,7 +160,7 @@ def distance(values, bytes key, bint inverted, spacing, out, int threads):
     cdef fl_distance job
     cdef ptrdiff_t at = 0
     cdef int k
-    cdef _Buffer mask = _Buffer(values), result = _Buffer(out, True)
+    cdef _Buffer mask = _buffer(values), result = _buffer(out, True)
     job.ndim, job.itemsize = mask.view.ndim, mask.view.itemsize
     for k in range(job.ndim):
         job.shape[k], job.stride[k], job.spacing[k] = mask.view.shape[k], mask.view.strides[k], spacing[k]
