@@ -1,7 +1,7 @@
 """Speed of every loss, forward and value with gradient: python -m bench.losses [--threads N] [--rounds N] [name ...].
 
 8x19x512x512 float32 for each: labels where a loss takes them, else an array of the input's shape.
-Then a tiny call, (1, 4, 16, 16), where the time is that of Python: the function, the object, and torch's function.
+Then tiny calls, (1, 4, 16, 16), where the time is that of Python; torch's, too. `--tiny`: these alone.
 """
 
 import argparse
@@ -39,17 +39,28 @@ def whole_pictures(names, rounds):
 
 def tiny():
     x, y, loss = np.zeros((1, 4, 16, 16), np.float32), np.zeros((1, 16, 16), int), fl.CrossEntropyLoss()
-    jobs = {"fl.cross_entropy": lambda: fl.cross_entropy(x, y), "its object": lambda: loss(x, y)}
+    dense, out = np.ones_like(x), np.empty_like(x)
+    jobs = {
+        "fl.cross_entropy": lambda: fl.cross_entropy(x, y),
+        "its object": lambda: loss(x, y),
+        "its value_and_grad": lambda: loss.value_and_grad(x, y, out=out),
+        "fl.dice_loss": lambda: fl.dice_loss(x, y),
+        "fl.mse_loss": lambda: fl.mse_loss(x, dense),
+    }
     try:
         import torch
+        from torch.nn import functional
 
-        tx, ty = torch.from_numpy(x), torch.from_numpy(y)
-        jobs["torch"] = lambda: torch.nn.functional.cross_entropy(tx, ty)
+        tx, ty, td, leaf = (torch.from_numpy(a) for a in (x, y, dense, x))
+        leaf.requires_grad_()
+        jobs["torch cross_entropy"] = lambda: functional.cross_entropy(tx, ty)
+        jobs["torch, with backward"] = lambda: torch.autograd.grad(functional.cross_entropy(leaf, ty), leaf)
+        jobs["torch mse_loss"] = lambda: functional.mse_loss(tx, td)
     except ImportError as error:
         print(f"torch is left out: {error}")
-    print(f"\n{x.shape} cross entropy: microseconds, the least of 5 times 5000 calls")
+    print(f"\n{x.shape}: microseconds, the least of 200 times 50 calls")
     for name, job in jobs.items():
-        print(f"  {name:20} {min(timeit.repeat(job, number=5000, repeat=5)) / 5000 * 1e6:6.1f}")
+        print(f"  {name:20} {min(timeit.repeat(job, number=50, repeat=200)) / 50 * 1e6:6.1f}")
 
 
 def main():
@@ -57,9 +68,11 @@ def main():
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(LOSSES)}; all")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tiny", action="store_true")
     options = parser.parse_args()
     fl.set_num_threads(options.threads)
-    whole_pictures(options.names or LOSSES, options.rounds)
+    if not options.tiny:
+        whole_pictures(options.names or LOSSES, options.rounds)
     tiny()
 
 

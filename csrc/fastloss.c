@@ -12,7 +12,7 @@ enum {
     CHUNK_ELEMENTS = 1 << 17,    /* of a chunk: some 20 microseconds */
     SLICE_ELEMENTS = 1 << 24,    /* of a slice: after it the caller may look for signals */
     SLICE_SUM_BYTES = 1 << 19,   /* of the chunks' sums in a slice */
-    THREAD_ELEMENTS = 1 << 15,   /* less than this a thread gains nothing */
+    THREAD_ELEMENTS = 1 << 17,   /* of a thread: below, waking it costs more than it takes over (docs/kernels.md) */
     STREAM_BYTES = 1 << 23       /* an output past the caches is written around them */
 };
 

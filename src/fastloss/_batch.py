@@ -10,8 +10,7 @@ import functools
 import math
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -142,8 +141,7 @@ def vector(value: Any, name: str) -> tuple[float, ...] | None:
     return tuple(array.tolist())
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """One call's arrays in the kernels' terms. `axis` and `shape` are the caller's, for what is returned."""
 
     input: Array  # (N, C, *S)
@@ -158,11 +156,6 @@ class Batch:
     given_weight: Array | None = None
     maps: Array | None = None  # (N, C, *S), of losses of distances
     split: bool = False  # axis None: samples stay apart, however small
-
-    def but(self, **changes: Any) -> Batch:
-        """A batch with these fields instead (dataclasses.replace takes three times as long)."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        return Batch(**{**fields, **changes})
 
     @property
     def weight_by_class(self) -> bool:
@@ -188,16 +181,7 @@ class Batch:
 
     def kernel_view(self, array: Array) -> Array:
         """An array of the input's shape as `(N, C, *S)`."""
-        return self.input_view(array, self.axis, self.split)
-
-    @staticmethod
-    def input_view(array: Array, axis: int | None, split: bool = False) -> Array:
-        if axis is None:  # large samples stay apart, so that merging them is exact; small ones share tiles
-            apart = split or (array.ndim > 1 and array[:1].size >= LARGE_SAMPLE)
-            return array[:, None] if apart and array.ndim else array[None, None]
-        if array.ndim == 1:
-            return array[None]
-        return array if axis == 1 else np.moveaxis(array, axis, 1)
+        return kernel_view(array, self.axis, self.split)
 
     def new_gradient(self) -> Array:
         return np.empty(self.shape, self.input.dtype.newbyteorder("="))
@@ -234,7 +218,7 @@ class Batch:
             if where is not None:
                 got = self.given_weight[where]
                 raise ValueError(f"pixel_weight: expected finite values >= 0, got {got} at {where}")
-        if self.given_target is not None:
+        if self.labels and self.given_target is not None:
             check_labels(self.given_target, self.classes + self.label_base, self.ignore_index)
         raise AssertionError("a kernel reported a fault that is not in the data")  # pragma: no cover
 
@@ -270,6 +254,8 @@ def check_labels(labels: Array, classes: int, ignore_index: int | None, name: st
 
 def _overlaps_itself(a: Array) -> bool:
     """Whether two elements may share memory: every stride must step over all that the smaller ones reach."""
+    if a.flags.forc:
+        return False
     reach = a.itemsize
     for stride, n in sorted((abs(s), n) for s, n in zip(a.strides, a.shape, strict=True) if n > 1):
         if stride < reach:
@@ -293,13 +279,18 @@ def class_batch(
     if x.ndim == 0:
         raise ValueError("input: expected shape (N, C, *S) or (C,), got ()")
     where = _axis(axis, x.ndim)
-    view = Batch.input_view(x, where)
+    view = kernel_view(x, where)
     if view.shape[1] == 0:
         raise ValueError(f"input: expected at least one class on axis {axis}, got shape {x.shape}")
-    batch = Batch(view, None, False, 0, None, ignore_index, x.shape, where)
+    y, labels, base, given = None, False, 0, None
     if target is not None or not target_optional:
-        batch = _with_target(batch, as_array(target, "target"), binary)
-    return batch if pixel_weight is None else _with_weight(batch, as_array(pixel_weight, "pixel_weight"))
+        given = as_array(target, "target")
+        y, labels, base = _target(given, x, view, where, binary)
+    w, given_weight = None, None
+    if pixel_weight is not None:
+        given_weight = as_array(pixel_weight, "pixel_weight")
+        w, given_weight = _weight(given_weight, x, view, where, y is not None and not labels)
+    return Batch(view, y, labels, base, w, ignore_index, x.shape, where, given, given_weight)
 
 
 def element_batch(input: Any, target: Any, pixel_weight: Any, *, axis: int | None, by_sample: bool = False) -> Batch:
@@ -308,12 +299,12 @@ def element_batch(input: Any, target: Any, pixel_weight: Any, *, axis: int | Non
     if y.shape != x.shape:
         raise ValueError(f"target: expected shape {x.shape} (the input's), got {y.shape}")
     where = None if axis is None else _axis(axis, x.ndim)
-    batch = Batch(x, None, False, 0, None, -100, x.shape, where, split=by_sample)
-    batch = batch.but(input=batch.kernel_view(x), target=batch.kernel_view(y))
-    if pixel_weight is None:
-        return batch
-    w = _broadcast(as_array(pixel_weight, "pixel_weight"), x.shape)
-    return batch.but(weight=batch.kernel_view(w), given_weight=w)
+    view, target_view = kernel_view(x, where, by_sample), kernel_view(y, where, by_sample)
+    w, given = None, None
+    if pixel_weight is not None:
+        given = _broadcast(as_array(pixel_weight, "pixel_weight"), x.shape)
+        w = kernel_view(given, where, by_sample)
+    return Batch(view, target_view, False, 0, w, -100, x.shape, where, None, given, None, by_sample)
 
 
 def _axis(axis: int, ndim: int) -> int:
@@ -326,39 +317,51 @@ def _axis(axis: int, ndim: int) -> int:
     return axis % ndim
 
 
-def _with_target(batch: Batch, y: Array, binary: bool) -> Batch:
-    no_samples = len(batch.shape) == 1
-    pixel_shape = batch.input.shape[:1] + batch.input.shape[2:]
+def kernel_view(array: Array, axis: int | None, split: bool = False) -> Array:
+    """An array of the input's shape as `(N, C, *S)`."""
+    if axis == 1:
+        return array
+    if axis is None:  # large samples stay apart, so that merging them is exact; small ones share tiles
+        apart = split or (array.ndim > 1 and array[:1].size >= LARGE_SAMPLE)
+        return array[:, None] if apart and array.ndim else array[None, None]
+    return array[None] if array.ndim == 1 else np.moveaxis(array, axis, 1)
+
+
+def pixel_shape(view: Array) -> tuple[int, ...]:
+    """(N, *S), of (N, C, *S)."""
+    shape: tuple[int, ...] = view.shape
+    return shape[:1] + shape[2:]
+
+
+def _target(y: Array, x: Array, view: Array, axis: int, binary: bool) -> tuple[Array, bool, int]:
+    """The target as the kernels take it, whether it holds labels, and the label of row 0."""
     integer = y.dtype.kind in "iub"
-    single = binary and batch.classes == 1
-    given = y
-    if no_samples and y.ndim == 0:
+    single = binary and view.shape[1] == 1
+    pixels = pixel_shape(view)
+    if y.ndim == 0 and x.ndim == 1:
         y = y[None]
-    if y.shape == pixel_shape and not (y.shape == batch.shape and not integer):
+    if y.shape == pixels and (integer or y.shape != x.shape):
         if not integer:
             raise TypeError(f"target: expected labels of an integer or bool dtype for shape {y.shape}, got {y.dtype}")
-        return batch.but(target=y, labels=True, label_base=1 if single else 0, given_target=given)
-    if y.shape == batch.shape and single and integer:
-        return batch.but(target=batch.kernel_view(y)[:, 0], labels=True, label_base=1, given_target=given)
-    if y.shape == batch.shape:
-        if y.dtype.kind in "iu":
-            raise TypeError(
-                f"target: expected a float or bool dtype for a dense target of shape {y.shape}, got {y.dtype}"
-            )
-        return batch.but(target=batch.kernel_view(y))
-    expected = "()" if no_samples else f"(N, *S) = {pixel_shape}"
-    raise ValueError(f"target: expected shape {expected} (labels) or {batch.shape} (dense), got {y.shape}")
+        return y, True, int(single)
+    if y.shape != x.shape:
+        expected = "()" if x.ndim == 1 else f"(N, *S) = {pixels}"
+        raise ValueError(f"target: expected shape {expected} (labels) or {x.shape} (dense), got {y.shape}")
+    if single and integer:
+        return kernel_view(y, axis)[:, 0], True, 1
+    if y.dtype.kind in "iu":
+        raise TypeError(f"target: expected a float or bool dtype for a dense target of shape {y.shape}, got {y.dtype}")
+    return kernel_view(y, axis), False, 0
 
 
-def _with_weight(batch: Batch, w: Array) -> Batch:
-    if not batch.labels and batch.target is not None and w.ndim == len(batch.shape) and w.ndim > 1:
-        given = _broadcast(w, batch.shape)
-        full = batch.kernel_view(given)
-        one_for_all = w.shape[batch.axis or 0] == 1
-        return batch.but(weight=full[:, 0] if one_for_all else full, given_weight=given)
-    shape = () if len(batch.shape) == 1 else batch.input.shape[:1] + batch.input.shape[2:]
-    w = _broadcast(w, shape)
-    return batch.but(weight=w[None] if len(batch.shape) == 1 else w, given_weight=w)
+def _weight(w: Array, x: Array, view: Array, axis: int, dense: bool) -> tuple[Array, Array]:
+    """The weight as the kernels take it, and as the caller sees it."""
+    if dense and w.ndim == x.ndim > 1:
+        given = _broadcast(w, x.shape)
+        full = kernel_view(given, axis)
+        return full[:, 0] if w.shape[axis] == 1 else full, given
+    given = _broadcast(w, pixel_shape(view) if x.ndim > 1 else ())
+    return given if x.ndim > 1 else given[None], given
 
 
 def _broadcast(w: Array, shape: tuple[int, ...]) -> Array:

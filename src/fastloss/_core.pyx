@@ -60,22 +60,22 @@ if fl_watch_forks() != 0:
 cdef class _Buffer:
     """A Py_buffer held for as long as this object lives."""
     cdef Py_buffer view
-    cdef bint held
-
-    def __cinit__(self, array, bint writable=False):
-        PyObject_GetBuffer(array, &self.view, PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0))
-        self.held = True
 
     def __dealloc__(self):
-        if self.held:
-            PyBuffer_Release(&self.view)
+        PyBuffer_Release(&self.view)  # nothing, if there is none
 
 
-cdef _Buffer _operand(fl_operand *to, operand, bint by_class, bint merge, bint writable=False):
+cdef _Buffer _buffer(array, bint writable=False):
+    cdef _Buffer b = _Buffer.__new__(_Buffer)
+    PyObject_GetBuffer(array, &b.view, PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0))
+    return b
+
+
+cdef _Buffer _operand(fl_operand *to, tuple operand, bint by_class, bint merge, bint writable=False):
     """operand is (array, dtype tag, swapped) with the array of shape (N, C, *S), or (N, *S) if not by_class."""
     if operand is None:
         return None
-    cdef _Buffer b = _Buffer(operand[0], writable)
+    cdef _Buffer b = _buffer(operand[0], writable)
     cdef int k, pixel = 2 if by_class else 1
     to.data = <char *> b.view.buf
     to.dtype = operand[1]
@@ -89,10 +89,11 @@ cdef _Buffer _operand(fl_operand *to, operand, bint by_class, bint merge, bint w
     return b
 
 
-def run(input, target, weight, output, maps, terms, *, bint labels, ptrdiff_t label_base, bint weight_by_class,
-        bint output_by_class, int64_t ignore_index, bint double_precision, int mode, int threads, bint merge):
-    """Run one job. terms: (loss, activation, class_weight, params, coef) each, a param a float or an array (C,) of
-    float64; merge: all samples are one group.
+def run(input, target, weight, output, maps, list terms, coefs, bint labels, ptrdiff_t label_base,
+        bint weight_by_class, bint output_by_class, int64_t ignore_index, bint double_precision, int mode, int threads,
+        bint merge):
+    """Run one job. terms: (loss, activation, class_weight, params) each, a param a float or an array (C,) of float64;
+    coefs: an array or None for each; merge: all samples are one group.
 
     Returns (sums of shape (groups, n), faults).
     """
@@ -101,17 +102,17 @@ def run(input, target, weight, output, maps, terms, *, bint labels, ptrdiff_t la
     cdef int k, j
     cdef list held = []
     job.input.data = job.target.data = job.weight.data = job.output.data = job.maps.data = NULL
-    held.append(_operand(&job.input, input, True, merge))
+    cdef _Buffer x = _operand(&job.input, input, True, merge)
     held.append(_operand(&job.target, target, not labels, merge))
     held.append(_operand(&job.weight, weight, weight_by_class, merge))
     held.append(_operand(&job.output, output, output_by_class, merge, True))
     held.append(_operand(&job.maps, maps, True, merge))
-    shape = input[0].shape
-    job.groups, job.classes = 1 if merge else shape[0], shape[1]
-    pixels = shape[:1] + shape[2:] if merge else shape[2:]
-    job.ndim = len(pixels)
-    for k in range(job.ndim):
-        job.shape[k] = pixels[k]
+    job.groups, job.classes = 1 if merge else x.view.shape[0], x.view.shape[1]
+    job.ndim = x.view.ndim - 2 + merge
+    if merge:
+        job.shape[0] = x.view.shape[0]
+    for k in range(2, x.view.ndim):
+        job.shape[k - 2 + merge] = x.view.shape[k]
     job.labels, job.label_base, job.weight_by_class = labels, label_base, weight_by_class
     job.ignore_index, job.double_precision, job.mode, job.threads = ignore_index, double_precision, mode, threads
     job.nterms = len(terms)
@@ -121,10 +122,10 @@ def run(input, target, weight, output, maps, terms, *, bint labels, ptrdiff_t la
     cdef bint prepared = False
     try:
         for k in range(job.nterms):
-            loss, activation, class_weight, params, coef = terms[k]
+            loss, activation, class_weight, params = terms[k]
             job.terms[k].loss, job.terms[k].activation = loss, activation
             job.terms[k].class_weight = _doubles(class_weight, held)
-            job.terms[k].coef = _doubles(coef, held)
+            job.terms[k].coef = _doubles(coefs[k], held)
             for j in range(len(params)):
                 if isinstance(params[j], float):
                     job.terms[k].param[j] = params[j]
@@ -149,7 +150,7 @@ def run(input, target, weight, output, maps, terms, *, bint labels, ptrdiff_t la
 cdef const double *_doubles(array, list held):
     if array is None:
         return NULL
-    cdef _Buffer b = _Buffer(array)
+    cdef _Buffer b = _buffer(array)
     held.append(b)
     return <const double *> b.view.buf
 
@@ -159,7 +160,7 @@ def distance(values, bytes key, bint inverted, spacing, out, int threads):
     cdef fl_distance job
     cdef ptrdiff_t at = 0
     cdef int k
-    cdef _Buffer mask = _Buffer(values), result = _Buffer(out, True)
+    cdef _Buffer mask = _buffer(values), result = _buffer(out, True)
     job.ndim, job.itemsize = mask.view.ndim, mask.view.itemsize
     for k in range(job.ndim):
         job.shape[k], job.stride[k], job.spacing[k] = mask.view.shape[k], mask.view.strides[k], spacing[k]

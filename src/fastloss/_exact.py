@@ -28,7 +28,8 @@ def _expansion(numbers: list[float]) -> list[float]:
 
 def exact_sum(rows: Iterable[Array]) -> Array:
     """The expansion, of shape (m, k), of the exact column sums of arrays of shape (n, k); of no rows it is 0."""
-    stack = np.concatenate(list(rows))
+    many = list(rows)
+    stack = many[0] if len(many) == 1 else np.concatenate(many)
     if len(stack) == 0:
         return np.zeros((1, stack.shape[1]))
     if len(stack) == 1:

@@ -153,10 +153,10 @@ def _one_pass(
     axis, ignore, maker = 1 if key[0] is None else key[0], key[1], key[2]
     batch = _batch(list(losses.values()), input, target, pixel_weight, axis, ignore)
     if maker is not None:
-        batch = batch.but(maps=maker.make_maps(batch))
+        batch = batch._replace(maps=maker.make_maps(batch))
     leaves = [p for loss in losses.values() for _, p in loss.leaves()]
     check_targets(batch, leaves)
-    terms = list(dict.fromkeys(t for p in leaves for t in p.terms()))
+    terms = tuple(dict.fromkeys(t for p in leaves for t in p.terms()))
     sums = _backend.run(batch, terms, Mode.FORWARD | Mode.BY_CLASS, by_sample=True)
 
     def own(loss: Loss) -> list[Array]:

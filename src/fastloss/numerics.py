@@ -44,7 +44,7 @@ def _lse_one(a: Array, axis: int) -> Array:
     if n == 0:
         out.fill(-np.inf)
     else:
-        _backend.run(_kernel_input(a, axis), [Term("logsumexp", "pixel")], Mode.MAP, by_sample=False, output=out)
+        _backend.run(_kernel_input(a, axis), (Term("logsumexp", "pixel"),), Mode.MAP, by_sample=False, output=out)
     result: Array = out[0]
     return result
 
@@ -103,7 +103,7 @@ def _transform(name: str, a: Any, axis: int | tuple[int, ...] | None) -> Array:
         if array.size:
             view = np.moveaxis(out, axes[0], 0)[None]
             batch = _kernel_input(array, axes[0])
-            _backend.run(batch, [Term(name, "transform")], Mode.GRADIENT, by_sample=False, output=view)
+            _backend.run(batch, (Term(name, "transform"),), Mode.GRADIENT, by_sample=False, output=view)
         return out
     lse = np.asarray(logsumexp(array, axes, keepdims=True))
     wide = array.astype(real_dtype(array.dtype)) if is_bfloat16(array.dtype) else array
@@ -138,7 +138,7 @@ def _element(name: str, x: Any, label: str) -> Array | np.floating[Any]:
     array = _floats(x, label)
     batch = Batch(array[None, None], None, False, 0, None, -100, array.shape, None)
     out = np.empty(array.shape, real_dtype(array.dtype))
-    _backend.run(batch, [Term(name, "element")], Mode.MAP, by_sample=False, output=out[None, None])
+    _backend.run(batch, (Term(name, "element"),), Mode.MAP, by_sample=False, output=out[None, None])
     result: Array = out.astype(array.dtype.newbyteorder("="), copy=False)
     return result[()]
 

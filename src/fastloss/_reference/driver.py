@@ -16,7 +16,7 @@ from .region import Region
 from .tile import Params, Tile
 
 if TYPE_CHECKING:
-    from .._backend import Mode, Term
+    from .._backend import Term
 
     # term, class weights, params, coefficients
     Argument = tuple[Term, Array | None, Sequence[float | Array], Array | None]
@@ -26,7 +26,7 @@ WEIGH, FORWARD, GRADIENT, MAP, BY_CLASS = 1, 2, 4, 8, 16
 
 
 def run(
-    batch: Batch, arguments: Sequence[Argument], mode: Mode, by_sample: bool, output: Array | None
+    batch: Batch, arguments: Sequence[Argument], mode: int, by_sample: bool, output: Array | None
 ) -> tuple[Array, bool]:
     """As _core.run: (sums of shape (groups, n), whether a label or weight is bad)."""
     sizes = [term.size(batch.classes, mode) for term, *_ in arguments]

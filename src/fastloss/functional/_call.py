@@ -27,13 +27,13 @@ def documented(loss: Callable[..., Any]) -> Callable[[Callable[..., Any]], Calla
 def call(loss: Callable[..., Loss], arguments: dict[str, Any]) -> float | Array:
     """Make the loss from a function's own arguments and call it."""
     input, target = arguments.pop("input"), arguments.pop("target")
-    data = {name: arguments.pop(name) for name in ("pixel_weight", "distance_maps") if name in arguments}
+    data = {"pixel_weight": arguments.pop("pixel_weight")}
+    if "distance_maps" in arguments:
+        data["distance_maps"] = arguments.pop("distance_maps")
     try:
-        hash(tuple(arguments.values()))
-    except TypeError:  # a list or an array among them
-        made = loss(**arguments)
-    else:
         made = _made(loss, **arguments)
+    except TypeError:  # a list or an array among them cannot be looked up; or the error comes again
+        made = loss(**arguments)
     return made(input, target, **data)
 
 

@@ -178,7 +178,7 @@ class Loss:
         """The class axis, if an element loss has something by class."""
         return None
 
-    def sums(self, batch: Batch, mode: Mode = Mode.FORWARD) -> list[Array]:
+    def sums(self, batch: Batch, mode: int = Mode.FORWARD) -> list[Array]:
         return _backend.run(batch, self.terms(), mode, by_sample=self.splits(batch))
 
     def splits(self, batch: Batch) -> bool:
@@ -186,7 +186,8 @@ class Loss:
 
     def numbers(self, sums: list[Array]) -> Array:
         """The merged numbers, (m, k)."""
-        return _exact.exact_sum([self.rows(sums)])
+        rows = self.rows(sums)
+        return rows if len(rows) == 1 else _exact.exact_sum([rows])
 
     def _gradient(self, batch: Batch, gradient: Array) -> float | Array:
         out, terms, by_sample = batch.kernel_view(gradient), self.terms(), self.splits(batch)
@@ -198,11 +199,13 @@ class Loss:
             sums = _backend.run(
                 batch, terms, Mode.FORWARD | Mode.GRADIENT, by_sample=by_sample, output=out, coefs=coefs
             )
+            numbers = self.numbers(sums)[0]
         else:
             sums = self.sums(batch)
-            coefs = self.slopes(sums, self.numbers(sums)[0], batch.classes)
+            numbers = self.numbers(sums)[0]
+            coefs = self.slopes(sums, numbers, batch.classes)
             _backend.run(batch, terms, Mode.GRADIENT, by_sample=by_sample, output=out, coefs=coefs)
-        return self.value_map(batch) if self.reduction == "none" else self.total(self.numbers(sums)[0], batch.classes)
+        return self.value_map(batch) if self.reduction == "none" else self.total(numbers, batch.classes)
 
     def _unweighted(self, batch: Batch) -> list[Array]:
         """The weight sums of a batch in which every pixel counts once."""
@@ -297,11 +300,11 @@ class MapsLoss(Loss):
         if maker is None:
             return batch
         if distance_maps is None:
-            return batch.but(maps=maker.make_maps(batch))
+            return batch._replace(maps=maker.make_maps(batch))
         maps = as_array(distance_maps, "distance_maps")
         if maps.shape != batch.shape:
             raise ValueError(f"distance_maps: expected shape {batch.shape} (the input's), got {maps.shape}")
-        return batch.but(maps=batch.kernel_view(maps))
+        return batch._replace(maps=batch.kernel_view(maps))
 
 
 class ElementLoss(SumLoss):

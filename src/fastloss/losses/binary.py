@@ -185,7 +185,7 @@ class BalancedBCELoss(ElementLoss):
         b = self._share(self.sums(batch)).astype(real_dtype(batch.input.dtype))
         maps = [np.empty(batch.shape, b.dtype) for _ in range(2)]
         for term, out in zip(self.terms(), maps, strict=False):
-            _backend.run(batch, [term], Mode.MAP, output=batch.kernel_view(out))
+            _backend.run(batch, (term,), Mode.MAP, output=batch.kernel_view(out))
         b = b.reshape(-1, *[1] * (len(batch.shape) - 1)) if batch.split else b[0]
         return self._blend(b, *maps)
 

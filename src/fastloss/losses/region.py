@@ -47,7 +47,7 @@ class Sums:
 
     @classmethod
     def of(cls, sums: Array) -> Sums:
-        return cls(*np.moveaxis(sums.reshape(len(sums), 6, sums.shape[1] // 6), 1, 0))
+        return cls(*sums.reshape(len(sums), 6, sums.shape[1] // 6).transpose(1, 0, 2))
 
 
 def class_numbers(value: Any) -> tuple[int, ...] | None:
@@ -131,7 +131,7 @@ class RegionLoss(Loss):
 
     def _entering(self, s: Sums) -> Array:
         """1 where a class enters, (groups, C): it is chosen, and not skipped; else 0."""
-        entering = np.zeros_like(s.B)
+        entering = np.zeros(s.B.shape)
         entering[:, self._chosen(s.B.shape[1])] = 1
         return np.where(s.B == 0, 0, entering) if self.absent == "skip" else entering
 
@@ -143,7 +143,7 @@ class RegionLoss(Loss):
         """Loss, whether it counts, and its weight in the mean, of (groups, K); derivatives, (3, groups, C)."""
         keep = self._entering(s)  # first: it checks what the formula relies on
         value, *slopes = self.formula(s)
-        derivatives = np.stack(slopes)
+        derivatives = np.array(slopes)
         if self.absent != "keep":
             derivatives = np.where(s.B == 0, 0, derivatives)
         if self.absent in ("zero", "nan"):
@@ -163,7 +163,7 @@ class RegionLoss(Loss):
     @silent
     def _row(self, s: Sums) -> Array:
         value, _, w, _ = self._values(s)
-        return np.hstack([np.where(w > 0, w * value, 0), w])
+        return np.concatenate([np.where(w > 0, w * value, 0), w], axis=1)
 
     def row_size(self, classes: int) -> int:
         return 6 * classes if self.batch else 2 * self.values_a_group(classes)
@@ -179,8 +179,8 @@ class RegionLoss(Loss):
         _, _, w, derivatives = self._values(Sums.of(numbers[None] if self.batch else sums[0]))
         weight = w.sum() if self.reduction == "mean" else 1.0
         coefs = derivatives * w / weight if weight else np.zeros_like(derivatives)
-        coefs = np.moveaxis(coefs, 0, 1).reshape(len(w), 3 * classes)
-        return [np.ascontiguousarray(np.broadcast_to(coefs, (len(sums[0]), coefs.shape[1])))]
+        coefs = coefs.transpose(1, 0, 2).reshape(len(w), 3 * classes)
+        return [coefs.repeat(len(sums[0]) if self.batch else 1, axis=0)]
 
     def class_rows(self, sums: list[Array]) -> Array:
         if self.batch:
