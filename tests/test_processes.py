@@ -186,6 +186,11 @@ def test_without_the_extension_the_values_are_the_same():
     assert output(WITHOUT + textwrap.dedent(script), FASTLOSS_BACKEND="numpy") == output(script)
 
 
+def test_without_docstrings_it_computes():
+    done = start([sys.executable, "-OO", "-c", SETUP + "print(value())"], {})
+    assert (done.stdout.strip(), done.stderr) == (output("print(value())"), "")
+
+
 def test_backend_and_threads_belong_to_the_context():
     seen = {}
 
