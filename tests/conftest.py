@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 
@@ -14,3 +15,10 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     """Runs the test with each backend."""
     with fl.backend(request.param):
         yield request.param
+
+
+@pytest.fixture
+def torch() -> ModuleType:
+    """Tests that need it are skipped where it is not."""
+    module: ModuleType = pytest.importorskip("torch")
+    return module

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
 from cases import DTYPES, LAYOUTS, assert_close, bits, real, same_bits
 
 import fastloss as fl
 from fastloss.losses import JOINT_LOSSES
+
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
 
 
 @dataclasses.dataclass(frozen=True)

@@ -216,7 +216,7 @@ class Batch(NamedTuple):
 
             where = first(self.given_weight, bad)
             if where is not None:
-                got = self.given_weight[where]
+                got = self.given_weight[where].item()
                 raise ValueError(f"pixel_weight: expected finite values >= 0, got {got} at {where}")
         if self.labels and self.given_target is not None:
             check_labels(self.given_target, self.classes + self.label_base, self.ignore_index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -14,11 +15,11 @@ def documented(loss: Callable[..., Any]) -> Callable[[Callable[..., Any]], Calla
     """Give a function its loss's docstring, the example aside, which calls the object form."""
 
     def document(function: Callable[..., Any]) -> Callable[..., Any]:
-        body, _, rest = (loss.__doc__ or "").partition("    >>> ")
+        body, _, rest = inspect.cleandoc(loss.__doc__ or "").partition("\n>>> ")
         _, _, see_also = rest.partition("\n\n")
-        own = function.__doc__ or ""
-        object_form = f"    The object form, for gradients and partials: `{loss.__name__}`."
-        function.__doc__ = f"{body}    {own.strip()}\n\n{object_form}\n{see_also}"
+        own = inspect.cleandoc(function.__doc__ or "")
+        object_form = f"The object form, for gradients and partials: `{loss.__name__}`."
+        function.__doc__ = f"{body}\n{own}\n\n{object_form}\n{see_also}"
         return function
 
     return document

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import sys
+import textwrap
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -64,9 +67,10 @@ TEXTS = {
 
 def shared(loss: T) -> T:
     """Class decorator: put the texts in the docstring."""
-    doc = loss.__doc__ or ""
+    # Without indentation, as CPython 3.13 leaves docstrings. Under `python -OO` there are none.
+    doc = inspect.cleandoc(loss.__doc__ or "")
     for key, text in TEXTS.items():
-        doc = doc.replace(f"    {{{key}}}\n", text.lstrip("\n"))
+        doc = doc.replace(f"{{{key}}}\n", textwrap.dedent(text).lstrip("\n"))
     loss.__doc__ = doc
     return loss
 
@@ -76,9 +80,9 @@ def shared_but(**own: str) -> Callable[[T], T]:
 
     def decorate(loss: T) -> T:
         doc = shared(loss).__doc__ or ""
-        for name, words in own.items():
-            start, end = re.search(rf"(?m)^    {name} : (.*\n(?:        .*\n)+)", doc).span(1)  # type: ignore[union-attr]
-            doc = doc[:start] + words + "\n" + doc[end:]
+        for name, words in own.items() if sys.flags.optimize < 2 else ():
+            start, end = re.search(rf"(?m)^{name} : (.*\n(?:    .*\n)+)", doc).span(1)  # type: ignore[union-attr]
+            doc = doc[:start] + words.replace("\n        ", "\n    ") + "\n" + doc[end:]
         loss.__doc__ = doc
         return loss
 
