@@ -138,6 +138,94 @@ static void store_reals(char *restrict out, const real *restrict in, ptrdiff_t s
     }
 }
 
+/* ---- channels last: the classes of a pixel lie side by side, and a tile is transposed in registers, 4 x 4 elements at a
+ * time (docs/kernels.md) ---- */
+enum { REAL_DTYPE = FL_REAL_BITS == 32 ? FL_F32 : FL_F64 };
+
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define FL_HAS_SHUFFLE 1
+#endif
+#endif
+
+#if defined(FL_HAS_SHUFFLE)
+typedef real real4 __attribute__((vector_size(4 * sizeof(real))));
+
+FL_INLINE void transpose_4x4(char *out, ptrdiff_t out_stride, const char *in, ptrdiff_t in_stride) {
+    real4 a, b, c, d;
+    memcpy(&a, in, sizeof a);
+    memcpy(&b, in + in_stride, sizeof b);
+    memcpy(&c, in + 2 * in_stride, sizeof c);
+    memcpy(&d, in + 3 * in_stride, sizeof d);
+    real4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    real4 low[2] = {__builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7)};
+    ab = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    real4 high[2] = {__builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7)};
+    memcpy(out, &low[0], sizeof a);
+    memcpy(out + out_stride, &low[1], sizeof a);
+    memcpy(out + 2 * out_stride, &high[0], sizeof a);
+    memcpy(out + 3 * out_stride, &high[1], sizeof a);
+}
+#else
+FL_INLINE void transpose_4x4(char *out, ptrdiff_t out_stride, const char *in, ptrdiff_t in_stride) {
+    for (ptrdiff_t j = 0; j < 4; j++)
+        for (ptrdiff_t k = 0; k < 4; k++)
+            memcpy(out + k * out_stride + j * (ptrdiff_t)sizeof(real), in + j * in_stride + k * (ptrdiff_t)sizeof(real),
+                   sizeof(real));
+}
+#endif
+
+/* out[k][j] = in[j][k] for j < n, k < m, both at least 4; the last block overlaps the one before. */
+static void transpose(char *out, ptrdiff_t out_stride, const char *in, ptrdiff_t in_stride, ptrdiff_t m, ptrdiff_t n) {
+    const ptrdiff_t size = sizeof(real);
+    for (ptrdiff_t line = 0; line < n; line += 16)
+        for (ptrdiff_t k = 0; k < m; k += 4)
+            for (ptrdiff_t j = line; j < n && j < line + 16; j += 4) {
+                ptrdiff_t from = j + 4 <= n ? j : n - 4, to = k + 4 <= m ? k : m - 4;
+                transpose_4x4(out + to * out_stride + from * size, out_stride, in + from * in_stride + to * size,
+                              in_stride);
+            }
+}
+
+/* Pixels of `m` classes side by side, whatever the dtype, in groups that fit a small buffer: m <= FL_MOST_ROWS. */
+enum { TRANSPOSED = 2048, FL_MOST_ROWS = TRANSPOSED / 4 };
+
+static ptrdiff_t pixel_group(ptrdiff_t m, ptrdiff_t n) { return n < TRANSPOSED / m ? n : TRANSPOSED / m / 4 * 4; }
+
+static void load_pixels(real *out, ptrdiff_t width, const char *in, ptrdiff_t stride, ptrdiff_t m, ptrdiff_t n,
+                        int dtype) {
+    const ptrdiff_t size = sizeof(real), item = dtype_size[dtype], group = pixel_group(m, n);
+    real buffer[TRANSPOSED];
+    if (dtype == REAL_DTYPE) {
+        transpose((char *)out, width * size, in, stride, m, n);
+        return;
+    }
+    for (ptrdiff_t i = 0; i < n; i += group) {
+        ptrdiff_t from = i + group <= n ? i : n - group;
+        if (stride == m * item) load_reals(buffer, 0, in + from * stride, 0, 1, item, group * m, dtype);
+        else load_reals(buffer, m, in + from * stride, stride, group, item, m, dtype);
+        transpose((char *)(out + from), width * size, (const char *)buffer, m * size, m, group);
+    }
+}
+
+static void store_pixels(char *out, ptrdiff_t stride, const real *in, ptrdiff_t width, ptrdiff_t m, ptrdiff_t n,
+                         int dtype) {
+    const ptrdiff_t size = sizeof(real), item = dtype_size[dtype], group = pixel_group(m, n);
+    real buffer[TRANSPOSED];
+    if (dtype == REAL_DTYPE) {
+        transpose(out, stride, (const char *)in, width * size, n, m);
+        return;
+    }
+    for (ptrdiff_t i = 0; i < n; i += group) {
+        ptrdiff_t from = i + group <= n ? i : n - group;
+        transpose((char *)buffer, m * size, (const char *)(in + from), width * size, group, m);
+        if (stride == m * item) store_reals(out + from * stride, buffer, item, group * m, dtype);
+        else
+            for (ptrdiff_t j = 0; j < group; j++)
+                store_reals(out + (from + j) * stride, buffer + j * m, item, m, dtype);
+    }
+}
+
 #if defined(__SSE2__)
 #include <emmintrin.h>
 /* Streaming stores of a contiguous row: they leave the caches to the input and spare the read of the lines that are

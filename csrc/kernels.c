@@ -142,7 +142,7 @@ static void element_forward(tile *t, const fl_term *term, const term_rows *r, pt
         }
         if (t->job->mode & FL_MAP) {
             for (ptrdiff_t i = 0; i < t->padded; i++) v[i] = w[i] > 0 ? w[i] * v[i] : 0;
-            store_row(t, v, c0 + c);
+            store_rows(t, v, c0 + c, 1);
         }
     }
 }
@@ -160,10 +160,19 @@ static void element_backward(tile *t, const fl_term *term, const term_rows *r, p
     }
 }
 
+/* Whether a term's values are made of the class rows: not where the softmax's statistics hold all there is to know. */
+static int reads_rows(const tile *t, const fl_term *term) {
+    const loss_row *loss = &loss_table[term->loss];
+    if (loss->kind != PIXEL) return loss->kind != TRANSFORM;
+    return loss->forward && !(uses_softmax(term) && picks(t, term));
+}
+
 /* ---- the sweeps --------------------------------------------------------------------------------------------------------- */
 static void sweep_forward(tile *t, int exps, double *sums) {
     const fl_job *job = t->job;
-    for (ptrdiff_t c0 = 0; c0 < job->classes; c0 += job->block) {
+    int any = 0;
+    for (int k = 0; k < job->nterms; k++) any |= reads_rows(t, &job->terms[k]);
+    for (ptrdiff_t c0 = 0; any && c0 < job->classes; c0 += job->block) {
         load_block(t, c0 / job->block, exps);
         for (int k = 0; k < job->nterms; k++) {
             const fl_term *term = &job->terms[k];
@@ -193,7 +202,7 @@ static void finish_pixels(tile *t, double *sums) {
         }
         if (t->job->mode & FL_MAP) {
             for (ptrdiff_t i = 0; i < t->padded; i++) r->value[i] = t->w[i] > 0 ? t->w[i] * r->value[i] : 0;
-            store_row(t, r->value, 0);
+            store_rows(t, r->value, 0, 1);
         }
     }
 }
@@ -212,13 +221,12 @@ static void sweep_backward(tile *t, int exps) {
             else if (loss->kind == REGION) region_backward(t, &job->terms[k], &t->terms[k], c0, add);
             else loss->backward(t, &job->terms[k], &t->terms[k], c0, add);
         }
-        for (ptrdiff_t c = 0; c < t->classes; c++) {
+        for (ptrdiff_t c = 0; c < t->classes && !t->plain; c++) {
             real *restrict g = t->g + c * t->width;
             const real *restrict w = t->w;
-            if (!t->plain)
-                for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = w[i] > 0 ? g[i] : 0;
-            store_row(t, g, c0 + c);
+            for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = w[i] > 0 ? g[i] : 0;
         }
+        store_rows(t, t->g, c0, t->classes);
         if (t->g == t->e) t->block = -1; /* the exps are gone */
     }
 }

@@ -18,7 +18,7 @@
 #define OWN(NAME) .forward = NAME##_forward, .finish = NAME##_finish, .backward = NAME##_backward
 
 static const loss_row loss_table[] = {
-    {.name = "cross_entropy", .kind = PIXEL, .softmax = 1, OWN(cross_entropy)},
+    {.name = "cross_entropy", .kind = PIXEL, .softmax = 1, .picks = UNSMOOTHED, OWN(cross_entropy)},
     {.name = "nll", .kind = PIXEL, .picks = ALWAYS, OF_INPUT(nll), PICKED},
     {.name = "categorical", .kind = PIXEL, .picks = UNSMOOTHED, OF_GIVEN(categorical), PICKED},
     {.name = "focal", .kind = PIXEL, .picks = ALWAYS, OF_CLASS_CHANCE(focal), OWN(focal)},

@@ -17,8 +17,8 @@ FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int 
     const real *x = t->x + i;
     real *e = t->e + i;
     const fl_operand *input = &t->job->input;
-    ptrdiff_t width = t->width, stride = input->stride[1], bytes = FL_COLUMNS * dtype_size[input->dtype];
-    ptrdiff_t ahead_rows = t->ahead ? t->job->rows_ahead - c0 : 0;
+    ptrdiff_t width = t->width, stride = t->ahead_stride, bytes = FL_COLUMNS * dtype_size[input->dtype];
+    ptrdiff_t ahead_rows = t->ahead ? t->ahead_rows - c0 : 0;
     const char *ahead = t->ahead + c0 * stride + i * dtype_size[input->dtype];
     real *restrict all_m = t->m + i, *restrict all_s = t->s + i, *restrict all_d = t->d + i;
     const ireal *restrict all_label = t->label + i;

@@ -34,6 +34,7 @@ typedef struct {
     int has_exps, faults;
     int plain; /* every pixel of the tile, padding apart, has weight 1, and there is no padding */
     const char *ahead; /* where the next tile starts in the input, when prefetching makes sense */
+    ptrdiff_t ahead_stride, ahead_rows; /* its rows, and how many are fetched during the exps */
     ireal *label; /* the row of the pixel's class, or -1 */
     real *w; /* pixel weight: 0 when ignored or padding */
     real *w_mean; /* with weights by class: their mean, w is then 0 or 1 */
@@ -85,13 +86,18 @@ static void tile_runs(tile *t, ptrdiff_t first) {
     }
 }
 
+/* Worth transposing in registers. */
+static int channels_last(const fl_operand *a, ptrdiff_t rows, ptrdiff_t n) {
+    return a->stride[1] == dtype_size[a->dtype] && !a->swapped && rows >= 4 && rows <= FL_MOST_ROWS && n >= 4;
+}
+
 /* Rows [c0, c0 + rows) of an operand, padded with zeros. */
 static void load_rows(const tile *t, int o, real *out, ptrdiff_t c0, ptrdiff_t rows) {
     const fl_operand *a = operand(t->job, o);
     ptrdiff_t stride = a->stride[t->job->ndim + 1], size = dtype_size[a->dtype];
     const char *base = a->data + c0 * a->stride[1];
     if (o == INPUT && t->ahead) /* those that were not prefetched during the exps of the tile before */
-        for (ptrdiff_t c = t->job->rows_ahead; c < rows; c++)
+        for (ptrdiff_t c = t->ahead_rows; c < rows; c++)
             prefetch(base + c * a->stride[1] + t->runs[0].offset[o], t->n * size);
     for (int r = 0; r < t->nruns; r++) {
         const run *u = &t->runs[r];
@@ -102,6 +108,8 @@ static void load_rows(const tile *t, int o, real *out, ptrdiff_t c0, ptrdiff_t r
                 copy_swapped(native, size, in + c * a->stride[1], stride, u->length, size);
                 load_reals(out + c * t->width + u->start, 0, native, 0, 1, size, u->length, a->dtype);
             }
+        } else if (channels_last(a, rows, u->length)) {
+            load_pixels(out + u->start, t->width, in, stride, rows, u->length, a->dtype);
         } else {
             load_reals(out + u->start, t->width, in, a->stride[1], rows, stride, u->length, a->dtype);
         }
@@ -195,6 +203,15 @@ static void tile_start(tile *t, ptrdiff_t group, ptrdiff_t first, ptrdiff_t n) {
     const char *next_labels = job->labels ? following(t, TARGET) : NULL;
     if (next_labels) prefetch(next_labels, n * dtype_size[job->target.dtype]);
     t->ahead = job->input.data ? following(t, INPUT) : NULL;
+    t->ahead_stride = job->input.stride[1];
+    t->ahead_rows = job->rows_ahead;
+    const fl_operand *x = &job->input;
+    ptrdiff_t size = dtype_size[x->dtype], pixel = x->stride[job->ndim + 1];
+    if (x->data && !t->ahead && t->nruns == 1 && x->stride[1] == size && pixel == job->classes * size) {
+        t->ahead = x->data + t->runs[0].offset[INPUT] + n * pixel; /* channels last: one stretch, as if it were rows */
+        t->ahead_stride = n * size;
+        t->ahead_rows = job->classes;
+    }
 }
 
 /* One row of exp(x - m). */
@@ -223,22 +240,27 @@ static void load_block(tile *t, ptrdiff_t b, int exps) {
     }
 }
 
-/* Write one row to class row c of the output. */
-static void store_row(const tile *t, const real *row, ptrdiff_t c) {
+/* Write rows to class rows [c0, c0 + rows) of the output. */
+static void store_rows(const tile *t, const real *from, ptrdiff_t c0, ptrdiff_t rows) {
     const fl_operand *a = &t->job->output;
     ptrdiff_t stride = a->stride[t->job->ndim + 1], size = dtype_size[a->dtype];
     for (int r = 0; r < t->nruns; r++) {
-        const real *in = row + t->runs[r].start;
-        char *out = a->data + c * a->stride[1] + t->runs[r].offset[OUTPUT];
+        const real *in = from + t->runs[r].start;
+        char *out = a->data + c0 * a->stride[1] + t->runs[r].offset[OUTPUT], native[FL_TILE * 8];
         ptrdiff_t n = t->runs[r].length;
-        char native[FL_TILE * 8];
-        if (a->swapped) {
-            store_reals(native, in, size, n, a->dtype);
-            copy_swapped(out, stride, native, size, n, size);
-        } else if (t->job->stream && stride == size && a->dtype == (FL_REAL_BITS == 32 ? FL_F32 : FL_F64)) {
-            stream_bytes(out, (const char *)in, (size_t)(n * size));
-        } else {
-            store_reals(out, in, stride, n, a->dtype);
+        if (channels_last(a, rows, n)) {
+            store_pixels(out, stride, in, t->width, rows, n, a->dtype);
+            continue;
+        }
+        for (ptrdiff_t c = 0; c < rows; c++, in += t->width, out += a->stride[1]) {
+            if (a->swapped) {
+                store_reals(native, in, size, n, a->dtype);
+                copy_swapped(out, stride, native, size, n, size);
+            } else if (t->job->stream && stride == size && a->dtype == REAL_DTYPE) {
+                stream_bytes(out, (const char *)in, (size_t)(n * size));
+            } else {
+                store_reals(out, in, stride, n, a->dtype);
+            }
         }
     }
 }

@@ -127,3 +127,21 @@ def test_whatever_comes_is_computed_or_refused_alike(case, x, y, w):
                 outcomes.append(f"{type(error).__name__}: {error}")
         assert outcomes[-1] == "computed" or NAMED.match(outcomes[-1])
     assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("C", [3, 4, 5, 16, 19, 130, 257, 515, 1000])
+def test_channels_last_is_channels_first(dtype, C):
+    """To the bit, with gaps between the pixels and without, whatever does not fill a transposed block."""
+    loss = fl.CrossEntropyLoss() + fl.DiceLoss()
+    for P in (1, 3, 4, 5, 63, 65, 300):
+        rng = np.random.default_rng(P)
+        x, y = rng.standard_normal((2, C, P)).astype(dtype), rng.integers(0, C, (2, P))
+        for gap in (0, 3):
+            last, out_last = (np.moveaxis(np.zeros((2, P, C + gap), dtype)[..., :C], -1, 1) for _ in range(2))
+            last[...] = x
+            expected, gradient = loss.value_and_grad(x, y)
+            value, _ = loss.value_and_grad(last, y, out=out_last)
+            assert value == expected
+            np.testing.assert_array_equal(out_last, gradient)
+            assert fl.cross_entropy(last, np.abs(last)) == fl.cross_entropy(x, np.abs(x))
