@@ -39,7 +39,7 @@ ELEMENT_LOSS(kl_div_log)
 /* Soft margin: log(1 + exp(-y x)), y in {-1, 1}. */
 FL_INLINE real soft_margin(real x, real y, const real *k) {
     real u = -y * x;
-    return (void)k, r_max(u, 0) + r_log1p(r_exp(-r_abs(u)));
+    return (void)k, r_max(u, 0) + r_log1p_unit(r_exp(-r_abs(u)));
 }
 FL_INLINE real soft_margin_slope(real x, real y, const real *k) { return (void)k, -y * r_sigmoid(-y * x); }
 ELEMENT_LOSS(soft_margin)
@@ -111,7 +111,7 @@ FL_INLINE chance chance_given(real x) {
 }
 
 FL_INLINE chance chance_of_logit(real x) {
-    real e = r_exp(-r_abs(x)), large = 1 / (1 + e), small = e * large, tail = r_log1p(e);
+    real e = r_exp(-r_abs(x)), large = 1 / (1 + e), small = e * large, tail = r_log1p_unit(e);
     real p = x < 0 ? small : large, q = x < 0 ? large : small;
     real log_p = (x < 0 ? x : 0) - tail, log_q = (x < 0 ? 0 : -x) - tail;
     return (chance){p, q, log_p, log_q, small * large, q, -p, times(q, log_q), times(-p, log_p)};
@@ -232,8 +232,8 @@ CLASS_CHANCE_LOSS(squared_error)
 
 /* ---- functions of the input alone ------------------------------------------------------------------------------------------ */
 FUNCTION(sigmoid, r_sigmoid(x[i]))
-FUNCTION(log_sigmoid, (x[i] < 0 ? x[i] : 0) - r_log1p(r_exp(-r_abs(x[i]))))
-FUNCTION(softplus, r_max(x[i], 0) + r_log1p(r_exp(-r_abs(x[i]))))
+FUNCTION(log_sigmoid, (x[i] < 0 ? x[i] : 0) - r_log1p_unit(r_exp(-r_abs(x[i]))))
+FUNCTION(softplus, r_max(x[i], 0) + r_log1p_unit(r_exp(-r_abs(x[i]))))
 FUNCTION(logit, r_logit(x[i]))
 FUNCTION(entropy, x[i] < 0 ? -R_INF : -r_xlogx(x[i]))
 

@@ -159,6 +159,30 @@ FL_INLINE real r_log1p(real x) {
     return x < R_INF ? value : x;
 }
 
+/* log(1 + x) for x in [0, 1], in half the instructions of r_log1p: s = x / (2 + x) needs no range reduction, and the same
+ * series, z = s^2 <= 1/9: float q of degree 3, 2^-27.7; double of degree 10, 2^-64.6.  Every third float: 1.06 ulp at
+ * most, without FMA 1.32. */
+FL_INLINE real r_log1p_unit(real x) {
+    real s = x / (2 + x), z = s * s;
+#if FL_REAL_BITS == 32
+    real q = R_FMA(R(0.14005993165149247461), z, R(0.14000902688953378495));
+    q = R_FMA(q, z, R(0.20010763616237377575));
+    q = R_FMA(q, z, R(0.33333208142892452916));
+#else
+    real q = R_FMA(0.082295167005969701397, z, 0.034997390811623383239);
+    q = R_FMA(q, z, 0.054855972116594354206);
+    q = R_FMA(q, z, 0.058580769189331171777);
+    q = R_FMA(q, z, 0.06668393590909245079);
+    q = R_FMA(q, z, 0.076922265134932764065);
+    q = R_FMA(q, z, 0.090909115809085658056);
+    q = R_FMA(q, z, 0.11111111063212406067);
+    q = R_FMA(q, z, 0.1428571428624865073);
+    q = R_FMA(q, z, 0.19999999999997030838);
+    q = R_FMA(q, z, 0.33333333333333339064);
+#endif
+    return R_FMA(-s, R_FMA(-2 * z, q, x), x);
+}
+
 /* 1 / (1 + exp(-x)), stable: only exp(-|x|) is taken, and small results keep their relative accuracy. */
 FL_INLINE real r_sigmoid(real x) {
     real e = r_exp(-r_abs(x));
@@ -220,7 +244,7 @@ FL_INLINE real r_log_cosh(real d) {
     q = R_FMA(q, z, 0.022222222222208195806);
     q = R_FMA(q, z, -0.083333333333333261793);
 #endif
-    real near = z * R_FMA(z, q, R(0.5)), far = a + (r_log1p(r_exp(-2 * a)) - R(0.69314718055994530942));
+    real near = z * R_FMA(z, q, R(0.5)), far = a + (r_log1p_unit(r_exp(-2 * a)) - R(0.69314718055994530942));
     return a < R(0.5) ? near : far;
 }
 
