@@ -13,9 +13,10 @@
 #define FL_LANES 16
 
 static double tree_total(double *lane) {
-    for (int half = FL_LANES / 2; half; half /= 2)
-        for (int j = 0; j < half; j++) lane[j] += lane[j + half];
-    return lane[0];
+    for (int j = 0; j < 8; j++) lane[j] += lane[j + 8]; /* written out: a loop over halves stays scalar */
+    for (int j = 0; j < 4; j++) lane[j] += lane[j + 4];
+    for (int j = 0; j < 2; j++) lane[j] += lane[j + 2];
+    return lane[0] + lane[1];
 }
 
 static double lanes_total(const real *lane) {
