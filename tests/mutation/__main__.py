@@ -31,12 +31,12 @@ from mutants import MUTANTS, Mutant  # noqa: E402
 
 HEAVY = ("numpy", "ml_dtypes", "mpmath", "hypothesis", "pytest", "scipy.special", "scipy.ndimage", "torch")
 STAGES: dict[str, list[list[str]]] = {
-    "distance.c": [["distance"], ["boundary", "processes"]],
+    "distance.c": [["distance"], ["boundary", "hard_boundary"]],
     "parallel.c": [["processes", "losses"]],
     "": [
-        ["hard", "hard_region", "hard_boundary", "numerics", "properties"],
+        ["conversions", "hard", "hard_region", "hard_boundary", "numerics", "properties"],
         ["losses", "boundary", "joint", "evaluate", "errors", "labels"],
-        ["torch", "processes", "peers_region", "peers_focal", "real_data"],
+        ["torch", "peers_region", "peers_focal", "real_data"],
     ],
 }
 # Half of the tests run the other backend; the build has one instruction set.
