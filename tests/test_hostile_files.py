@@ -34,7 +34,7 @@ MOST = 2**27  # of address space, beyond what a process has that has imported al
 BOMB = 2**25  # unpacked to more than this is a bomb
 
 
-def npy(header, data=X.tobytes(), magic=b"\x93NUMPY\x01\x00"):
+def npy(header, data=bytes(X.nbytes), magic=b"\x93NUMPY\x01\x00"):
     text = header.encode() if isinstance(header, str) else header
     return magic + struct.pack("<H", len(text)) + text + data
 

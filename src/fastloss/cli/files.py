@@ -337,7 +337,7 @@ UNPACKED_RATIO = 8192  # lzma's, of zeros
 
 
 def _check_segments(tif: Any) -> None:
-    """Refuse strips and tiles that are not there, and bombs: tifffile's decoders unpack them whole, whatever the shape."""
+    """Refuse strips and tiles that are not there, and bombs: tifffile's decoders unpack them whole."""
     for page in tif.pages:
         unpacker = UNPACKERS.get(int(page.compression))
         for at, count in zip(page.dataoffsets, page.databytecounts, strict=True):
@@ -371,14 +371,15 @@ def _tiff_log() -> Iterator[None]:
 def _open_nii(path: Path, key: str | None) -> Stored:
     import nibabel
 
-    with nibabel.openers.ImageOpener(path) as handle:
+    library: Any = nibabel
+    with library.openers.ImageOpener(path) as handle:
         first = handle.read(540)
-    kinds = [k for k in (nibabel.Nifti1Header, nibabel.Nifti2Header) if k.may_contain_header(first)]
+    kinds = [k for k in (library.Nifti1Header, library.Nifti2Header) if k.may_contain_header(first)]
     if not kinds:
         raise ValueError("no NIfTI header")
     # From the header alone: nibabel.load would read extensions, too, of any length that they claim.
     header = kinds[0](first[: kinds[0].template_dtype.itemsize])
-    data: Any = nibabel.arrayproxy.ArrayProxy(path, header)
+    data = library.arrayproxy.ArrayProxy(path, header)
     scaled = (data.slope, data.inter) != (1.0, 0.0)
     dtype = np.dtype(np.float64) if scaled else data.dtype
     load = (lambda: np.asarray(data)) if scaled else data.get_unscaled  # mapped, unless it is a .gz
