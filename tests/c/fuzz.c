@@ -25,16 +25,21 @@ static const struct {
     const char *name;
     int kind, activations, maps; /* activations: how many, from FL_NONE on; -1: softmax alone; -2: sigmoid alone */
 } losses[] = {
-    {"cross_entropy", PIXEL, 1, 0}, {"nll", PIXEL, 1, 0},         {"categorical", PIXEL, 1, 0},
-    {"focal", PIXEL, 3, 0},         {"perceptron", PIXEL, 1, 0},  {"js", PIXEL, 3, 0},
-    {"multilabel", PIXEL, -2, 0},   {"boundary", PIXEL, 3, 1},    {"hausdorff", PIXEL, 3, 1},
-    {"bce", ELEMENT, 2, 0},         {"binary_focal", ELEMENT, 2, 0}, {"binary_kl", ELEMENT, 2, 0},
-    {"binary_js", ELEMENT, 2, 0},   {"kl_div", ELEMENT, 1, 0},    {"kl_div_log", ELEMENT, 1, 0},
-    {"soft_margin", ELEMENT, 1, 0}, {"target", ELEMENT, 1, 0},    {"mse", ELEMENT, 1, 0},
-    {"l1", ELEMENT, 1, 0},          {"huber", ELEMENT, 1, 0},     {"log_cosh", ELEMENT, 1, 0},
-    {"pseudo_huber", ELEMENT, 1, 0}, {"region", REGION, 3, 0},    {"logsumexp", LOGSUMEXP, 1, 0},
-    {"softmax", TRANSFORM, 1, 0},   {"log_softmax", TRANSFORM, 1, 0}, {"sigmoid", FUNCTION, 1, 0},
-    {"log_sigmoid", FUNCTION, 1, 0}, {"softplus", FUNCTION, 1, 0}, {"logit", FUNCTION, 1, 0},
+    {"cross_entropy", PIXEL, 1, 0},  {"nll", PIXEL, 1, 0},
+    {"categorical", PIXEL, 1, 0},    {"focal", PIXEL, 3, 0},
+    {"perceptron", PIXEL, 1, 0},     {"js", PIXEL, 3, 0},
+    {"multilabel", PIXEL, -2, 0},    {"boundary", PIXEL, 3, 1},
+    {"hausdorff", PIXEL, 3, 1},      {"bce", ELEMENT, 2, 0},
+    {"binary_focal", ELEMENT, 2, 0}, {"binary_kl", ELEMENT, 2, 0},
+    {"binary_js", ELEMENT, 2, 0},    {"kl_div", ELEMENT, 1, 0},
+    {"kl_div_log", ELEMENT, 1, 0},   {"soft_margin", ELEMENT, 1, 0},
+    {"target", ELEMENT, 1, 0},       {"mse", ELEMENT, 1, 0},
+    {"l1", ELEMENT, 1, 0},           {"huber", ELEMENT, 1, 0},
+    {"log_cosh", ELEMENT, 1, 0},     {"pseudo_huber", ELEMENT, 1, 0},
+    {"region", REGION, 3, 0},        {"logsumexp", LOGSUMEXP, 1, 0},
+    {"softmax", TRANSFORM, 1, 0},    {"log_softmax", TRANSFORM, 1, 0},
+    {"sigmoid", FUNCTION, 1, 0},     {"log_sigmoid", FUNCTION, 1, 0},
+    {"softplus", FUNCTION, 1, 0},    {"logit", FUNCTION, 1, 0},
     {"entropy", FUNCTION, 1, 0},
 };
 enum { LOSSES = sizeof losses / sizeof *losses };
@@ -144,7 +149,8 @@ static void make_term(fl_job *job, fl_term *term, int loss) {
     if (losses[loss].kind == PIXEL && below(2)) term->class_weight = doubles(job->classes, 0, 2);
     for (int k = 0; k < FL_MAX_PARAMS; k++) term->param[k] = below(2) ? below(3) / 2.0 : 0;
     if (strcmp(losses[loss].name, "focal") == 0 && below(2)) term->class_param[0] = doubles(job->classes, 0, 3);
-    if (job->mode & FL_GRADIENT) term->coef = doubles(job->groups * (losses[loss].kind == REGION ? 3 * job->classes : 1), -1, 1);
+    if (job->mode & FL_GRADIENT)
+        term->coef = doubles(job->groups * (losses[loss].kind == REGION ? 3 * job->classes : 1), -1, 1);
 }
 
 static int pick_loss(int first_kind, int last_kind) {
@@ -154,7 +160,8 @@ static int pick_loss(int first_kind, int last_kind) {
 }
 
 static void make_modes(fl_job *job, int loss) {
-    static const int modes[] = {FL_WEIGH, FL_FORWARD, FL_FORWARD | FL_BY_CLASS, FL_GRADIENT, FL_FORWARD | FL_GRADIENT, FL_MAP};
+    static const int modes[] = {FL_WEIGH, FL_FORWARD, FL_FORWARD | FL_BY_CLASS, FL_GRADIENT, FL_FORWARD | FL_GRADIENT,
+                                FL_MAP};
     int kind = losses[loss].kind;
     job->mode = kind == TRANSFORM ? FL_GRADIENT : kind >= FUNCTION ? FL_MAP : modes[below(kind == REGION ? 5 : 6)];
     job->nterms = kind >= TRANSFORM || job->mode == FL_MAP ? 1 : 1 + (int)below(MAX_TERMS);

@@ -128,7 +128,7 @@ MUTANTS = [
             ("s[i] = others + own;", "s[i] = others;"),
             ("d[i] = diff;", "(void)d;"),
             ("(job->classes + job->block - 1) / job->block", "job->classes / job->block"),
-            ("keep = keep && blocks == 1", "(void)keep"),
+            ("keep = keep && blocks == 1", "(void)keep", "only wasted: the sweeps begin with the first block anew"),
             ("if (keep) t->has_exps = 1", "t->has_exps = 1"),
             (
                 "if (job->labels) label_stage(t)",
