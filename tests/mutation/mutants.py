@@ -247,7 +247,7 @@ MUTANTS = [
             ("(x < 0 ? 0 : -x) - tail", "(x < 0 ? 0 : x) - tail"),
             ("r_log(q < R_TINY ? R_TINY : q)", "r_log(q)"),
             ("p, 1, -p * inverse(q), log_q", "p, 1, p * inverse(q), log_q"),
-            ("p[i] < 1 ? 1 - p[i] : 0))", "1 - p[i]))", "p of a softmax above 1 by rounding: no test's data has it"),
+            ("p[i] < 1 ? 1 - p[i] : 0))", "1 - p[i]))", "e / s is at most 1, as e is part of the sum s"),
             (
                 "times(k[1] * (1 - t), v.log_q));\n}\nFL_INLINE real bce_slope",
                 "times(k[1] * t, v.log_q));\n}\nFL_INLINE real bce_slope",
@@ -510,7 +510,6 @@ MUTANTS = [
             ("job->chunks = job->chunks_a_group * job->groups", "job->chunks = job->chunks_a_group"),
             ("job->terms[k].sums = job->nsums", "job->terms[k].sums = 0"),
             ("job->nsums += kernels_of(job)", "job->nsums = kernels_of(job)"),
-            ("job->faults = 0", "(void)0", "the caller's job is zeroed"),
             ("memset(job->chunk_sums, 0, sizeof(double) * (size_t)(job->nsums * n))", "(void)0"),
             (
                 "memset(job->chunk_sums, 0, sizeof(double) * (size_t)(job->nsums * n))",
