@@ -36,7 +36,7 @@ STAGES: dict[str, list[list[str]]] = {
     "": [
         ["conversions", "hard", "hard_region", "hard_boundary", "numerics", "properties"],
         ["losses", "boundary", "joint", "evaluate", "errors", "labels"],
-        ["torch", "peers_region", "peers_focal", "real_data"],
+        ["scipy", "torch", "peers_region", "peers_focal", "real_data"],
     ],
 }
 # Half of the tests run the other backend; the build has one instruction set.
