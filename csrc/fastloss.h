@@ -1,8 +1,8 @@
 /* fastloss.h: the whole C interface, and the only header that Cython sees.
  *
- * One call computes any set of losses over one batch: fill an fl_job, fl_prepare() it, then fl_run() slices of it until
- * it is done.  Arrays are described by address, dtype and byte strides; nothing here knows Python, NumPy or a loss by
- * name.  The caller owns all memory that it passes; fl_prepare() allocates the scratch, fl_release() frees it.
+ * One call computes any set of losses over one batch: fill a zeroed fl_job, fl_prepare() it, then fl_run() slices of it
+ * until it is done.  Arrays are described by address, dtype and byte strides; nothing here knows Python, NumPy or a loss
+ * by name.  The caller owns all memory that it passes; fl_prepare() allocates the scratch, fl_release() frees it.
  */
 #ifndef FASTLOSS_H
 #define FASTLOSS_H

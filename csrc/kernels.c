@@ -35,14 +35,15 @@ static int wants_exps(const fl_job *job) {
 }
 
 /* ---- scratch: every row of a tile is a piece of one allocation ---------------------------------------------------------- */
-static char *piece(char **at, size_t bytes) {
-    char *p = *at;
+/* Addresses as integers: they are added up without an allocation, too, for its size. */
+static char *piece(uintptr_t *at, size_t bytes) {
+    uintptr_t p = *at;
     *at += (bytes + 63) / 64 * 64;
-    return p;
+    return (char *)p;
 }
 
 static size_t carve(tile *t, const fl_job *job, char *scratch) {
-    char *at = scratch;
+    uintptr_t at = (uintptr_t)scratch;
     size_t row = (size_t)job->width * sizeof(real);
     ptrdiff_t most = job->classes < job->block ? job->classes : job->block;
     size_t rows = row * (size_t)most;
@@ -67,7 +68,7 @@ static size_t carve(tile *t, const fl_job *job, char *scratch) {
     t->maps = job->maps.data ? (real *)(void *)piece(&at, reads ? rows : 0) : NULL;
     t->wc = job->weight_by_class ? (real *)(void *)piece(&at, reads ? rows : row) : NULL;
     t->g = job->nterms == 1 && softmax ? t->e : gradient ? (real *)(void *)piece(&at, rows) : NULL;
-    return (size_t)(at - scratch);
+    return (size_t)(at - (uintptr_t)scratch);
 }
 
 static size_t scratch_bytes(const fl_job *job) {

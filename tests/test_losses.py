@@ -172,6 +172,20 @@ def test_weights_by_class(case, backend):
 # ---- what does not count
 
 
+@pytest.mark.parametrize("case", [c for c in CASES if c.target == "dense"], ids=str)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_an_input_without_weight_in_any_class_is_silent(case, bad, backend):
+    loss = case.make(5)
+    x, y, w = images(case, loss, SHAPE, np.float32)
+    full = np.random.default_rng(5).random(x.shape) * (w > 0)[:, None]
+    value, gradient = loss.value_and_grad(x, y, pixel_weight=full)
+    off = np.broadcast_to((w == 0)[:, None], x.shape)
+    silenced, silenced_gradient = loss.value_and_grad(np.where(off, np.float32(bad), x), y, pixel_weight=full)
+    assert same_bits(value, silenced)
+    assert same_bits(gradient, silenced_gradient)
+    assert (gradient[off] == 0).all()
+
+
 @cases
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_an_input_that_does_not_count_is_silent(case, bad, backend):
@@ -389,6 +403,23 @@ def test_nothing_is_written_around_out(case, backend):
     assert (wide[..., ::2] == 7).all()
     assert (wide[..., 39] == 7).all()
     assert same_bits(wide[..., 1:39:2], loss.value_and_grad(x, y, pixel_weight=w)[1])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("offset", [0, 1, 4, 8, 12, 16])
+def test_a_large_gradient_at_any_address(dtype, offset):
+    """From 8 MiB on it is written around the caches, 16 bytes at a time."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((1, 3, 850, 851)).astype(dtype), rng.integers(0, 3, (1, 850, 851))
+    memory = np.full(x.nbytes + 64, 7, np.uint8)
+    first = -memory.ctypes.data % 16 + offset
+    out = memory[first : first + x.nbytes].view(dtype).reshape(x.shape)
+    loss = fl.CrossEntropyLoss(reduction="sum")  # every row of the image by itself is small
+    loss.value_and_grad(x, y, out=out)
+    rows = [loss.value_and_grad(x[:, :, k], y[:, k])[1] for k in range(0, 850, 50)]
+    assert same_bits(out[:, :, ::50], np.stack(rows, axis=2))
+    assert (memory[:first] == 7).all()
+    assert (memory[first + x.nbytes :] == 7).all()
 
 
 def test_out_is_checked(backend):

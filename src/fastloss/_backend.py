@@ -187,7 +187,7 @@ def backend(name: str) -> Iterator[None]:
     ...     fl.cross_entropy([[2.0, 0.0]], [0])
     0.1269280110429725
     """
-    if name not in BACKENDS:
+    if not isinstance(name, str) or name not in BACKENDS:
         raise ValueError(f"name: expected one of {', '.join(BACKENDS)}, got {name!r}")
     if name == "native" and _native is None:
         raise ImportError("the compiled extension of fastloss is not installed")

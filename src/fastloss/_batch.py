@@ -126,14 +126,20 @@ def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return FLOAT64 if dtype.itemsize == 8 else FLOAT32
 
 
+def as_reals(value: Any, name: str, expected: str) -> Array:
+    """An option of one or more real numbers, as float64."""
+    try:
+        given = np.asarray(value)
+        return given.astype(np.float64, casting="unsafe" if given.dtype == object else "same_kind")
+    except (TypeError, ValueError, OverflowError):  # no numbers, or ragged; an int beyond float64
+        raise TypeError(f"{name}: expected {expected}, got {value!r}") from None
+
+
 def vector(value: Any, name: str) -> tuple[float, ...] | None:
     """A configuration vector such as class_weight, as a tuple: finite, at least 0, one-dimensional."""
     if value is None:
         return None
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected a sequence of numbers, got {value!r}") from None
+    array = as_reals(value, name, "a sequence of numbers")
     if array.ndim != 1 or array.size == 0:
         raise ValueError(f"{name}: expected shape (C,), got {array.shape}")
     if not (np.isfinite(array) & (array >= 0)).all():
@@ -196,7 +202,9 @@ class Batch(NamedTuple):
             raise ValueError(f"out: expected shape {self.shape} (the input's), got {out.shape}")
         if not out.flags.writeable:
             raise ValueError("out: expected a writeable array, got a read-only one")
-        if any(a is not None and np.may_share_memory(out, a) for a in (self.input, self.target, self.weight)):
+        if any(
+            a is not None and np.may_share_memory(out, a) for a in (self.input, self.target, self.weight, self.maps)
+        ):
             raise ValueError("out: expected memory of its own, got an array that overlaps an input")
         if _overlaps_itself(out):
             raise ValueError("out: expected an array whose elements are distinct, got a broadcast one")
@@ -302,7 +310,7 @@ def element_batch(input: Any, target: Any, pixel_weight: Any, *, axis: int | Non
     view, target_view = kernel_view(x, where, by_sample), kernel_view(y, where, by_sample)
     w, given = None, None
     if pixel_weight is not None:
-        given = _broadcast(as_array(pixel_weight, "pixel_weight"), x.shape)
+        given = broadcast(as_array(pixel_weight, "pixel_weight"), x.shape, "pixel_weight")
         w = kernel_view(given, where, by_sample)
     return Batch(view, target_view, False, 0, w, -100, x.shape, where, None, given, None, by_sample)
 
@@ -357,17 +365,17 @@ def _target(y: Array, x: Array, view: Array, axis: int, binary: bool) -> tuple[A
 def _weight(w: Array, x: Array, view: Array, axis: int, dense: bool) -> tuple[Array, Array]:
     """The weight as the kernels take it, and as the caller sees it."""
     if dense and w.ndim == x.ndim > 1:
-        given = _broadcast(w, x.shape)
+        given = broadcast(w, x.shape, "pixel_weight")
         full = kernel_view(given, axis)
         return full[:, 0] if w.shape[axis] == 1 else full, given
-    given = _broadcast(w, pixel_shape(view) if x.ndim > 1 else ())
+    given = broadcast(w, pixel_shape(view) if x.ndim > 1 else (), "pixel_weight")
     return given if x.ndim > 1 else given[None], given
 
 
-def _broadcast(w: Array, shape: tuple[int, ...]) -> Array:
-    if w.shape == shape:
-        return w
+def broadcast(a: Array, shape: tuple[int, ...], name: str) -> Array:
+    if a.shape == shape:
+        return a
     try:
-        return np.broadcast_to(w, shape)
+        return np.broadcast_to(a, shape)
     except ValueError:
-        raise ValueError(f"pixel_weight: expected a shape that broadcasts to {shape}, got {w.shape}") from None
+        raise ValueError(f"{name}: expected a shape that broadcasts to {shape}, got {a.shape}") from None

@@ -6,6 +6,7 @@ from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyO
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
 import numpy
 
@@ -101,7 +102,7 @@ def run(input, target, weight, output, maps, list terms, coefs, bint labels, ptr
     cdef ptrdiff_t at = 0
     cdef int k, j
     cdef list held = []
-    job.input.data = job.target.data = job.weight.data = job.output.data = job.maps.data = NULL
+    memset(&job, 0, sizeof(job))  # an operand that is absent has no strides
     cdef _Buffer x = _operand(&job.input, input, True, merge)
     held.append(_operand(&job.target, target, not labels, merge))
     held.append(_operand(&job.weight, weight, weight_by_class, merge))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import _backend
-from ._batch import Array, as_array
+from ._batch import Array, as_array, as_reals
 
 MOST_DIMS = 3
 
@@ -164,14 +164,19 @@ def _as_mask(value: Any, name: str) -> Array:
     return mask
 
 
-def as_spacing(value: Any, ndim: int) -> tuple[float, ...]:
-    """One positive finite number per axis."""
-    try:
-        steps = np.array(1.0 if value is None else value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"spacing: expected a number or one per axis, got {value!r}") from None
-    if steps.shape not in ((), (ndim,)):
-        raise ValueError(f"spacing: expected a number or {ndim}, one per axis, got {value!r}")
+def spacing_array(value: Any) -> Array:
+    """Positive finite numbers, one or one per axis."""
+    steps = as_reals(value, "spacing", "a number or one per axis")
+    if steps.ndim > 1 or steps.size == 0:
+        raise ValueError(f"spacing: expected a number or one per axis, got {value!r}")
     if not (np.isfinite(steps) & (steps > 0)).all():
         raise ValueError(f"spacing: expected finite numbers > 0, got {value!r}")
+    return steps
+
+
+def as_spacing(value: Any, ndim: int) -> tuple[float, ...]:
+    """One positive finite number per axis."""
+    steps = spacing_array(1.0 if value is None else value)
+    if steps.shape not in ((), (ndim,)):
+        raise ValueError(f"spacing: expected a number or {ndim}, one per axis, got {value!r}")
     return tuple(np.broadcast_to(steps, ndim).tolist())

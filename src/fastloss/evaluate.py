@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _backend, _exact
 from ._backend import Mode
-from ._batch import Array, Batch, class_batch, element_batch
+from ._batch import Array, Batch, as_input, class_batch, element_batch
 from .losses.base import Loss, MapsLoss
 from .losses.compose import check_targets
 from .losses.partial import Partial
@@ -175,6 +175,7 @@ def _one_pass(
 
 def _batch(losses: list[Loss], input: Any, target: Any, weight: Any, axis: int, ignore: int | None) -> Batch:
     if all(loss.kind == "element" for loss in losses):
-        return element_batch(input, target, weight, axis=axis if np.ndim(input) > 1 else None, by_sample=True)
+        x = as_input(input)
+        return element_batch(x, target, weight, axis=axis if x.ndim > 1 else None, by_sample=True)
     binary = all(loss.takes_binary for loss in losses)
     return class_batch(input, target, weight, axis=axis, ignore_index=-100 if ignore is None else ignore, binary=binary)

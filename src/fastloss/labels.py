@@ -42,6 +42,16 @@ def _class_axis(axis: Any, ndim: int) -> int:
     return where % ndim
 
 
+def _real_dtype(value: Any) -> np.dtype[Any]:
+    try:
+        kind: np.dtype[Any] = np.dtype(value)
+    except (TypeError, ValueError):
+        kind = np.dtype(object)
+    if dtype_tag(kind) is None:
+        raise TypeError(f"dtype: expected a real number dtype of at most 64 bits, got {value!r}")
+    return kind
+
+
 def one_hot(labels: Any, num_classes: int, axis: int = 1, dtype: Any = np.float32, ignore_index: int = -100) -> Array:
     """Labels as an array with a class axis: 1 where a pixel has the class, else 0.
 
@@ -66,9 +76,7 @@ def one_hot(labels: Any, num_classes: int, axis: int = 1, dtype: Any = np.float3
     """
     array, C, ignored = as_labels(labels, "labels"), class_count(num_classes), integer(ignore_index, "ignore_index")
     where = _class_axis(axis, array.ndim + 1)
-    kind = np.dtype(dtype)
-    if dtype_tag(kind) is None:
-        raise TypeError(f"dtype: expected a real number dtype of at most 64 bits, got {kind}")
+    kind = _real_dtype(dtype)
     present = counts(array, C, ignored)
     out = np.zeros((*array.shape[:where], C, *array.shape[where:]), kind)
     planes = np.moveaxis(out, where, 0)

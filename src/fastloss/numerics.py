@@ -8,7 +8,8 @@ import numpy as np
 
 from . import _backend
 from ._backend import Mode, Term
-from ._batch import Array, Batch, as_array, as_input, is_bfloat16, real_dtype
+from ._batch import Array, Batch, as_array, as_input, broadcast, is_bfloat16, real_dtype
+from .losses._checks import choice
 from .losses.base import Loss
 
 LONG = 4096  # elements of a single axis from which it is folded into two
@@ -71,8 +72,9 @@ def logsumexp(
     """
     array = _floats(a)
     axes = _axes(axis, array.ndim)
+    choice(keepdims, "keepdims", (True, False))
     if b is not None:
-        return _weighted_logsumexp(array, axes, as_array(b, "b"), keepdims)
+        return _weighted_logsumexp(array, axes, broadcast(as_array(b, "b"), array.shape, "b"), keepdims)
     result = array
     for k in sorted(axes, reverse=True):
         result = _lse_one(result, k)
@@ -85,7 +87,7 @@ def logsumexp(
 
 def _weighted_logsumexp(a: Array, axes: tuple[int, ...], b: Array, keepdims: bool) -> Array | np.floating[Any]:
     real = real_dtype(a.dtype)
-    a, b = np.broadcast_arrays(a.astype(real), b.astype(real))
+    a, b = a.astype(real), b.astype(real)
     with np.errstate(all="ignore"):
         a = np.where(b == 0, -np.inf, a)
         m = a.max(axis=axes, keepdims=True, initial=-np.inf)
@@ -234,6 +236,8 @@ def check_grad(loss: Loss, x: Any, y: Any, /, **kw: Any) -> float:
     >>> fl.check_grad(fl.CrossEntropyLoss(), [[2.0, 0.0, -1.0]], [0]) < 1e-8
     True
     """
+    if not isinstance(loss, Loss):
+        raise TypeError(f"loss: expected a loss of one input, got {type(loss).__name__}")
     given = as_input(x, "x")
     gradient = np.asarray(loss.value_and_grad(given, y, **kw)[1], np.float64)
     at = np.array(given, np.float64)

@@ -6,10 +6,13 @@ arrays `fastloss.evaluate` takes. Whatever a file has wrong becomes a `UserError
 `measure.py`; knows nothing of losses.
 """
 
+import io
 import logging
+import lzma
 import math
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +63,10 @@ class Stored:
     @property
     def nbytes(self) -> int:
         return math.prod(self.shape) * self.dtype.itemsize
+
+
+HEADER_BYTES = 2**14
+"""So much of a file is read for its header; NumPy's longest is 10000."""
 
 
 # Which file belongs to which
@@ -243,22 +250,23 @@ def reading(path: Path) -> Iterator[None]:
         raise UserError(f"{shown(path)}: cannot be read: {what}") from error
 
 
-def _npy_header(handle: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype; `handle` is left where the data begin."""
-    version = np.lib.format.read_magic(handle)
+def _npy_header(handle: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Shape, dtype, and where the data begin. NumPy would read a header of any length before it refuses a long one."""
+    head = io.BytesIO(handle.read(HEADER_BYTES))
+    version = np.lib.format.read_magic(head)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
     if read is None:
         raise ValueError(f"npy format {version} holds structured data, not numbers")
-    shape, _, dtype = read(handle)
+    shape, _, dtype = read(head)
     if dtype.hasobject:
         raise ValueError("pickled Python objects are refused; save plain numbers")
-    return shape, dtype
+    return shape, dtype, head.tell()
 
 
 def _open_npy(path: Path, key: str | None) -> Stored:
     with path.open("rb") as handle:
-        shape, dtype = _npy_header(handle)
-        held = path.stat().st_size - handle.tell()
+        shape, dtype, start = _npy_header(handle)
+    held = path.stat().st_size - start
     promised = math.prod(shape) * dtype.itemsize
     if held < promised:
         raise ValueError(f"truncated: its header promises {promised} bytes of data, it holds {held}")
@@ -270,8 +278,8 @@ def _open_npz(path: Path, key: str | None) -> Stored:
     with zipfile.ZipFile(path) as archive:
         member = archive.getinfo(_npz_key(archive, key) + ".npy")
         with archive.open(member) as handle:
-            shape, dtype = _npy_header(handle)
-            held = member.file_size - handle.tell()
+            shape, dtype, start = _npy_header(handle)
+    held = member.file_size - start
     promised = math.prod(shape) * dtype.itemsize
     if held != promised:
         raise ValueError(f"{member.filename}: its header promises {promised} bytes of data, the archive {held}")
@@ -314,9 +322,31 @@ def _open_tif(path: Path, key: str | None) -> Stored:
             if mapped.shape == shape:
                 return mapped
             with tifffile.TiffFile(path) as tif:
+                _check_segments(tif)
                 return tif.series[0].asarray()
 
     return Stored(path=path, shape=shape, dtype=dtype, packed=path.stat().st_size, load=load)
+
+
+UNPACKERS: dict[int, Callable[[], Any]] = {
+    8: zlib.decompressobj,
+    32946: zlib.decompressobj,
+    34925: lzma.LZMADecompressor,
+}
+UNPACKED_RATIO = 8192  # lzma's, of zeros
+
+
+def _check_segments(tif: Any) -> None:
+    """Refuse strips and tiles that are not there, and bombs: tifffile's decoders unpack them whole."""
+    for page in tif.pages:
+        unpacker = UNPACKERS.get(int(page.compression))
+        for at, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+            if at + count > tif.filehandle.size:
+                raise ValueError("truncated: a strip or tile ends after the file")
+            if unpacker is not None and count > BOMB_BYTES // UNPACKED_RATIO:
+                tif.filehandle.seek(at)
+                if len(unpacker().decompress(tif.filehandle.read(count), BOMB_BYTES + 1)) > BOMB_BYTES:
+                    raise ValueError(f"a strip or tile that unpacks to more than {BOMB_BYTES} bytes: an archive bomb")
 
 
 @contextmanager
@@ -341,8 +371,15 @@ def _tiff_log() -> Iterator[None]:
 def _open_nii(path: Path, key: str | None) -> Stored:
     import nibabel
 
-    image: Any = nibabel.load(path)
-    data = image.dataobj
+    library: Any = nibabel
+    with library.openers.ImageOpener(path) as handle:
+        first = handle.read(540)
+    kinds = [k for k in (library.Nifti1Header, library.Nifti2Header) if k.may_contain_header(first)]
+    if not kinds:
+        raise ValueError("no NIfTI header")
+    # From the header alone: nibabel.load would read extensions, too, of any length that they claim.
+    header = kinds[0](first[: kinds[0].template_dtype.itemsize])
+    data = library.arrayproxy.ArrayProxy(path, header)
     scaled = (data.slope, data.inter) != (1.0, 0.0)
     dtype = np.dtype(np.float64) if scaled else data.dtype
     load = (lambda: np.asarray(data)) if scaled else data.get_unscaled  # mapped, unless it is a .gz

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,12 +28,19 @@ def check_common(loss: Any) -> None:
 
 def number_or_vector(value: Any, name: str) -> float | tuple[float, ...]:
     """A parameter >= 0 that may be one number or one a class."""
-    if np.ndim(value) == 0 and value is not None:
+    if value is not None and not _several(value):
         return number(np.asarray(value).item(), name, 0)
     checked = vector(value, name)
     if checked is None:
         raise TypeError(f"{name}: expected a number or one a class, got None")
     return checked
+
+
+def _several(value: Any) -> bool:
+    try:
+        return np.ndim(value) > 0
+    except ValueError:  # ragged
+        return True
 
 
 def choice(value: Any, name: str, allowed: Sequence[Any]) -> None:
@@ -43,11 +51,18 @@ def choice(value: Any, name: str, allowed: Sequence[Any]) -> None:
 def number(value: Any, name: str, low: float = -np.inf, high: float = np.inf) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: expected a number, got {value!r}")
-    if not low <= value <= high or not np.isfinite(value):
+    if not low <= value <= high or not _finite(value):
         above = f"a finite number >= {low:g}" if np.isfinite(low) else "a finite number"
         expected = f"a number in [{low:g}, {high:g}]" if np.isfinite(high) else above
         raise ValueError(f"{name}: expected {expected}, got {value!r}")
     return float(value)
+
+
+def _finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int beyond float64
+        return False
 
 
 def positive(value: Any, name: str) -> float:

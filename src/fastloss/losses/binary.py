@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _backend
 from .._backend import ACTIVATIONS, Mode, Term
-from .._batch import Array, Batch, element_batch, real_dtype
+from .._batch import Array, Batch, as_input, element_batch, real_dtype
 from ._checks import choice, freeze, number, number_or_vector
 from ._shared import shared
 from .base import ElementLoss, SumLoss, as_param
@@ -152,7 +152,8 @@ class BalancedBCELoss(ElementLoss):
         return False
 
     def make_batch(self, input: Any, target: Any, pixel_weight: Any) -> Batch:
-        return element_batch(input, target, pixel_weight, axis=None, by_sample=np.ndim(input) > 1)
+        x = as_input(input)
+        return element_batch(x, target, pixel_weight, axis=None, by_sample=x.ndim > 1)
 
     @staticmethod
     def _share(sums: list[Array]) -> Array:

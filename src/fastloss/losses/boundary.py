@@ -13,7 +13,7 @@ import numpy as np
 
 from .._backend import ACTIVATIONS, Term
 from .._batch import Array, Batch, real_dtype
-from ..distance import MOST_DIMS, as_spacing, distance_to, signed_distance_to
+from ..distance import MOST_DIMS, as_spacing, distance_to, signed_distance_to, spacing_array
 from ..numerics import softmax
 from ._checks import freeze, number
 from ._shared import shared
@@ -32,8 +32,8 @@ class DistanceLoss(MapsLoss, SumLoss):
 
     def __post_init__(self) -> None:
         if self.spacing is not None:
-            steps = as_spacing(self.spacing, max(1, np.size(np.asarray(self.spacing))))
-            freeze(self, spacing=steps if np.ndim(np.asarray(self.spacing)) else steps[0])
+            steps = spacing_array(self.spacing)
+            freeze(self, spacing=tuple(steps.tolist()) if steps.ndim else float(steps))
         freeze(self, classes=class_numbers(self.classes))
         super().__post_init__()
 

@@ -176,6 +176,8 @@ def DiceCELoss(
     See also: `DiceLoss`, `CrossEntropyLoss`.
     """
     choice(activation, "activation", ("softmax", "sigmoid"))
+    number(dice, "dice")
+    number(ce, "ce")
     shared: dict[str, Any] = {
         "class_weight": class_weight,
         "ignore_index": ignore_index,

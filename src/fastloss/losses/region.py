@@ -54,7 +54,7 @@ def class_numbers(value: Any) -> tuple[int, ...] | None:
     """classes, checked: None or distinct integers."""
     if value is None:
         return None
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if isinstance(value, str) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
         raise TypeError(f"classes: expected a sequence of integers, got {value!r}")
     numbers = tuple(integer(c, "classes") for c in value)
     if not numbers or len(set(numbers)) != len(numbers):

@@ -1,0 +1,271 @@
+/* fuzz.c: jobs made of bytes, for libFuzzer and for replay.c: any loss, shape, strides, offsets, dtypes, labels, weights.
+ *
+ * It keeps what _batch.py and _core.pyx promise csrc/, and nothing more: shapes agree, strides stay inside of an array,
+ * the output's elements are distinct, there is a coefficient for each sum.  Every array is an allocation of exactly the
+ * bytes it reaches, so that AddressSanitizer sees the first byte read or written beyond it.
+ */
+#include "fuzz.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fastloss.h"
+
+enum { MAX_DIMS = 4, MAX_TERMS = 3, MAX_ARRAYS = 64 };
+
+static const ptrdiff_t size_of[FL_DTYPES] = {4, 8, 2, 2, 1, 1, 2, 2, 4, 4, 8, 8, 1};
+static const int reals[] = {FL_F32, FL_F64, FL_F16, FL_BF16};
+static const int integers[] = {FL_U8, FL_I8, FL_U16, FL_I16, FL_U32, FL_I32, FL_U64, FL_I64, FL_BOOL};
+
+/* What a loss is allowed to be asked: as its object in losses/ does. */
+enum { PIXEL, ELEMENT, REGION, TRANSFORM, FUNCTION, LOGSUMEXP };
+static const struct {
+    const char *name;
+    int kind, activations, maps; /* activations: how many, from FL_NONE on; -1: softmax alone; -2: sigmoid alone */
+} losses[] = {
+    {"cross_entropy", PIXEL, 1, 0},  {"nll", PIXEL, 1, 0},
+    {"categorical", PIXEL, 1, 0},    {"focal", PIXEL, 3, 0},
+    {"perceptron", PIXEL, 1, 0},     {"js", PIXEL, 3, 0},
+    {"multilabel", PIXEL, -2, 0},    {"boundary", PIXEL, 3, 1},
+    {"hausdorff", PIXEL, 3, 1},      {"bce", ELEMENT, 2, 0},
+    {"binary_focal", ELEMENT, 2, 0}, {"binary_kl", ELEMENT, 2, 0},
+    {"binary_js", ELEMENT, 2, 0},    {"kl_div", ELEMENT, 1, 0},
+    {"kl_div_log", ELEMENT, 1, 0},   {"soft_margin", ELEMENT, 1, 0},
+    {"target", ELEMENT, 1, 0},       {"mse", ELEMENT, 1, 0},
+    {"l1", ELEMENT, 1, 0},           {"huber", ELEMENT, 1, 0},
+    {"log_cosh", ELEMENT, 1, 0},     {"pseudo_huber", ELEMENT, 1, 0},
+    {"region", REGION, 3, 0},        {"logsumexp", LOGSUMEXP, 1, 0},
+    {"softmax", TRANSFORM, 1, 0},    {"log_softmax", TRANSFORM, 1, 0},
+    {"sigmoid", FUNCTION, 1, 0},     {"log_sigmoid", FUNCTION, 1, 0},
+    {"softplus", FUNCTION, 1, 0},    {"logit", FUNCTION, 1, 0},
+    {"entropy", FUNCTION, 1, 0},
+};
+enum { LOSSES = sizeof losses / sizeof *losses };
+
+static const unsigned char *bytes;
+static size_t left;
+static uint64_t noise;
+static char *arrays[MAX_ARRAYS];
+static int narrays;
+
+static unsigned below(unsigned n) {
+    unsigned b = left ? (left--, *bytes++) : 0;
+    if (n > 256 && left) left--, b = b << 8 | *bytes++;
+    return b % n;
+}
+
+static uint64_t more_noise(void) { return noise ^= noise << 13, noise ^= noise >> 7, noise ^= noise << 17; }
+
+static void *keep(size_t size) {
+    char *p = malloc(size);
+    if (!p || narrays == MAX_ARRAYS) abort();
+    return arrays[narrays++] = p;
+}
+
+static double *doubles(ptrdiff_t n, double low, double high) {
+    double *p = keep(sizeof(double) * (size_t)(n ? n : 1));
+    for (ptrdiff_t k = 0; k < n; k++) p[k] = low + (high - low) * (double)(more_noise() >> 11) * 0x1p-53;
+    return p;
+}
+
+/* An array of this shape with random strides: axes in any order, steps of any sign, gaps, broadcast axes (not in the
+ * output), at any alignment.  Returns the address of its first element. */
+static char *strided(int dtype, int n, const ptrdiff_t *shape, ptrdiff_t *stride, int output) {
+    ptrdiff_t reach = size_of[dtype], before = 0, elements = 1;
+    int order[MAX_DIMS + 2], style = (int)below(4);
+    for (int k = 0; k < n; k++) order[k] = k, elements *= shape[k];
+    for (int k = 0; k < n && style; k++) {
+        int j = (int)below((unsigned)n), swap = order[k];
+        order[k] = order[j], order[j] = swap;
+    }
+    for (int k = n - 1; k >= 0; k--) {
+        int axis = order[k], kind = style < 2 ? 0 : (int)below(8);
+        stride[axis] = reach;
+        if (kind == 1) stride[axis] = -reach;
+        if (kind == 2) stride[axis] = reach + (ptrdiff_t)below(9);
+        if (kind == 3 && !output) stride[axis] = 0;
+        ptrdiff_t length = (shape[axis] > 0 ? shape[axis] - 1 : 0) * llabs(stride[axis]);
+        if (stride[axis] < 0) before += length;
+        if (shape[axis] > 1 && stride[axis]) reach += length;
+    }
+    size_t off = style == 3 ? below(8) : 0, size = elements ? (size_t)reach : 0;
+    char *p = (char *)keep(size + off) + off;
+    for (size_t k = 0; k < size; k++) p[k] = (char)more_noise();
+    return p + (elements ? before : 0);
+}
+
+/* Numbers that a network may give in most places, with infinities, NaNs and noise among them. */
+static void fill(const fl_operand *a, int n, const ptrdiff_t *shape, double low, double high, unsigned wild) {
+    ptrdiff_t index[MAX_DIMS + 2] = {0}, elements = 1;
+    for (int k = 0; k < n; k++) elements *= shape[k];
+    for (ptrdiff_t i = 0; i < elements; i++) {
+        char *at = a->data;
+        for (int k = 0; k < n; k++) at += index[k] * a->stride[k];
+        double v = low + (high - low) * (double)(more_noise() >> 11) * 0x1p-53;
+        int64_t whole = (int64_t)floor(v);
+        float f = (float)v;
+        uint32_t bits;
+        memcpy(&bits, &f, sizeof bits);
+        char raw[8] = {0};
+        uint16_t half = (uint16_t)(bits >> 16);
+        if (a->dtype == FL_F32) memcpy(raw, &f, 4);
+        else if (a->dtype == FL_F64) memcpy(raw, &v, 8);
+        else if (a->dtype == FL_BF16) memcpy(raw, &half, 2);
+        else if (a->dtype == FL_F16) half = (uint16_t)(more_noise() % 0x4800), memcpy(raw, &half, 2);
+        else memcpy(raw, &whole, 8);
+        ptrdiff_t size = size_of[a->dtype];
+        if (!(wild && more_noise() % 256 < wild))
+            for (ptrdiff_t b = 0; b < size; b++) at[b] = raw[a->swapped ? size - 1 - b : b];
+        for (int k = n - 1; k >= 0 && ++index[k] == shape[k]; k--) index[k] = 0;
+    }
+}
+
+/* An operand with the axes of `from` in `has`: groups, classes, pixels. */
+static void operand(fl_job *job, fl_operand *a, int dtype, int by_class, int output, double low, double high,
+                    unsigned wild) {
+    ptrdiff_t shape[MAX_DIMS + 2], stride[MAX_DIMS + 2] = {0};
+    int n = 0;
+    shape[n++] = job->groups;
+    if (by_class) shape[n++] = job->classes;
+    for (int k = 0; k < job->ndim; k++) shape[n++] = job->shape[k];
+    a->dtype = dtype;
+    a->swapped = size_of[dtype] > 1 && dtype != FL_BF16 && below(8) == 0;
+    a->data = strided(dtype, n, shape, stride, output);
+    memcpy(a->stride, stride, sizeof(ptrdiff_t) * (size_t)n);
+    if (!output) fill(a, n, shape, low, high, wild);
+    if (!by_class) { /* make room for the class stride */
+        memmove(a->stride + 2, a->stride + 1, sizeof(ptrdiff_t) * (size_t)job->ndim);
+        a->stride[1] = 0;
+    }
+}
+
+static void make_term(fl_job *job, fl_term *term, int loss) {
+    int allowed = losses[loss].activations;
+    term->loss = fl_find_loss(losses[loss].name);
+    if (term->loss < 0) abort();
+    term->activation = allowed == -2 ? FL_SIGMOID : (int)below((unsigned)allowed);
+    if (losses[loss].kind == PIXEL && below(2)) term->class_weight = doubles(job->classes, 0, 2);
+    for (int k = 0; k < FL_MAX_PARAMS; k++) term->param[k] = below(2) ? below(3) / 2.0 : 0;
+    if (strcmp(losses[loss].name, "focal") == 0 && below(2)) term->class_param[0] = doubles(job->classes, 0, 3);
+    if (job->mode & FL_GRADIENT)
+        term->coef = doubles(job->groups * (losses[loss].kind == REGION ? 3 * job->classes : 1), -1, 1);
+}
+
+static int pick_loss(int first_kind, int last_kind) {
+    int loss = (int)below(LOSSES);
+    while (losses[loss].kind < first_kind || losses[loss].kind > last_kind) loss = (loss + 1) % LOSSES;
+    return loss;
+}
+
+static void make_modes(fl_job *job, int loss) {
+    static const int modes[] = {FL_WEIGH, FL_FORWARD, FL_FORWARD | FL_BY_CLASS, FL_GRADIENT, FL_FORWARD | FL_GRADIENT,
+                                FL_MAP};
+    int kind = losses[loss].kind;
+    job->mode = kind == TRANSFORM ? FL_GRADIENT : kind >= FUNCTION ? FL_MAP : modes[below(kind == REGION ? 5 : 6)];
+    job->nterms = kind >= TRANSFORM || job->mode == FL_MAP ? 1 : 1 + (int)below(MAX_TERMS);
+}
+
+static void make_job(fl_job *job, fl_term *terms, ptrdiff_t most) {
+    int loss = pick_loss(PIXEL, LOGSUMEXP), maps = losses[loss].maps, kind = losses[loss].kind, first = loss;
+    job->terms = terms;
+    job->groups = (ptrdiff_t)below(4);
+    job->classes = below(8) ? 1 + (ptrdiff_t)below(6) : 1 + (ptrdiff_t)below(700);
+    job->ndim = (int)below(MAX_DIMS + 1);
+    ptrdiff_t elements = job->classes * (job->groups ? job->groups : 1);
+    for (int k = 0; k < job->ndim; k++) {
+        ptrdiff_t fits = most / (elements ? elements : 1);
+        job->shape[k] = (ptrdiff_t)below(below(4) ? 9 : 1000);
+        if (job->shape[k] > fits) job->shape[k] = fits;
+        elements *= job->shape[k];
+    }
+    make_modes(job, loss);
+    job->labels = kind <= REGION && kind != ELEMENT && below(4);
+    int input = reals[below(4)], one = job->classes == 1 && job->labels && below(2);
+    job->double_precision = input == FL_F64;
+    job->label_base = one;
+    job->ignore_index = below(2) ? 255 : (int64_t)(int)below(300) - 100;
+    job->threads = 1 + (int)below(4);
+    for (int k = 0; k < job->nterms; k++) {
+        make_term(job, &terms[k], loss);
+        maps |= losses[loss].maps;
+        loss = kind == ELEMENT ? pick_loss(ELEMENT, ELEMENT) : pick_loss(PIXEL, REGION);
+        while (losses[loss].kind == ELEMENT && job->labels && !one) loss = (loss + 1) % (LOGSUMEXP + 9);
+    }
+    (void)first;
+    unsigned wild = below(3) ? 0 : below(64);
+    operand(job, &job->input, input, 1, 0, -9, 9, wild);
+    if (kind <= REGION && job->labels)
+        operand(job, &job->target, integers[below(9)], 0, 0, 0, (double)job->classes + one - 1e-9, below(4) ? 0 : 8);
+    else if (kind <= REGION) operand(job, &job->target, (int)below(FL_DTYPES), 1, 0, 0, 1, wild);
+    if (kind <= REGION && below(2)) {
+        job->weight_by_class = !job->labels && below(2);
+        operand(job, &job->weight, (int)below(FL_DTYPES), job->weight_by_class, 0, 0, 2, below(4) ? 0 : 8);
+    }
+    if (maps) operand(job, &job->maps, reals[below(2)], 1, 0, -3, 3, 0);
+    if (job->mode & (FL_GRADIENT | FL_MAP)) {
+        int by_class = job->mode & FL_GRADIENT || kind == ELEMENT || kind == FUNCTION;
+        int dtype = job->mode & FL_GRADIENT ? input : job->double_precision ? FL_F64 : FL_F32;
+        operand(job, &job->output, dtype, by_class, 1, 0, 0, 0);
+    }
+}
+
+static void run_job(ptrdiff_t most) {
+    fl_job job;
+    fl_term terms[MAX_TERMS];
+    memset(&job, 0, sizeof job);
+    memset(terms, 0, sizeof terms);
+    make_job(&job, terms, most);
+    if (fl_prepare(&job) != 0) abort();
+    job.sums = doubles(job.groups * job.nsums, 0, 0);
+    for (ptrdiff_t at = 0; at < job.chunks;) at = fl_run(&job, at);
+    fl_release(&job);
+}
+
+static void run_distance(ptrdiff_t most) {
+    fl_distance job;
+    memset(&job, 0, sizeof job);
+    job.ndim = 1 + (int)below(FL_DISTANCE_DIMS);
+    ptrdiff_t elements = 1, stride[MAX_DIMS + 2] = {0};
+    for (int k = 0; k < job.ndim; k++) {
+        ptrdiff_t fits = most / elements;
+        job.shape[k] = 1 + (ptrdiff_t)below(below(2) ? 20 : 700);
+        if (job.shape[k] > fits) job.shape[k] = fits;
+        elements *= job.shape[k];
+        job.spacing[k] = below(3) ? 1 : 0.25 + below(16);
+    }
+    int dtype = integers[below(8)];
+    fl_operand mask = {.dtype = dtype};
+    mask.data = strided(dtype, job.ndim, job.shape, stride, 0);
+    memcpy(mask.stride, stride, sizeof stride);
+    fill(&mask, job.ndim, job.shape, 0, 1 + below(4) / 2.0, below(2) ? 2 : 0);
+    memcpy(job.stride, stride, sizeof job.stride);
+    job.mask = mask.data;
+    job.itemsize = (int)size_of[dtype];
+    char *key = keep((size_t)job.itemsize);
+    memset(key, 0, (size_t)job.itemsize);
+    key[0] = (char)below(2);
+    job.key = key;
+    job.inverted = (int)below(2);
+    job.out = keep(sizeof(float) * (size_t)elements);
+    job.threads = 1 + (int)below(4);
+    if (fl_distance_prepare(&job) != 0) abort();
+    for (ptrdiff_t at = 0; at < job.tasks;) at = fl_distance_run(&job, at);
+    fl_distance_release(&job);
+}
+
+void fuzz_one(const unsigned char *data, size_t size, ptrdiff_t most) {
+    bytes = data, left = size, narrays = 0;
+    noise = 0x9e3779b97f4a7c15u + below(256);
+    if (below(4)) run_job(most);
+    else run_distance(most);
+    while (narrays) free(arrays[--narrays]);
+}
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) {
+    static int selected = 0;
+    if (!selected) selected = fl_select_level(getenv("FASTLOSS_ISA")) != NULL;
+    fuzz_one(data, size, 1 << 14);
+    return 0;
+}

@@ -1,0 +1,26 @@
+/* replay.c: fuzz.c's jobs of random bytes, large enough for threads: for tools that want a program of its own.
+ *
+ *     replay COUNT [ELEMENTS]
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "fastloss.h"
+#include "fuzz.h"
+
+int main(int argc, char **argv) {
+    long count = argc > 1 ? atol(argv[1]) : 1000, most = argc > 2 ? atol(argv[2]) : 1 << 14;
+    uint64_t state = 1;
+    printf("%s, OpenMP %d\n", fl_select_level(getenv("FASTLOSS_ISA")), fl_openmp());
+    for (long k = 0; k < count; k++) {
+        unsigned char bytes[128];
+        for (size_t b = 0; b < sizeof bytes; b++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            bytes[b] = (unsigned char)(state >> 56);
+        }
+        fuzz_one(bytes, sizeof bytes, most);
+    }
+    printf("%ld jobs of at most %ld elements\n", count, most);
+    return 0;
+}
