@@ -1,8 +1,8 @@
 /* parallel.c: the only file that knows threads: OpenMP, or one thread without it.
  *
  * Every region says num_threads(n); nothing is ever set for the process.  A child of fork() runs on one thread: libgomp's
- * pool does not survive a fork and would hang.  Workers take the caller's floating-point mode (MXCSR: rounding, flush to
- * zero), so that results do not depend on which thread computed them, and get their own back afterwards.
+ * pool does not survive a fork and would hang.  Workers take the caller's floating-point mode (x86's MXCSR, Arm's FPCR:
+ * rounding, flush to zero), so that results do not depend on which thread computed them, and get their own back afterwards.
  */
 #include "kernels.h"
 
@@ -15,6 +15,14 @@
 typedef unsigned float_mode;
 static float_mode get_mode(void) { return _mm_getcsr(); }
 static void set_mode(float_mode mode) { _mm_setcsr(mode); }
+#elif defined(__aarch64__)
+typedef uint64_t float_mode;
+static float_mode get_mode(void) {
+    float_mode mode;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    return mode;
+}
+static void set_mode(float_mode mode) { __asm__ volatile("msr fpcr, %0" : : "r"(mode)); }
 #else
 typedef int float_mode;
 static float_mode get_mode(void) { return 0; }
