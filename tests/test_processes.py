@@ -468,7 +468,7 @@ def test_flush_to_zero_of_the_caller_gives_the_same_bits_on_any_number_of_thread
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("threads", ["1", "4"])
-def test_ctrl_c_ends_a_long_call_within_a_second_and_the_next_is_right(call, dtype, threads):
+def test_ctrl_c_ends_a_long_call_within_half_a_second_and_the_next_is_right(call, dtype, threads):
     script = f"""
     import signal, threading
     import fastloss as fl
@@ -486,7 +486,7 @@ def test_ctrl_c_ends_a_long_call_within_a_second_and_the_next_is_right(call, dty
         {call}
     except KeyboardInterrupt:
         late = time.perf_counter() - sent[0]
-        print(late < 1 or late, value() == before)
+        print(late < 0.5 or late, value() == before)
     """
     assert output(script, FASTLOSS_NUM_THREADS=threads) == "True True"
 
@@ -511,7 +511,7 @@ def test_ctrl_c_ends_a_distance_transform(threads):
         fl.distance_transform(mask)
     except KeyboardInterrupt:
         late = time.perf_counter() - sent[0]
-        print(late < 1 or late, fl.distance_transform(small).tobytes() == before)
+        print(late < 0.5 or late, fl.distance_transform(small).tobytes() == before)
     """
     assert output(script, FASTLOSS_NUM_THREADS=threads) == "True True"
 
