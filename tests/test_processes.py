@@ -242,7 +242,14 @@ def test_affinity_counts():
         ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, math.inf),
         ({"cpu/cpu.cfs_quota_us": "50000\n"}, math.inf),
         ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "0\n"}, math.inf),
-        ({"cpu.max": "200000 100000", "cpu/cpu.cfs_quota_us": "1", "cpu/cpu.cfs_period_us": "1"}, 2),
+        ({"cpu.max": "200000 100000", "cpu/cpu.cfs_quota_us": "1", "cpu/cpu.cfs_period_us": "1"}, 1),
+        ({"own": "0::/a/b\n", "a/b/cpu.max": "300000 100000", "a/cpu.max": "200000 100000", "c/cpu.max": "1 1"}, 2),
+        ({"own": "0::/a/b\n", "a/b/cpu.max": "150000 100000", "a/cpu.max": "max 100000"}, 1.5),
+        ({"own": "0::/../x\n", "cpu.max": "400000 100000"}, 4),
+        ({"own": "4:cpu,cpuacct:/a\n", "cpu/a/cpu.cfs_quota_us": "5", "cpu/a/cpu.cfs_period_us": "2"}, 2.5),
+        ({"own": "4:cpuset:/a\n", "cpu/a/cpu.cfs_quota_us": "5", "cpu/a/cpu.cfs_period_us": "2"}, math.inf),
+        ({"own": "nonsense\n\n:::", "cpu.max": "400000 100000"}, 4),
+        ({"own": b"\xff"}, math.inf),
         ({}, math.inf),
         ({"cpu.max": ""}, math.inf),
         ({"cpu.max": "many\n"}, math.inf),
@@ -256,9 +263,9 @@ def test_affinity_counts():
 def test_cgroup_quota(files, cpus, tmp_path):
     for name, content in files.items():
         path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    assert _backend._quota(str(tmp_path)) == cpus
+    assert _backend._quota(str(tmp_path), str(tmp_path / "own")) == cpus
 
 
 # ---- forks
