@@ -72,6 +72,7 @@ static const row rows[] = {
     {"kl_div", FL_NONE, LOG_CHANCES, CHANCES, {0}, NULL, 0},
     {"kl_div_log", FL_NONE, LOG_CHANCES, LOG_CHANCES, {0}, NULL, 0},
     {"soft_margin", FL_NONE, LOGITS, SIGNS, {0}, NULL, 0},
+    {"target", FL_NONE, LOGITS, CHANCES, {0}, NULL, 0},
     {"mse", FL_NONE, CHANCES, LOGITS, {0}, "l1", 0},
     {"l1", FL_NONE, CHANCES, CHANCES, {0}, NULL, 0},
     {"huber", FL_NONE, LOG_CHANCES, LOG_CHANCES, {1, 1, 1}, NULL, 0},
@@ -252,7 +253,7 @@ static void run_row(const row *r, int b) {
     static const char *const elements[] = {"bce",        "binary_focal", "binary_kl", "binary_js",   "kl_div",
                                            "kl_div_log", "mse",          "l1",        "huber",       "soft_margin",
                                            "log_cosh",   "pseudo_huber", "sigmoid",   "log_sigmoid", "softplus",
-                                           "logit",      "entropy",      NULL};
+                                           "logit",      "entropy",      "target",    NULL};
     fl_term terms[2] = {{.loss = fl_find_loss(r->loss), .activation = r->activation}, {.loss = 0}};
     fl_job job = {.groups = batches[b].groups,
                   .classes = batches[b].classes,
@@ -382,6 +383,11 @@ int main(int argc, char **argv) {
     const char *level = fl_select_level(argc > 1 ? argv[1] : NULL);
     if (!level) return fprintf(stderr, "vectors: no level %s\n", argv[1]), 2;
     printf("level %s\n", level);
+    for (int k = 0; fl_loss_name(k); k++) {
+        int r = 0;
+        while (r < COUNT(rows) && strcmp(rows[r].loss, fl_loss_name(k)) != 0) r++;
+        if (r == COUNT(rows)) return fprintf(stderr, "vectors: no row for %s\n", fl_loss_name(k)), 1;
+    }
     for (int b = 0; b < COUNT(batches); b++)
         for (int k = 0; k < (batches[b].layout & LARGE ? 3 : COUNT(rows)); k++) run_row(&rows[k], b);
     run_distances();
