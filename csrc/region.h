@@ -114,10 +114,10 @@ static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptr
 }
 
 /* u_c = d(loss)/d(p_c) over the pixel weight: kI y + kA + 2 kA2 p, times the weight by class where there is one. */
-FL_INLINE real region_slope(const tile *t, const real *y, const real *wc, ireal own, ptrdiff_t i, real p,
+FL_INLINE real region_slope(const ireal *label, const real *y, const real *wc, ireal own, ptrdiff_t i, real p,
                             const real *k) {
     real u = R_FMA(2 * k[2], p, k[1]);
-    u = y ? R_FMA(k[0], y[i], u) : t->label[i] == own ? u + k[0] : u;
+    u = y ? R_FMA(k[0], y[i], u) : label[i] == own ? u + k[0] : u;
     return wc ? u * wc[i] : u;
 }
 
@@ -183,11 +183,12 @@ static void region_prepare(tile *t, const fl_term *term, const term_rows *r, ptr
         const real *wc = t->wc ? t->wc + c * t->width : NULL;
         real k[3], *a = r->a;
         const real *inverse = r->b;
+        const ireal *label = t->label;
         region_coefficients(t, term, c0 + c, k);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
             real p = e[i] * inverse[i];
-            a[i] = R_FMA(p, region_slope(t, y, wc, (ireal)(c0 + c), i, p, k), a[i]);
+            a[i] = R_FMA(p, region_slope(label, y, wc, (ireal)(c0 + c), i, p, k), a[i]);
         }
     }
 }
@@ -197,6 +198,7 @@ FL_INLINE void region_backward_rows(tile *t, const fl_term *term, const term_row
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *x = t->x + c * t->width, *e = t->e + c * t->width, *y = t->y ? t->y + c * t->width : NULL;
         const real *wc = t->wc ? t->wc + c * t->width : NULL, *w = t->w, *dot = r->a, *inverse = r->b;
+        const ireal *label = t->label;
         real k[3], *g = t->g + c * t->width;
         region_coefficients(t, term, c0 + c, k);
 #pragma omp simd
@@ -204,16 +206,16 @@ FL_INLINE void region_backward_rows(tile *t, const fl_term *term, const term_row
             real p, dp, u;
             if (activation == FL_SOFTMAX) {
                 p = e[i] * inverse[i];
-                u = region_slope(t, y, wc, (ireal)(c0 + c), i, p, k) - dot[i];
+                u = region_slope(label, y, wc, (ireal)(c0 + c), i, p, k) - dot[i];
                 dp = p;
             } else if (activation == FL_SIGMOID) {
                 real tail = r_exp(-r_abs(x[i])), large = 1 / (1 + tail);
                 p = x[i] < 0 ? tail * large : large;
-                u = region_slope(t, y, wc, (ireal)(c0 + c), i, p, k);
+                u = region_slope(label, y, wc, (ireal)(c0 + c), i, p, k);
                 dp = tail * large * large; /* p (1 - p), without cancellation */
             } else {
                 p = x[i];
-                u = region_slope(t, y, wc, (ireal)(c0 + c), i, p, k);
+                u = region_slope(label, y, wc, (ireal)(c0 + c), i, p, k);
                 dp = 1;
             }
             real v = w[i] * dp * u;

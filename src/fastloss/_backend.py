@@ -92,15 +92,14 @@ _threads: contextvars.ContextVar[int | None] = contextvars.ContextVar("fastloss_
 # ---- threads
 
 
-def _quota(root: str = "/sys/fs/cgroup") -> float:
-    """CPUs that the cgroup grants (v2's cpu.max, else v1's cfs files), or inf."""
-    base = pathlib.Path(root)
+def _grant(folder: pathlib.Path) -> float:
+    """CPUs that one cgroup grants (v2's cpu.max, else v1's cfs files), or inf."""
     try:
-        quota, period = (base / "cpu.max").read_text().split()[:2]
+        quota, period = (folder / "cpu.max").read_text().split()[:2]
     except (OSError, ValueError):
         try:
-            quota = (base / "cpu/cpu.cfs_quota_us").read_text().strip()
-            period = (base / "cpu/cpu.cfs_period_us").read_text().strip()
+            quota = (folder / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu.cfs_period_us").read_text().strip()
         except (OSError, ValueError):
             return math.inf
     try:
@@ -109,9 +108,24 @@ def _quota(root: str = "/sys/fs/cgroup") -> float:
         return math.inf
 
 
+def _quota(root: str = "/sys/fs/cgroup", own: str = "/proc/self/cgroup") -> float:
+    """CPUs that this process's cgroups and those above them grant, or inf. A container sees its own as the root."""
+    folders = [pathlib.Path(root), pathlib.Path(root, "cpu")]
+    try:
+        lines = pathlib.Path(own).read_text().splitlines()
+    except (OSError, ValueError):
+        lines = []
+    for line in lines:  # v2: "0::/a/b"; v1: "4:cpu,cpuacct:/a/b"
+        controllers, _, path = line.partition(":")[2].partition(":")
+        if controllers == "" or "cpu" in controllers.split(","):
+            parts = path.strip("/").split("/")
+            folders += [folders[controllers != ""].joinpath(*parts[: k + 1]) for k in range(len(parts))]
+    return min(map(_grant, folders))
+
+
 def _available() -> int:
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(affinity, math.ceil(_quota()) if math.isfinite(_quota()) else affinity))
+    return max(1, math.ceil(min(affinity, _quota())))
 
 
 def _initial_threads() -> int:

@@ -1,0 +1,396 @@
+/* vectors.c: the C core without Python, over a table of jobs on made-up numbers; a line a job, with a hash of its bits.
+ *
+ * CMake's target `vectors`; .ci/processors.py runs it for every processor, level and compiler, and compares the lines.
+ * `vectors [base|v3|v4]` prints "level <name>" first.  A job of many elements runs on several thread numbers, and says so
+ * if their bits differ.  All inputs are exact binary fractions, so that every machine makes the same.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fastloss.h"
+
+#if defined(__SSE2__)
+#include <xmmintrin.h>
+#define FLUSH 0x8040u /* MXCSR: flush to zero, denormals are zero */
+static unsigned get_mode(void) { return _mm_getcsr(); }
+static void set_mode(unsigned mode) { _mm_setcsr(mode); }
+#elif defined(__aarch64__)
+#define FLUSH (1u << 24) /* FPCR */
+static unsigned get_mode(void) {
+    uint64_t mode;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    return (unsigned)mode;
+}
+static void set_mode(unsigned mode) { __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)mode)); }
+#endif
+
+enum kind { NOTHING, LABELS, LOGITS, CHANCES, LOG_CHANCES, SIGNS, WEIGHTS };
+
+/* ---- the table ------------------------------------------------------------------------------------------------------------ */
+typedef struct {
+    const char *loss;
+    int activation;
+    enum kind input, target;
+    double param[FL_MAX_PARAMS];
+    const char *second; /* a second term, of the same input and target */
+    int maps;
+} row;
+
+static const row rows[] = {
+    {"cross_entropy", FL_NONE, LOGITS, LABELS, {0}, NULL, 0},
+    {"region", FL_SOFTMAX, LOGITS, LABELS, {0}, NULL, 0},
+    {"region", FL_SOFTMAX, LOGITS, LABELS, {0}, "cross_entropy", 0},
+    {"cross_entropy", FL_NONE, LOGITS, LABELS, {0.125}, NULL, 0}, /* the large case stops above */
+    {"cross_entropy", FL_NONE, LOGITS, CHANCES, {0.125}, NULL, 0},
+    {"region", FL_SOFTMAX, LOGITS, CHANCES, {1}, NULL, 0},
+    {"region", FL_SIGMOID, LOGITS, CHANCES, {0}, NULL, 0},
+    {"region", FL_NONE, CHANCES, LABELS, {1}, NULL, 0},
+    {"nll", FL_NONE, LOG_CHANCES, LABELS, {0}, NULL, 0},
+    {"nll", FL_NONE, LOG_CHANCES, CHANCES, {0}, NULL, 0},
+    {"categorical", FL_NONE, CHANCES, LABELS, {0}, NULL, 0},
+    {"categorical", FL_NONE, CHANCES, CHANCES, {0.125}, NULL, 0},
+    {"focal", FL_SOFTMAX, LOGITS, LABELS, {2, 0.25}, NULL, 0},
+    {"focal", FL_SOFTMAX, LOGITS, CHANCES, {0.5, 1}, NULL, 0},
+    {"focal", FL_SIGMOID, LOGITS, LABELS, {2, 0.25}, NULL, 0},
+    {"focal", FL_NONE, CHANCES, LABELS, {1.5, 1}, NULL, 0},
+    {"perceptron", FL_NONE, LOGITS, LABELS, {0}, NULL, 0},
+    {"perceptron", FL_NONE, LOGITS, CHANCES, {0}, NULL, 0},
+    {"js", FL_SOFTMAX, LOGITS, CHANCES, {0.5}, NULL, 0},
+    {"js", FL_NONE, CHANCES, CHANCES, {1}, NULL, 0},
+    {"multilabel", FL_SIGMOID, LOGITS, CHANCES, {1}, NULL, 0},
+    {"boundary", FL_SOFTMAX, LOGITS, NOTHING, {0.25}, NULL, 1},
+    {"hausdorff", FL_SIGMOID, LOGITS, LABELS, {0.25}, NULL, 1},
+    {"bce", FL_SIGMOID, LOGITS, CHANCES, {2, 1, 0.125}, NULL, 0},
+    {"bce", FL_NONE, CHANCES, CHANCES, {1, 1, 0}, NULL, 0},
+    {"binary_focal", FL_SIGMOID, LOGITS, CHANCES, {2, 0.25, 0.75}, NULL, 0},
+    {"binary_focal", FL_NONE, CHANCES, CHANCES, {0.5, 1, 1}, NULL, 0},
+    {"binary_kl", FL_SIGMOID, LOGITS, CHANCES, {1}, NULL, 0},
+    {"binary_kl", FL_NONE, CHANCES, CHANCES, {0.75}, NULL, 0},
+    {"binary_js", FL_SIGMOID, LOGITS, CHANCES, {0.5}, NULL, 0},
+    {"kl_div", FL_NONE, LOG_CHANCES, CHANCES, {0}, NULL, 0},
+    {"kl_div_log", FL_NONE, LOG_CHANCES, LOG_CHANCES, {0}, NULL, 0},
+    {"soft_margin", FL_NONE, LOGITS, SIGNS, {0}, NULL, 0},
+    {"target", FL_NONE, LOGITS, CHANCES, {0}, NULL, 0},
+    {"mse", FL_NONE, CHANCES, LOGITS, {0}, "l1", 0},
+    {"l1", FL_NONE, CHANCES, CHANCES, {0}, NULL, 0},
+    {"huber", FL_NONE, LOG_CHANCES, LOG_CHANCES, {1, 1, 1}, NULL, 0},
+    {"log_cosh", FL_NONE, LOG_CHANCES, CHANCES, {0}, NULL, 0},
+    {"pseudo_huber", FL_NONE, LOG_CHANCES, CHANCES, {0.5}, NULL, 0},
+    {"logsumexp", FL_NONE, LOGITS, NOTHING, {0}, NULL, 0},
+    {"softmax", FL_NONE, LOGITS, NOTHING, {0}, NULL, 0},
+    {"log_softmax", FL_NONE, LOGITS, NOTHING, {0}, NULL, 0},
+    {"sigmoid", FL_NONE, LOGITS, NOTHING, {0}, NULL, 0},
+    {"log_sigmoid", FL_NONE, LOGITS, NOTHING, {0}, NULL, 0},
+    {"softplus", FL_NONE, LOGITS, NOTHING, {0}, NULL, 0},
+    {"logit", FL_NONE, CHANCES, NOTHING, {0}, NULL, 0},
+    {"entropy", FL_NONE, CHANCES, NOTHING, {0}, NULL, 0},
+};
+
+enum layout { LAST = 1 /* channels */, SWAPPED = 2, WEIGHTED = 4, BY_CLASS = 8, LARGE = 16 };
+
+static const struct {
+    int dtype, labels;
+    ptrdiff_t groups, classes, height, width;
+    int layout;
+} batches[] = {
+    {FL_F32, FL_I64, 2, 5, 37, 41, 0},
+    {FL_F32, FL_U8, 1, 19, 96, 98, 0},
+    {FL_F32, FL_I32, 2, 3, 1, 1, WEIGHTED},
+    {FL_F32, FL_I16, 1, 2, 17, 255, LAST | WEIGHTED},
+    {FL_F32, FL_U16, 3, 150, 9, 31, WEIGHTED | BY_CLASS},
+    {FL_F32, FL_I64, 1, 300, 7, 19, LAST | SWAPPED},
+    {FL_F32, FL_I64, 1, 19, 340, 330, LARGE}, /* streaming stores */
+    {FL_F64, FL_I64, 2, 5, 37, 41, 0},
+    {FL_F64, FL_U32, 1, 19, 64, 66, LAST | WEIGHTED},
+    {FL_F64, FL_I8, 1, 100, 13, 19, WEIGHTED | BY_CLASS},
+    {FL_F16, FL_I64, 2, 5, 37, 41, 0},
+    {FL_F16, FL_U8, 1, 19, 64, 66, LAST | SWAPPED | WEIGHTED},
+    {FL_BF16, FL_I64, 2, 5, 37, 41, WEIGHTED},
+    {FL_BF16, FL_I32, 1, 19, 64, 66, LAST},
+};
+
+#define COUNT(A) ((int)(sizeof(A) / sizeof *(A)))
+
+/* ---- numbers -------------------------------------------------------------------------------------------------------------- */
+static uint64_t state;
+
+static uint64_t next(void) { /* splitmix64 */
+    uint64_t z = state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+/* Mostly ordinary; some of them at the ends.  Infinite logits make infinite sums, whose bits say little: in some batches. */
+static int infinite;
+
+static double number(enum kind kind) {
+    static const double ends[] = {0, -0.0, 0x1p-120, -0x1p-130, 88.5, -88.5, -110, 1000, -INFINITY};
+    const uint64_t n = (uint64_t)(COUNT(ends) - !infinite);
+    uint64_t u = next();
+    double chance = (double)(u >> 40) * 0x1p-24;
+    int odd = u % 41 == 0;
+    switch (kind) {
+    case LOGITS: return odd ? ends[u / 41 % n] : 16 * chance - 8;
+    case CHANCES: return odd ? (double)(u / 41 % 2) : chance;
+    case LOG_CHANCES: return odd ? 0 : -8 * chance;
+    case SIGNS: return u % 2 ? 1 : -1;
+    default: return u % 5 ? chance : 0; /* WEIGHTS */
+    }
+}
+
+static uint16_t half_bits(double v) { /* by cutting off */
+    float f = (float)v;
+    uint32_t b;
+    memcpy(&b, &f, sizeof b);
+    uint32_t sign = b >> 16 & 0x8000u, a = b & 0x7fffffffu;
+    return (uint16_t)(sign | (a >= 0x47800000u ? 0x7c00u : a < 0x38800000u ? 0 : (a - 0x38000000u) >> 13));
+}
+
+static const int size_of[FL_DTYPES] = {4, 8, 2, 2, 1, 1, 2, 2, 4, 4, 8, 8, 1};
+
+static void put(char *to, int dtype, double v, int swapped) {
+    float f = (float)v;
+    int64_t i = dtype >= FL_U8 ? (int64_t)v : 0;
+    uint32_t b;
+    uint16_t h = half_bits(v);
+    memcpy(&b, &f, sizeof b);
+    if (dtype == FL_BF16) h = (uint16_t)(b >> 16);
+    const void *from = dtype == FL_F64   ? (void *)&v
+                       : dtype == FL_F32 ? (void *)&f
+                       : dtype < FL_U8   ? (void *)&h
+                                         : (void *)&i;
+    for (int k = 0, n = size_of[dtype]; k < n; k++) to[k] = ((const char *)from)[swapped ? n - 1 - k : k];
+}
+
+/* An array of shape (groups, classes, height, width), or without classes. */
+static char *array(fl_operand *to, const fl_job *job, int dtype, ptrdiff_t classes, int layout) {
+    ptrdiff_t size = size_of[dtype], pixels = job->shape[0] * job->shape[1], rows_of = classes ? classes : 1;
+    ptrdiff_t pixel = layout & LAST ? rows_of * size : size;
+    to->dtype = dtype;
+    to->swapped = (layout & SWAPPED) != 0;
+    to->stride[0] = rows_of * pixels * size;
+    to->stride[1] = !classes ? 0 : layout & LAST ? size : pixels * size;
+    to->stride[2] = job->shape[1] * pixel;
+    to->stride[3] = pixel;
+    to->data = malloc((size_t)(job->groups * to->stride[0]));
+    if (!to->data) abort();
+    return to->data;
+}
+
+static void fill(fl_operand *to, const fl_job *job, int dtype, ptrdiff_t classes, int layout, enum kind kind) {
+    char *at = array(to, job, dtype, classes, layout), *end = at + job->groups * to->stride[0];
+    for (; at < end; at += size_of[dtype]) {
+        uint64_t u = kind == LABELS ? next() : 0;
+        double v = kind == LABELS ? (u % 7 ? (double)(u / 7 % (uint64_t)job->classes) : 127) : number(kind);
+        put(at, dtype, v, to->swapped);
+    }
+}
+
+/* ---- hashes: FNV-1a; all NaNs are one, for processors make different ones ------------------------------------------------ */
+static uint64_t hash_bytes(uint64_t h, const void *data, size_t n) {
+    for (size_t k = 0; k < n; k++) h = (h ^ ((const unsigned char *)data)[k]) * 0x100000001b3u;
+    return h;
+}
+
+static uint64_t hash_numbers(uint64_t h, const char *data, int dtype, ptrdiff_t n) {
+    static const uint64_t largest[] = {0x7f800000u, 0x7ff0000000000000u, 0x7c00u, 0x7f80u};
+    int size = size_of[dtype];
+    uint64_t sign = (uint64_t)1 << (8 * size - 1);
+    for (ptrdiff_t k = 0; k < n; k++) {
+        uint64_t bits = 0;
+        memcpy(&bits, data + k * size, (size_t)size); /* little endian */
+        if ((bits & ~sign) > largest[dtype]) bits = ~(uint64_t)0;
+        h = hash_bytes(h, &bits, (size_t)size);
+    }
+    return h;
+}
+
+/* ---- jobs ----------------------------------------------------------------------------------------------------------------- */
+typedef struct {
+    uint64_t hash;
+    double first; /* sum or element */
+} result;
+
+static result run(const fl_job *job, int threads) {
+    fl_job j = *job; /* fl_prepare changes it */
+    result r = {0xcbf29ce484222325u, 0};
+    j.threads = threads;
+    if (fl_prepare(&j)) abort();
+    j.sums = calloc((size_t)(j.groups * j.nsums + 1), sizeof(double));
+    if (!j.sums) abort();
+    for (ptrdiff_t at = 0; at < j.chunks;) at = fl_run(&j, at);
+    if (j.faults) abort();
+    r.hash = hash_numbers(r.hash, (char *)j.sums, FL_F64, j.groups * j.nsums);
+    r.first = j.sums[0];
+    if (job->output.data)
+        r.hash = hash_numbers(r.hash, job->output.data, job->output.dtype,
+                              job->groups * job->output.stride[0] / size_of[job->output.dtype]);
+    free(j.sums);
+    fl_release(&j);
+    return r;
+}
+
+static void run_and_print(const fl_job *job, const char *mode, const char *loss) {
+    result one = run(job, 1);
+    printf(" %s %016llx %a", mode, (unsigned long long)one.hash, one.first);
+    if (job->classes * job->shape[0] * job->shape[1] * job->groups < 1 << 16) return;
+    for (int threads = 2; threads <= 5; threads += 3)
+        if (run(job, threads).hash != one.hash) printf(" %s: OTHER BITS ON %d THREADS", loss, threads);
+}
+
+static int is(const char *name, const char *const *list) {
+    while (*list && strcmp(*list, name) != 0) list++;
+    return *list != NULL;
+}
+
+static void run_row(const row *r, int b) {
+    static const char *const maps_only[] = {"logsumexp", "sigmoid", "log_sigmoid", "softplus",
+                                            "logit",     "entropy", NULL};
+    static const char *const transforms[] = {"softmax", "log_softmax", NULL};
+    static const char *const elements[] = {"bce",        "binary_focal", "binary_kl", "binary_js",   "kl_div",
+                                           "kl_div_log", "mse",          "l1",        "huber",       "soft_margin",
+                                           "log_cosh",   "pseudo_huber", "sigmoid",   "log_sigmoid", "softplus",
+                                           "logit",      "entropy",      "target",    NULL};
+    fl_term terms[2] = {{.loss = fl_find_loss(r->loss), .activation = r->activation}, {.loss = 0}};
+    fl_job job = {.groups = batches[b].groups,
+                  .classes = batches[b].classes,
+                  .ndim = 2,
+                  .shape = {batches[b].height, batches[b].width},
+                  .labels = r->target == LABELS,
+                  .ignore_index = 127,
+                  .double_precision = batches[b].dtype == FL_F64,
+                  .nterms = r->second ? 2 : 1,
+                  .terms = terms};
+    int dtype = batches[b].dtype, layout = batches[b].layout;
+    state = (uint64_t)(r - rows) * 1000 + (uint64_t)b;
+    infinite = b % 3 == 2;
+    memcpy(terms[0].param, r->param, sizeof r->param);
+    if (r->second) terms[1].loss = fl_find_loss(r->second);
+    fill(&job.input, &job, dtype, job.classes, layout, r->input);
+    if (r->target == LABELS) fill(&job.target, &job, batches[b].labels, 0, layout, LABELS);
+    else if (r->target != NOTHING) fill(&job.target, &job, dtype, job.classes, layout, r->target);
+    if (r->maps) fill(&job.maps, &job, FL_F32, job.classes, 0, LOG_CHANCES);
+    job.weight_by_class = layout & BY_CLASS && r->target != LABELS && r->target != NOTHING;
+    if (layout & WEIGHTED && r->target != NOTHING)
+        fill(&job.weight, &job, FL_F32, job.weight_by_class ? job.classes : 0, 0, WEIGHTS);
+    double *class_weight = malloc(sizeof(double) * (size_t)job.classes), *coef[2];
+    size_t coefs = (size_t)(job.groups * 3 * job.classes);
+    if (!class_weight) abort();
+    for (ptrdiff_t c = 0; c < job.classes; c++) class_weight[c] = number(WEIGHTS) + (c == 0);
+    for (int k = 0; k < 2; k++) {
+        terms[k].coef = coef[k] = malloc(sizeof(double) * coefs);
+        if (!coef[k]) abort();
+        for (size_t i = 0; i < coefs; i++) coef[k][i] = number(CHANCES) - 0.25;
+    }
+    if (layout & WEIGHTED) terms[0].class_weight = class_weight;
+
+    printf("%s%s%s activation %d target %d batch %d:", r->loss, r->second ? "+" : "", r->second ? r->second : "",
+           r->activation, r->target, b);
+    int map = is(r->loss, maps_only), transform = is(r->loss, transforms), element = is(r->loss, elements);
+    if (!map && !transform) {
+        job.mode = FL_FORWARD | FL_BY_CLASS;
+        run_and_print(&job, "forward", r->loss);
+        job.mode = FL_WEIGH;
+        run_and_print(&job, "weigh", r->loss);
+    }
+    if (map || (!transform && !r->second && strcmp(r->loss, "region") != 0)) {
+        array(&job.output, &job, dtype, element ? job.classes : 0, 0);
+        job.mode = FL_MAP;
+        run_and_print(&job, "map", r->loss);
+        free(job.output.data);
+    }
+    if (!map) {
+        array(&job.output, &job, dtype, job.classes, 0);
+        job.mode = FL_GRADIENT | (transform ? 0 : FL_FORWARD);
+        run_and_print(&job, "gradient", r->loss);
+        free(job.output.data);
+    }
+    printf("\n");
+    fflush(stdout);
+    free(job.input.data), free(job.target.data), free(job.weight.data), free(job.maps.data);
+    free(class_weight), free(coef[0]), free(coef[1]);
+}
+
+static void run_distances(void) {
+    static const ptrdiff_t shapes[][FL_DISTANCE_DIMS] = {{5000, 1, 1}, {201, 403, 1}, {31, 47, 53}};
+    for (int k = 0; k < 6; k++) {
+        fl_distance job = {.ndim = 1 + k % 3, .itemsize = 1, .key = "", .inverted = 1};
+        ptrdiff_t n = 1;
+        state = (uint64_t)k;
+        for (int d = 0; d < job.ndim; d++) {
+            n *= job.shape[d] = shapes[k % 3][d];
+            job.spacing[d] = k < 3 ? 1 : 0.5 + 0.7 * d;
+        }
+        for (int d = job.ndim - 1, step = 1; d >= 0; step *= (int)job.shape[d--]) job.stride[d] = step;
+        char *mask = malloc((size_t)n);
+        job.mask = mask;
+        job.out = malloc(sizeof(float) * (size_t)n);
+        if (!mask || !job.out) abort();
+        for (ptrdiff_t i = 0; i < n; i++) mask[i] = next() % (uint64_t)(k % 3 ? 200 : 9) != 0;
+        uint64_t hash[2];
+        for (int many = 0; many < 2; many++) {
+            fl_distance j = job;
+            j.threads = 1 + 3 * many;
+            if (fl_distance_prepare(&j)) abort();
+            for (ptrdiff_t at = 0; at < j.tasks;) at = fl_distance_run(&j, at);
+            fl_distance_release(&j);
+            hash[many] = hash_numbers(0, (char *)job.out, FL_F32, n);
+        }
+        printf("distance %d: %016llx %a%s\n", k, (unsigned long long)hash[0], (double)job.out[n / 2],
+               hash[0] == hash[1] ? "" : " OTHER BITS ON 4 THREADS");
+        free(mask), free(job.out);
+    }
+}
+
+/* Gradients of subnormal size: flushed on every thread if the caller flushes, else on none. */
+static void run_flushed(void) {
+#ifdef FLUSH
+    enum { CLASSES = 3, PIXELS = 1 << 17 };
+    double coef = 0x1p-126;
+    fl_term term = {.loss = fl_find_loss("cross_entropy"), .coef = &coef};
+    fl_job job = {.groups = 1,
+                  .classes = CLASSES,
+                  .ndim = 2,
+                  .shape = {1, PIXELS},
+                  .labels = 1,
+                  .ignore_index = 127,
+                  .nterms = 1,
+                  .terms = &term,
+                  .mode = FL_GRADIENT};
+    state = 0;
+    fill(&job.input, &job, FL_F32, CLASSES, 0, CHANCES);
+    fill(&job.target, &job, FL_U8, 0, 0, LABELS);
+    array(&job.output, &job, FL_F32, CLASSES, 0);
+    unsigned usual = get_mode();
+    uint64_t kept = run(&job, 4).hash;
+    set_mode(usual | FLUSH);
+    uint64_t flushed = run(&job, 1).hash;
+    int same = 1;
+    for (int threads = 2; threads <= 8; threads++) same &= run(&job, threads).hash == flushed;
+    int mode = (get_mode() & FLUSH) == FLUSH;
+    set_mode(usual);
+    int back = run(&job, 4).hash == kept;
+    printf("flush to zero: same bits on all threads %d, takes effect %d, still the caller's %d, gone afterwards %d\n",
+           same, flushed != kept, mode, back);
+    free(job.input.data), free(job.target.data), free(job.output.data);
+#endif
+}
+
+int main(int argc, char **argv) {
+    const char *level = fl_select_level(argc > 1 ? argv[1] : NULL);
+    if (!level) return fprintf(stderr, "vectors: no level %s\n", argv[1]), 2;
+    printf("level %s\n", level);
+    for (int k = 0; fl_loss_name(k); k++) {
+        int r = 0;
+        while (r < COUNT(rows) && strcmp(rows[r].loss, fl_loss_name(k)) != 0) r++;
+        if (r == COUNT(rows)) return fprintf(stderr, "vectors: no row for %s\n", fl_loss_name(k)), 1;
+    }
+    for (int b = 0; b < COUNT(batches); b++)
+        for (int k = 0; k < (batches[b].layout & LARGE ? 3 : COUNT(rows)); k++) run_row(&rows[k], b);
+    run_distances();
+    run_flushed();
+    return 0;
+}

@@ -1,0 +1,73 @@
+"""Scripts in a Python of their own, with a time limit: for the tests of processes, threads and runtimes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+TIMEOUT = 30  # seconds, of which starting Python takes half a one
+
+# Big enough for several threads; `value()` is the hex of a value and a gradient.
+SETUP = """
+import os, sys, time
+import numpy as np
+def data(dtype=np.float32):
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((2, 5, 200, 201)).astype(dtype), rng.integers(0, 5, (2, 200, 201))
+def value(dtype=np.float32):
+    import fastloss as fl
+    loss = fl.DiceLoss() + fl.CrossEntropyLoss(label_smoothing=0.1)
+    v, g = loss.value_and_grad(*data(dtype))
+    return v.hex() + str(hash(g.tobytes()))
+"""
+
+
+def run(script, check=True, prefix=(), **environment):
+    """Run a script after SETUP in a Python of its own."""
+    done = start([*prefix, sys.executable, "-c", SETUP + textwrap.dedent(script)], environment)
+    assert not check or done.returncode == 0, f"exit {done.returncode}: {done.stderr}"
+    return done
+
+
+def start(command, environment):
+    """Run a command, and at the end of its time kill it with all its children."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("FASTLOSS_", "OMP_"))}
+    inherited["PYTHONHASHSEED"] = "0"
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, env=inherited | environment, stdout=pipe, stderr=pipe, text=True, start_new_session=os.name == "posix"
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=TIMEOUT)
+        except subprocess.TimeoutExpired:
+            if os.name == "posix":
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def output(script, **environment):
+    return run(script, **environment).stdout.strip()
+
+
+def last_error(script, **environment):
+    done = run(script, check=False, **environment)
+    assert done.returncode == 1, f"exit {done.returncode}: {done.stderr}"
+    return done.stderr.strip().splitlines()[-1]
+
+
+CHILD = """
+def child(depth):
+    # The exit code of a child that computes, as do its own children.
+    pid = os.fork()
+    if pid:
+        return os.waitpid(pid, 0)[1]
+    import fastloss as fl
+    ok = value() == before and fl.config()["forked"] and (depth == 0 or child(depth - 1) == 0)
+    os._exit(not ok)
+"""
