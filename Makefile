@@ -1,6 +1,7 @@
 # make demo    the losses of two real pictures, computed by the compiled kernels
 # make test    everything that must hold            (make test ARGS="-k dice -x")
 # make lint    ruff, mypy, cython-lint, clang-format
+# make processors  the same bits on AArch64, on an old x86, with clang (minutes; needs Debian packages, .ci/processors.py)
 # make bench   speed, against torch, MONAI and smp in the same run
 # make figures  those of docs/losses, from the losses themselves
 # make wheel   sdist and wheels into dist/, audited and tested in clean environments  (make wheel ARGS=--full)
@@ -31,7 +32,7 @@ PEERS := monai==1.6.1 segmentation-models-pytorch==0.6.0
 # For coverage and mutants.
 TOOLS := pytest-cov==7.1.0 gcovr==8.8 cmake ninja cython
 
-.PHONY: demo test lint bench figures coverage sanitize mutants wheel wheel-check clean
+.PHONY: demo test lint processors bench figures coverage sanitize mutants wheel wheel-check clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # one pip at a time in one .venv
 
@@ -50,6 +51,10 @@ lint: $(VENV)/lint.stamp
 	mypy --strict src
 	cython-lint src
 	clang-format --dry-run -Werror csrc/*.[ch] tests/c/*.[ch]
+
+processors: $(VENV)/test.stamp
+	$(PIP) install cmake
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python .ci/processors.py build/processors
 
 bench: $(VENV)/bench.stamp $(VENV)/peers.stamp
 	$(VENV)/bin/python -m bench $(ARGS)

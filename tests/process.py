@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 
-TIMEOUT = 30  # seconds, of which starting Python takes half a one
+TIMEOUT = 60  # seconds: three Pythons that import torch take twenty on a busy core
 
 # Big enough for several threads; `value()` is the hex of a value and a gradient.
 SETUP = """
