@@ -98,11 +98,13 @@ static const struct {
     {FL_F32, FL_I64, 2, 5, 37, 41, 0},
     {FL_F32, FL_U8, 1, 19, 128, 130, 0}, /* two threads */
     {FL_F32, FL_I32, 2, 3, 1, 1, WEIGHTED},
+    {FL_F32, FL_I64, 2, 1, 67, 71, 0},
     {FL_F32, FL_I16, 1, 2, 17, 255, LAST | WEIGHTED},
     {FL_F32, FL_U16, 3, 150, 9, 31, WEIGHTED | BY_CLASS},
     {FL_F32, FL_I64, 1, 300, 7, 19, LAST | SWAPPED},
     {FL_F32, FL_I64, 1, 19, 340, 330, LARGE}, /* streaming stores */
     {FL_F64, FL_I64, 2, 5, 37, 41, 0},
+    {FL_F64, FL_I64, 1, 1, 67, 71, WEIGHTED},
     {FL_F64, FL_U32, 1, 19, 64, 66, LAST | WEIGHTED},
     {FL_F64, FL_I8, 1, 100, 13, 19, WEIGHTED | BY_CLASS},
     {FL_F16, FL_I64, 2, 5, 37, 41, 0},
