@@ -31,10 +31,10 @@ def limited(room, call):
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
 
 rng = np.random.default_rng(0)
-x = rng.standard_normal((2, 150, 128, 128)).astype(np.float32)  # 19 MiB
-y = rng.integers(0, 150, (2, 128, 128))
+x = rng.standard_normal((2, 150, 96, 96)).astype(np.float32)  # 11 MiB
+y = rng.integers(0, 150, (2, 96, 96))
 out = np.empty_like(x)
-mask = rng.random((100, 128, 128)) < 0.99
+mask = rng.random((10, 96, 96)) < 0.99
 loss = fl.DiceLoss() + fl.CrossEntropyLoss(label_smoothing=0.1)
 CALLS = {
     "value": lambda: loss(x, y).hex(),
@@ -52,7 +52,7 @@ fl.set_num_threads(int(sys.argv[2]))
 with fl.backend(sys.argv[1]):
     for name, call in CALLS.items():
         right = call()
-        found = [limited(room, call) for room in (0, 2**16, 2**18, 2**20, 2**22, 2**24, 2**27)]
+        found = [limited(room, call) for room in (0, 2**18, 2**22, 2**27)]
         assert set(found) <= {right, "MemoryError"}, name
         assert call() == right, name
         print(name, found.count("MemoryError") > 0, found[-1] == right)
