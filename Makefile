@@ -1,7 +1,8 @@
 # make demo    the losses of two real pictures, computed by the compiled kernels
 # make test    everything that must hold            (make test ARGS="-k dice -x")
 # make lint    ruff, mypy, cython-lint, clang-format
-# make bench   speed, against torch, MONAI and smp in the same run
+# make bench   speed, against other libraries and memory in one run, into build/bench.json  (make bench ARGS=--quick)
+# make bench-docs  all figures of README.md and docs/performance.md, from the last `make bench`
 # make figures  those of docs/losses, from the losses themselves
 # make wheel   sdist and wheels into dist/, audited and tested in clean environments  (make wheel ARGS=--full)
 # make wheel-check  the same wheel from awkward surroundings; without a compiler, without OpenMP
@@ -26,7 +27,7 @@ TEST_DATA := stardist==0.9.2 TPTBox==1.1.0
 # Peers whose losses need nothing but torch and NumPy.
 PEERS := monai==1.6.1 segmentation-models-pytorch==0.6.0
 
-.PHONY: demo test lint bench figures wheel wheel-check clean
+.PHONY: demo test lint bench bench-docs figures wheel wheel-check clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # one pip at a time in one .venv
 
@@ -47,7 +48,10 @@ lint: $(VENV)/lint.stamp
 	clang-format --dry-run -Werror csrc/*.[ch]
 
 bench: $(VENV)/bench.stamp $(VENV)/peers.stamp
-	$(VENV)/bin/python -m bench $(ARGS)
+	$(VENV)/bin/python -m bench --json build/bench.json $(ARGS)
+
+bench-docs: $(VENV)/docs.stamp
+	$(VENV)/bin/python -m bench.report build/bench.json
 
 figures: $(VENV)/docs.stamp
 	$(VENV)/bin/python docs/losses/figures.py
