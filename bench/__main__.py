@@ -55,18 +55,19 @@ def _cpu():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="less data, three rounds, neither NumPy nor torch.compile")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--quick", action="store_true", help="less data and fewer peers, on two threads")
+    parser.add_argument("--threads", type=int, nargs="+", help="1 2; --quick: 2")
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write all times there")
     parser.add_argument("--only", nargs="+", metavar="NAME", default=[], choices=[*SECTIONS, *BY_NAME])
     options = parser.parse_args()
+    threads = options.threads or ([2] if options.quick else [1, 2])
     peers, left_out = load()
     for name, why in left_out.items():
         print(f"{name} is left out: {why}")
     check(peers)
     only = set(options.only)
-    run = Run(peers, options.threads, only, options.quick)
-    results = {"machine": machine(options.threads, options.quick) | {"left out": left_out}, "records": []}
+    run = Run(peers, threads, only, options.quick)
+    results = {"machine": machine(threads, options.quick) | {"left out": left_out}, "records": []}
     if only & BY_NAME.keys():
         only.add("families")
     for name, section in SECTIONS.items():

@@ -101,6 +101,17 @@ def _formats(found):
     return goals
 
 
+def _together(found):
+    ratios = {}
+    for joint in found.rows("together", "evaluate"):
+        alone = [
+            r["seconds"]["fastloss"]["forward"] for r in found.rows("together") if r["threads"] == joint["threads"]
+        ]
+        mine = joint["seconds"]["fastloss"]["forward"]
+        ratios[joint["threads"]] = mine / max(s for s in alone if s != mine)
+    return _goal("four losses by `evaluate`: time over that of the dearest alone", "≤", 1.5, ratios)
+
+
 def _tiny(found):
     ratios = found.ratios("tiny", "fl.cross_entropy", "forward", "torch")
     return _goal("a tiny call, (1, 4, 16, 16): times as fast as torch's `F.cross_entropy`", "≥", 1, ratios)
@@ -158,5 +169,5 @@ def _two_threads(found):
 def reached(records):
     """All goals of which the records have something."""
     found = Found(records)
-    every = (_memory_speed, _peers, _memory_used, _formats, _tiny, _accuracy, _growth, _two_threads)
+    every = (_memory_speed, _peers, _memory_used, _formats, _together, _tiny, _accuracy, _growth, _two_threads)
     return [goal for look in every for goal in look(found)]

@@ -187,6 +187,7 @@ PEERS = {
     "our NumPy": (our_numpy, our_numpy_jobs),
 }
 PARALLEL = ("torch", "torch.compile", "MONAI", "smp", "optax", "edt")
+SLOW_TO_START = ("torch.compile", "optax")  # they compile every loss
 SERIAL = ("scipy", "our NumPy")  # on one thread, whatever they are given
 
 

@@ -50,6 +50,8 @@ def duration(s):
 
 def table(section, records):
     """Of the records of one section."""
+    if not records:
+        return "not measured"
     if section == "memory":
         return markdown(
             ["call", "extra memory", "of it the gradient"],
@@ -58,14 +60,21 @@ def table(section, records):
     if section == "accuracy":
         return markdown(["what", "error"], [[r["row"], f"{r['error']:.2g}"] for r in records])
     peers = [p for p in dict.fromkeys(p for r in records for p in r["seconds"]) if p != "fastloss"]
-    roofs = any("roof" in r for r in records)
-    head = ["", "job", "threads", "time"] + ["GB/s", "of memory"] * roofs + ["of the first"] * (section in RELATIVE)
+    sized, roofs = ("bytes" in records[0], "roof" in records[0])
+    head = (
+        ["", "job", "threads", "time"]
+        + ["GB/s"] * sized
+        + ["of memory"] * roofs
+        + ["of the first"] * (section in RELATIVE)
+    )
     rows = []
     for r in records:
         for job, s in r["seconds"]["fastloss"].items():
             row = [r["row"], job, r["threads"], duration(s)]
+            if sized:
+                row.append(f"{r['bytes'][job] / s / 1e9:.2f}")
             if roofs:
-                row += [f"{r['bytes'][job] / s / 1e9:.2f}", f"{share(r, job):.2f}"]
+                row.append(f"{share(r, job):.2f}")
             if section in RELATIVE:
                 same = (f for f in records if (f["family"], f["threads"]) == (r["family"], r["threads"]))
                 row.append(f"{s / next(same)['seconds']['fastloss'][job]:.2f}")

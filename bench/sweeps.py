@@ -16,13 +16,14 @@ import numpy as np
 import fastloss as fl
 from bench.families import BY_NAME, FAMILIES, Data, bytes_moved, every_loss, our_jobs
 from bench.memory import Memory, speeds
-from bench.peers import PARALLEL, SERIAL, set_threads
+from bench.peers import PARALLEL, SERIAL, SLOW_TO_START, set_threads
 from bench.timing import medians
 from bench.worker import Worker, remote
 
 SHAPE = (8, 19, 512, 512)  # 159 MB of float32: five times the largest caches
 PICTURE = (1, *SHAPE[1:])
 MOST_FOR_PEERS = 320e6  # bytes of logits; peers make arrays of several times that
+ROOFED = ("families", "classes", "dtypes")  # sections in which memory is measured, too
 TWO = ("cross entropy", "Dice")  # a pixel loss and a region loss, for the sweeps
 
 
@@ -48,7 +49,8 @@ class Run:
     def measure(self, section, variants, threads, peers=(), rounds=5):
         """A record a variant, all of them, their peers and memory alternating."""
         set_threads(threads)
-        jobs = {("memory", "memory", job): f for job, f in self.memory.jobs(threads).items()}
+        memory = self.memory.jobs(threads) if section in ROOFED else {}
+        jobs = {("memory", "memory", job): f for job, f in memory.items()}
         for v in variants:
             jobs |= {(v.row, "fastloss", job): f for job, f in our_jobs(v.loss, v.arrays, v.out).items()}
             for name in peers:
@@ -57,24 +59,26 @@ class Run:
                     found = self._peer_jobs(name, v)
                     jobs |= {(v.row, name, job): f for job, f in found.items()}
         took = medians(jobs, 3 if self.quick else rounds)
-        memory = speeds({job: took["memory", "memory", job] for job in ("read", "copy")})
+        fast = speeds({job: took["memory", "memory", job] for job in memory}) if memory else None
         for v in variants:
             seconds = {}
             for (row, name, job), s in took.items():
                 if row == v.row:
                     seconds.setdefault(name, {})[job] = s
             moved, written = bytes_moved(v.loss, v.arrays)
-            yield {
+            record = {
                 "section": section,
                 "row": v.row,
                 "family": v.family,
                 "threads": threads,
                 "shape": list(v.arrays[0].shape),
                 "bytes": moved,
-                # memory's share: of the read where little is written, else of the copy
-                "roof": {job: memory["copy" if 2 * written[job] > v.arrays[0].nbytes else "read"] for job in moved},
                 "seconds": seconds,
             }
+            if fast:  # what can be reached: the read where little is written, else the copy
+                much = {job: 2 * n > v.arrays[0].nbytes for job, n in written.items()}
+                record["roof"] = {job: fast["copy" if much[job] else "read"] for job in moved}
+            yield record
 
     def _peer_jobs(self, name, v):
         """Its jobs, each called once; without those that fail, which says so."""
@@ -94,7 +98,7 @@ class Run:
 def families(run):
     """Every family against its peers, well past the caches."""
     data = Data((2, *SHAPE[1:]) if run.quick else SHAPE)
-    peers = tuple(p for p in PARALLEL if not run.quick or p != "torch.compile")
+    peers = tuple(p for p in PARALLEL if not run.quick or p not in SLOW_TO_START)
     for family in FAMILIES:
         if not (run.only & BY_NAME.keys()) or family.name in run.only:
             for threads in run.threads:
@@ -218,6 +222,17 @@ def fl_levels():
     return every[: every.index(here) + 1] if here in every else ()
 
 
+def together(run):
+    """Four losses by one pass of `evaluate`, and each alone."""
+    data = Data((2 if run.quick else 8, *SHAPE[1:]))
+    four = [BY_NAME[name] for name in ("cross entropy", "Dice", "focal", "Tversky")]
+    by_name = {f.name: f.ours for f in four}
+    variants = [Variant.of(f, data) for f in four]
+    joint = Variant.of(four[0]._replace(name="evaluate", ours=lambda x, y: fl.evaluate(by_name, x, y)), data)
+    for threads in run.threads:
+        yield from run.measure("together", [*variants, joint], threads)
+
+
 def losses(run):
     """Every loss of the catalogue."""
     data = Data((1 if run.quick else 2, *SHAPE[1:]))
@@ -256,5 +271,19 @@ def accuracy(run):
 
 SECTIONS = {
     f.__name__: f
-    for f in (families, numpy, tiny, classes, sizes, dtypes, labels, layouts, levels, losses, memory, accuracy)
+    for f in (
+        families,
+        numpy,
+        tiny,
+        classes,
+        sizes,
+        dtypes,
+        labels,
+        layouts,
+        levels,
+        together,
+        losses,
+        memory,
+        accuracy,
+    )
 }
