@@ -5,6 +5,7 @@ the seconds of a call.
 """
 
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -31,6 +32,7 @@ class Worker:
         """environment: what differs from this process's."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bench.worker"],
+            cwd=pathlib.Path(__file__).parents[1],
             env={**os.environ, **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

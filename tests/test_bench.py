@@ -12,6 +12,7 @@ report = pytest.importorskip("bench.report", reason="wheels are tested without b
 PAGES = [pathlib.Path(report.ROOT / name) for name in report.PAGES]
 
 
+@pytest.mark.skipif(not report.KEPT.exists(), reason="no run is kept: make bench && make bench-docs")
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_pages_say_what_was_measured(page):
     """After a change of bench/results.json or of a page: python -m bench.report."""
