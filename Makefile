@@ -2,7 +2,8 @@
 # make test    everything that must hold            (make test ARGS="-k dice -x")
 # make lint    ruff, mypy, cython-lint, clang-format
 # make processors  the same bits on AArch64, on an old x86, with clang (minutes; needs Debian packages, .ci/processors.py)
-# make bench   speed, against torch, MONAI and smp in the same run
+# make bench   speed, against other libraries and memory in one run, into build/bench.json  (make bench ARGS=--quick)
+# make bench-docs  all figures of README.md and docs/performance.md, from the last `make bench`
 # make figures  those of docs/losses, from the losses themselves
 # make wheel   sdist and wheels into dist/, audited and tested in clean environments  (make wheel ARGS=--full)
 # make wheel-check  the same wheel from awkward surroundings; without a compiler, without OpenMP
@@ -32,7 +33,7 @@ PEERS := monai==1.6.1 segmentation-models-pytorch==0.6.0
 # For coverage and mutants.
 TOOLS := pytest-cov==7.1.0 gcovr==8.8 cmake ninja cython
 
-.PHONY: demo test lint processors bench figures coverage sanitize mutants wheel wheel-check clean
+.PHONY: demo test lint processors bench bench-docs figures coverage sanitize mutants wheel wheel-check clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # one pip at a time in one .venv
 
@@ -57,7 +58,10 @@ processors: $(VENV)/test.stamp
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python .ci/processors.py build/processors
 
 bench: $(VENV)/bench.stamp $(VENV)/peers.stamp
-	$(VENV)/bin/python -m bench $(ARGS)
+	$(VENV)/bin/python -m bench --json build/bench.json $(ARGS)
+
+bench-docs: $(VENV)/docs.stamp
+	$(VENV)/bin/python -m bench.report build/bench.json
 
 figures: $(VENV)/docs.stamp
 	$(VENV)/bin/python docs/losses/figures.py

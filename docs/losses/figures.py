@@ -1,7 +1,8 @@
 """Draws the figures of these pages with the losses themselves: `make figures`, or python docs/losses/figures.py.
 
-One SVG a family, beside this file: values and gradients as functions of an input, or of where two discs lie. No other
-code uses it, and it knows nothing of the losses but their public functions. The same versions write the same bytes.
+One SVG a family, beside this file: values and gradients as functions of an input, or of where two discs lie. Only
+bench/report.py uses its style and `save`. It knows nothing of the losses but their public functions. The same versions
+write the same bytes.
 """
 
 from __future__ import annotations
@@ -46,13 +47,13 @@ Array = np.ndarray[Any, Any]
 Curves = dict[str, tuple[Array, Array]]  # name: values, gradients
 
 
-def save(name: str, figure: Any) -> None:
+def save(name: str, figure: Any, folder: pathlib.Path = HERE) -> None:
     """As NAME.svg, without what differs from run to run or, in the last digits, from processor to processor."""
     file = io.StringIO()
     figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
     text = TAG.sub(lambda tag: LONG.sub(lambda number: f"{float(number[0]):.2f}", tag[0]), file.getvalue())
     lines = (line.rstrip() for line in text.splitlines())
-    (HERE / f"{name}.svg").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / f"{name}.svg").write_text("\n".join(lines) + "\n", encoding="utf-8")
     plt.close(figure)
 
 

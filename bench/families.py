@@ -1,0 +1,101 @@
+"""The families of losses that are measured, and their inputs. What the peers make of them is in peers.py."""
+
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import fastloss as fl
+from fastloss.losses import LOSSES
+
+
+class Family(NamedTuple):
+    """A loss or a function, and which arrays of a `Data` it takes."""
+
+    name: str
+    ours: Any
+    inputs: tuple[str, ...] = ("logits", "labels")
+
+
+FAMILIES = (
+    Family("cross entropy", fl.CrossEntropyLoss()),
+    Family("cross entropy, dense", fl.CrossEntropyLoss(), ("logits", "dense")),
+    Family("focal", fl.FocalLoss()),
+    Family("BCE with logits", fl.BCEWithLogitsLoss(), ("logits", "dense")),
+    Family("Dice", fl.DiceLoss()),
+    Family("Dice + CE", fl.DiceLoss() + fl.CrossEntropyLoss()),
+    Family("Tversky", fl.TverskyLoss(alpha=0.3, beta=0.7)),
+    Family("MSE", fl.MSELoss(), ("logits", "dense")),
+    Family("Huber", fl.HuberLoss(), ("logits", "dense")),
+    Family("log-sum-exp", partial(fl.logsumexp, axis=1), ("logits",)),
+    Family("softmax", partial(fl.softmax, axis=1), ("logits",)),
+    Family("distance transform", fl.distance_transform, ("mask",)),
+)
+BY_NAME = {family.name: family for family in FAMILIES}
+
+
+def every_loss():
+    """A family a loss of the catalogue, on probabilities, which are logits as well."""
+    return [
+        Family(name, loss := cls(), ("dense", "other" if loss.kind == "element" else "labels"))
+        for name, cls in LOSSES.items()
+    ]
+
+
+class Data:
+    """Inputs of one shape, made when they are first asked for; `out` is where our gradients go."""
+
+    def __init__(self, shape, dtype="float32", labels="int64"):
+        self.shape, self.dtype, self.label_dtype = shape, np.dtype(dtype), labels
+
+    @cached_property
+    def logits(self):
+        if self.dtype == np.float32:  # without a second array: the largest takes 2 GB
+            x = np.random.default_rng(0).standard_normal(self.shape, dtype=np.float32)
+            x *= 3
+            return x
+        return Data(self.shape).logits.astype(self.dtype)
+
+    @cached_property
+    def dense(self):
+        return np.random.default_rng(1).random(self.shape, np.float32).astype(self.dtype, copy=False)
+
+    @cached_property
+    def other(self):
+        return self.dense[::-1]
+
+    @cached_property
+    def labels(self):
+        shape = (self.shape[0], *self.shape[2:])
+        return np.random.default_rng(2).integers(0, min(self.shape[1], 256), shape, self.label_dtype)
+
+    @cached_property
+    def mask(self):
+        """Balls of many sizes in a volume of as many voxels as the labels have."""
+        shape = (self.shape[0] * 8, self.shape[2], self.shape[3] // 8)
+        grid = np.ogrid[tuple(slice(0, n) for n in shape)]
+        return sum(np.cos(g / k) for g, k in zip(grid, (3.0, 11.0, 7.0), strict=True)) > -0.5
+
+    @cached_property
+    def out(self):
+        return np.zeros(self.shape, self.dtype)
+
+    def arrays(self, family):
+        return tuple(getattr(self, name) for name in family.inputs)
+
+
+def our_jobs(loss, arrays, out):
+    """Its jobs: the value, and where there is one, the value and the gradient."""
+    jobs = {"forward": lambda: loss(*arrays)}
+    if hasattr(loss, "value_and_grad"):
+        jobs["value+grad"] = lambda: loss.value_and_grad(*arrays, out=out)
+    return jobs
+
+
+def bytes_moved(loss, arrays):
+    """Bytes a job must read and write at least, every array once, and those of them that it writes."""
+    read = sum(a.nbytes for a in arrays)
+    written = {"forward": getattr(loss(*arrays), "nbytes", 0)}
+    if hasattr(loss, "value_and_grad"):
+        written["value+grad"] = arrays[0].nbytes
+    return {job: read + n for job, n in written.items()}, written

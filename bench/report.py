@@ -1,0 +1,268 @@
+"""Tables of a run, and the pictures and figures of the documentation from it: python -m bench.report [FILE].
+
+`make bench` writes FILE, build/bench.json. It is kept as bench/results.json, and from that all figures of README.md and
+docs/performance.md are written anew, between the marks <!-- bench NAME --> and <!-- end -->, and the pictures drawn.
+Without FILE: from bench/results.json as it is.
+"""
+
+import json
+import pathlib
+import re
+import shutil
+import sys
+
+from bench import goals
+from bench.goals import JOBS, Found, share
+
+ROOT = pathlib.Path(__file__).parents[1]
+KEPT = ROOT / "bench/results.json"
+PAGES = ("README.md", "docs/performance.md")
+RELATIVE = {"dtypes", "labels", "layouts", "levels"}  # sections whose rows stand against the first of their family
+COLOURS = {
+    "fastloss": "#2a6f97",
+    "torch": "#d1495b",
+    "torch.compile": "#edae49",
+    "MONAI": "#66a182",
+    "smp": "#8d6a9f",
+    "optax": "#555555",
+}
+
+
+# ---- tables
+
+
+def markdown(head, rows):
+    """A table that is read as text, too: text to the left, numbers to the right."""
+    rows = [[str(c) for c in row] for row in rows]
+    widths = [max(3, *(len(row[k]) for row in [head, *rows])) for k in range(len(head))]
+
+    def line(cells):
+        padded = [f"{c:>{w}}" for c, w in zip(cells, widths, strict=True)]
+        return "| " + " | ".join([f"{cells[0]:<{widths[0]}}", *padded[1:]]) + " |"
+
+    rule = "|" + "|".join("-" * (w + 1) + ("-" if k == 0 else ":") for k, w in enumerate(widths)) + "|"
+    return "\n".join([line(head), rule, *(line(row) for row in rows)])
+
+
+def duration(s):
+    return f"{s * 1e6:.1f} us" if s < 1e-3 else f"{s * 1e3:.2f} ms" if s < 0.1 else f"{s * 1e3:.0f} ms"
+
+
+def table(section, records):
+    """Of the records of one section."""
+    if not records:
+        return "not measured"
+    if section == "memory":
+        return markdown(
+            ["call", "extra memory", "of it the gradient"],
+            [[r["row"], f"{r['extra'] / 1e6:.2f} MB", f"{r.get('gradient', 0) / 1e6:.2f} MB"] for r in records],
+        )
+    if section == "accuracy":
+        return markdown(["what", "error"], [[r["row"], f"{r['error']:.2g}"] for r in records])
+    peers = [p for p in dict.fromkeys(p for r in records for p in r["seconds"]) if p != "fastloss"]
+    sized, roofs = ("bytes" in records[0], "roof" in records[0])
+    head = (
+        ["", "job", "threads", "time"]
+        + ["GB/s"] * sized
+        + ["of memory"] * roofs
+        + ["of the first"] * (section in RELATIVE)
+    )
+    rows = []
+    for r in records:
+        for job, s in r["seconds"]["fastloss"].items():
+            row = [r["row"], job, r["threads"], duration(s)]
+            if sized:
+                row.append(f"{r['bytes'][job] / s / 1e9:.2f}")
+            if roofs:
+                row.append(f"{share(r, job):.2f}")
+            if section in RELATIVE:
+                same = (f for f in records if (f["family"], f["threads"]) == (r["family"], r["threads"]))
+                row.append(f"{s / next(same)['seconds']['fastloss'][job]:.2f}")
+            theirs = [r["seconds"].get(p, {}).get(job) for p in peers]
+            rows.append(row + ["" if t is None else f"{t / s:.1f}x" for t in theirs])
+    return markdown(head + [f"vs {p}" for p in peers], rows)
+
+
+def goal_table(found):
+    return markdown(
+        ["what", "goal", "measured", "reached"],
+        [[g.what, g.goal, g.measured, "yes" if g.reached else "**no**"] for g in found],
+    )
+
+
+# ---- what stands between the marks
+
+
+def where(results):
+    """The machine, the versions and the day, in a sentence."""
+    m = results["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
+    level = m["config"]["level"]
+    text = (
+        f"{m['cpu']}, {m['cores']} cores, level {level}; {m['system']}, Python {m['python']}, {versions}; {m['date']}."
+    )
+    left = m["left out"]
+    return text + (f" Not installed, and so left out: {', '.join(left)}." if left else "")
+
+
+def caption(results):
+    """What the picture in the README shows."""
+    found = Found(results["records"])
+    row, both = _widest(found, "cross entropy"), _widest(found, "Dice + CE")
+    shape = " x ".join(str(n) for n in row["shape"])
+    versions = results["machine"]["versions"]
+    text = (
+        f"{shape} float32 logits, int64 labels, {row['threads']} threads of {results['machine']['cpu']} at level "
+        f"{results['machine']['config']['level']}, medians of one alternating run."
+    )
+    for r, what, job, peer, name in (
+        (row, "Cross entropy's value", "forward", "torch", "torch"),
+        (both, "Dice with cross entropy and its gradient", "value+grad", "MONAI", "monai"),
+    ):
+        if peer in r["seconds"]:
+            ours, theirs = (duration(r["seconds"][p][job]) for p in ("fastloss", peer))
+            text += f" {what} takes {ours} ({peer} {versions[name]}: {theirs})."
+    return text
+
+
+def _widest(found, family):
+    """The family's record on the most threads."""
+    return max(found.rows("families", family), key=lambda r: r["threads"])
+
+
+def blocks(results):
+    """What each mark's name stands for."""
+    records = results["records"]
+    found = goals.reached(records)
+    summary = f"{sum(g.reached for g in found)} of {len(found)} are reached."
+    made = {"where": where(results), "caption": caption(results), "goals": f"{summary}\n\n{goal_table(found)}"}
+    for section in dict.fromkeys(r["section"] for r in records):
+        made[section] = table(section, [r for r in records if r["section"] == section])
+    return made
+
+
+def refreshed(page, results):
+    """The page's text with what the run says between the marks."""
+    made = blocks(results)
+
+    def fill(mark):
+        return f"<!-- bench {mark[1]} -->\n{made.get(mark[1], 'not measured')}\n<!-- end -->"
+
+    return re.sub(r"<!-- bench (\w+) -->\n.*?<!-- end -->", fill, page, flags=re.DOTALL)
+
+
+# ---- pictures
+
+
+def draw_speed(plt, records):
+    """Milliseconds of three losses, ours and the peers'."""
+    found, bars = Found(records), []
+    for family in ("cross entropy", "Dice", "Dice + CE"):
+        r = _widest(found, family)
+        for job, name in JOBS.items():
+            title = f"{family}, {name}"
+            for peer in COLOURS:
+                if job in r["seconds"].get(peer, {}):
+                    bars.append((title, peer, r["seconds"][peer][job] * 1e3))
+                    title = ""
+    figure, axes = plt.subplots(figsize=(7.5, 0.2 * len(bars) + 0.7))
+    for row, (_, name, ms) in enumerate(bars):
+        axes.barh(-row, ms, color=COLOURS[name], height=0.8)
+        axes.text(ms, -row, f" {ms:.0f} ms {name}", va="center")
+    axes.set_yticks([-k for k, bar in enumerate(bars) if bar[0]], [bar[0] for bar in bars if bar[0]])
+    axes.set_xlim(0, 1.2 * max(bar[2] for bar in bars))
+    axes.set_xlabel(f"milliseconds: {' x '.join(map(str, r['shape']))} float32, {r['threads']} threads")
+    axes.grid(visible=False, axis="y")
+    return figure
+
+
+def _families(records):
+    found = Found(records)
+    return [_widest(found, name) for name in dict.fromkeys(r["row"] for r in found.rows("families"))]
+
+
+def draw_roofline(plt, records):
+    """Each family's share of the speed of memory."""
+    rows = _families(records)
+    figure, axes = plt.subplots(figsize=(7.5, 0.3 * len(rows) + 0.8))
+    for k, (job, name) in enumerate(JOBS.items()):
+        have = [(-i, share(r, job)) for i, r in enumerate(rows) if job in r["bytes"]]
+        height = [y + 0.2 - 0.4 * k for y, _ in have]
+        axes.barh(height, [s for _, s in have], height=0.4, label=name, color=("#2a6f97", "#a9c9dd")[k])
+    axes.axvline(1, color="#555555")
+    axes.axvline(0.85, color="#555555", linestyle=":")
+    axes.set_yticks([-i for i in range(len(rows))], [r["row"] for r in rows])
+    axes.set_xlabel(f"share of the speed of memory, {rows[0]['threads']} threads; dotted: the goal of cross entropy")
+    axes.legend(loc="lower right")
+    axes.grid(visible=False, axis="y")
+    return figure
+
+
+def draw_peers(plt, records):
+    """How many times as fast as each peer, each family."""
+    rows = _families(records)
+    figure, panels = plt.subplots(1, 2, figsize=(7.5, 0.25 * len(rows) + 1), sharey=True, sharex=True)
+    for axes, (job, name) in zip(panels, JOBS.items(), strict=True):
+        for peer in [p for p in COLOURS if p != "fastloss"]:
+            both = [(i, r["seconds"]["fastloss"], r["seconds"].get(peer, {})) for i, r in enumerate(rows)]
+            have = [(theirs[job] / ours[job], -i) for i, ours, theirs in both if job in theirs]
+            if have:
+                axes.plot(*zip(*have, strict=True), "o", color=COLOURS[peer], label=peer, markersize=5, alpha=0.85)
+        axes.axvline(1, color="#555555")
+        axes.set_xscale("log")
+        axes.set_title(name)
+        axes.set_xlabel("times as fast as the peer")
+    panels[0].set_yticks([-i for i in range(len(rows))], [r["row"] for r in rows])
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 1.06), ncols=len(labels))
+    return figure
+
+
+def draw_growth(plt, records):
+    """Time against size, on logarithmic axes, beside the line of linear growth."""
+    figure, panels = plt.subplots(1, 2, figsize=(7.5, 3.2), sharey=True)
+    threads = sorted({r["threads"] for r in Found(records).rows("sizes")})
+    for axes, family in zip(panels, ("cross entropy", "Dice"), strict=True):
+        for peer in ("fastloss", "torch", "MONAI"):
+            for t in threads:
+                points = goals.growth(records, family, "forward", t, peer)
+                if points:
+                    sizes, times = zip(*points, strict=True)
+                    style = "-" if t == threads[-1] else "--"
+                    label = f"{peer}, {t} thread{'s' * (t > 1)}"
+                    axes.plot(sizes, times, style, marker=".", color=COLOURS[peer], label=label)
+        first, last = (goals.growth(records, family, "forward", threads[0])[k] for k in (3, -1))
+        axes.plot((first[0], last[0]), (last[1] * first[0] / last[0], last[1]), ":", color="#999999", label="linear")
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_title(family)
+        axes.set_xlabel("bytes of float32 logits, 19 classes")
+        axes.legend()
+    panels[0].set_ylabel("seconds, value")
+    return figure
+
+
+PICTURES = {
+    "speed": draw_speed,
+    "performance-roofline": draw_roofline,
+    "performance-peers": draw_peers,
+    "performance-growth": draw_growth,
+}
+
+
+def main():
+    if len(sys.argv) > 1:
+        shutil.copyfile(sys.argv[1], KEPT)
+    results = json.loads(KEPT.read_text(encoding="utf-8"))
+    for name in PAGES:
+        page = ROOT / name
+        page.write_text(refreshed(page.read_text(encoding="utf-8"), results), encoding="utf-8")
+    from docs.losses.figures import STYLE, plt, save
+
+    plt.rcParams.update(STYLE)
+    for name, draw in PICTURES.items():
+        save(name, draw(plt, results["records"]), ROOT / "docs")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,289 @@
+"""What is measured: the families against their peers, and how our time changes with classes, size, dtype, labels,
+layout and level.
+
+A section yields records: the medians of jobs that alternated, in one form that JSON keeps and goals.py and report.py
+read. `Run` knows the peers and the threads; a section is a function of it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from typing import NamedTuple
+
+import numpy as np
+
+import fastloss as fl
+from bench.families import BY_NAME, FAMILIES, Data, bytes_moved, every_loss, our_jobs
+from bench.memory import Memory, speeds
+from bench.peers import PARALLEL, SERIAL, SLOW_TO_START, set_threads
+from bench.timing import medians
+from bench.worker import Worker, remote
+
+SHAPE = (8, 19, 512, 512)  # 159 MB of float32: five times the largest caches
+PICTURE = (1, 19, 256, 256)
+MOST_FOR_PEERS = 320e6  # bytes of logits; peers make arrays of several times that
+ROOFED = ("families", "classes", "dtypes")  # sections in which memory is measured, too
+TWO = ("cross entropy", "Dice")  # a pixel loss and a region loss, for the sweeps
+
+
+class Variant(NamedTuple):
+    """A row of a section's table."""
+
+    row: str
+    family: str  # by which the peers know it
+    loss: object
+    arrays: tuple
+    out: np.ndarray
+
+    @classmethod
+    def of(cls, family, data, row=None):
+        return cls(row or family.name, family.name, family.ours, data.arrays(family), data.out)
+
+
+class Run:
+    def __init__(self, peers, threads, only, quick):
+        self.peers, self.threads, self.only, self.quick = peers, threads, only, quick
+        self.memory = Memory()
+
+    def measure(self, section, variants, threads, peers=(), rounds=5):
+        """A record a variant, all of them, their peers and memory alternating."""
+        set_threads(threads)
+        memory = self.memory.jobs(threads) if section in ROOFED else {}
+        jobs = {("memory", "memory", job): f for job, f in memory.items()}
+        for v in variants:
+            jobs |= {(v.row, "fastloss", job): f for job, f in our_jobs(v.loss, v.arrays, v.out).items()}
+            for name, peer in self._asked(peers, threads).items():
+                jobs |= {(v.row, name, job): f for job, f in peer.jobs(v.family, v.arrays).items()}
+        took = medians(jobs, 3 if self.quick else rounds, failed=_left_out)
+        fast = speeds({job: took["memory", "memory", job] for job in memory}) if memory else None
+        for v in variants:
+            seconds = {}
+            for (row, name, job), s in took.items():
+                if row == v.row:
+                    seconds.setdefault(name, {})[job] = s
+            moved, written = bytes_moved(v.loss, v.arrays)
+            record = {
+                "section": section,
+                "row": v.row,
+                "family": v.family,
+                "threads": threads,
+                "shape": list(v.arrays[0].shape),
+                "bytes": moved,
+                "seconds": seconds,
+            }
+            if fast:  # what can be reached: the read where little is written, else the copy
+                much = {job: 2 * n > v.arrays[0].nbytes for job, n in written.items()}
+                record["roof"] = {job: fast["copy" if much[job] else "read"] for job in moved}
+            yield record
+
+    def _asked(self, names, threads):
+        """The peers of these names that are here and can be run on so many threads."""
+        most = threads == max(self.threads)
+        jax = threads == os.cpu_count()  # it has one pool, of all CPUs
+        wanted = (n for n in names if n in self.peers and (most or n not in SLOW_TO_START) and (jax or n != "optax"))
+        return {name: self.peers[name] for name in wanted}
+
+
+def _left_out(key, error):
+    row, name, job = key
+    if name == "fastloss":
+        raise error
+    print(f"{name}, {row}, {job} is left out: {type(error).__name__}: {str(error)[:200]}")
+
+
+# ---- the sections
+
+
+def families(run):
+    """Every family against its peers, well past the caches."""
+    data = Data((2, *SHAPE[1:]) if run.quick else SHAPE)
+    peers = tuple(p for p in PARALLEL if not run.quick or p not in SLOW_TO_START)
+    for family in FAMILIES:
+        if not (run.only & BY_NAME.keys()) or family.name in run.only:
+            for threads in run.threads:
+                yield from run.measure("families", [Variant.of(family, data)], threads, peers)
+
+
+def numpy(run):
+    """The families by NumPy alone, ours and scipy's, on one picture and one thread."""
+    data = Data(PICTURE)
+    if not run.quick:
+        for family in FAMILIES:
+            yield from run.measure("numpy", [Variant.of(family, data)], 1, SERIAL, rounds=3)
+
+
+def tiny(run):
+    """A call so small that Python takes the time."""
+    data = Data((1, 4, 16, 16))
+    function = BY_NAME["cross entropy"]._replace(ours=fl.cross_entropy)
+    variants = [Variant.of(function, data, "fl.cross_entropy")]
+    variants += [Variant.of(f, data) for f in FAMILIES if f.name != "distance transform"]
+    yield from run.measure("tiny", variants, 1, ("torch",), rounds=11)
+
+
+def classes(run):
+    """As many elements, of so many classes each pixel."""
+    for count in (1, 2, 4, 19, 150, 1000):
+        data = Data((4, count, 64 if run.quick else 512, 10_000_000 // (4 * 512 * count)))
+        for threads in run.threads:
+            variants = [Variant.of(BY_NAME[name], data, f"{name}, C = {count}") for name in TWO]
+            yield from run.measure("classes", variants, threads, ("torch",))
+
+
+def sizes(run):
+    """From a tiny picture to more than 2 GB of logits; the peers as long as their arrays fit."""
+    shapes = [(1, 19, s, s) for s in (16, 32, 64, 128, 256, 512)] + [(n, 19, 512, 512) for n in (4, 16, 48, 109)]
+    for shape in shapes[: 7 if run.quick else None]:
+        data = Data(shape)
+        small = 4 * np.prod(shape) < MOST_FOR_PEERS and not run.quick
+        for threads in run.threads:
+            variants = [Variant.of(BY_NAME[name], data, f"{name}, {shape}") for name in TWO]
+            yield from run.measure("sizes", variants, threads, ("torch", "MONAI") if small else (), rounds=3)
+
+
+def _dtypes():
+    try:
+        import ml_dtypes
+    except ImportError:
+        print("bfloat16 is left out: ml_dtypes is not installed")
+        return ["float32", "float16", "float64"]
+    return ["float32", "float16", ml_dtypes.bfloat16, "float64"]
+
+
+def dtypes(run):
+    """The same logits in every dtype."""
+    datas = [Data((2 if run.quick else 4, *SHAPE[1:]), dtype) for dtype in _dtypes()]
+    yield from _two("dtypes", run, lambda f: [Variant.of(f, d, f"{f.name}, {d.dtype}") for d in datas])
+
+
+def labels(run):
+    """The same labels in one byte and in eight."""
+    datas = [Data((2 if run.quick else 4, *SHAPE[1:]), labels=kind) for kind in ("int64", "uint8")]
+    yield from _two("labels", run, lambda f: [Variant.of(f, d, f"{f.name}, {d.label_dtype}") for d in datas])
+
+
+def layouts(run):
+    """Channels first, channels last, and every second column of a picture twice as wide."""
+    data = Data((2 if run.quick else 4, *SHAPE[1:]))
+    x, y = data.logits, data.labels
+    wide = np.zeros((*x.shape[:-1], 2 * x.shape[-1]), np.float32)
+    wide[..., ::2] = x
+    last = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+
+    def variants(family):
+        moved = type(family.ours)(axis=-1)
+        return [
+            Variant.of(family, data, f"{family.name}, channels first"),
+            Variant(f"{family.name}, channels last", family.name, moved, (last, y), np.zeros_like(last)),
+            Variant(f"{family.name}, strided", family.name, family.ours, (wide[..., ::2], y), data.out),
+        ]
+
+    yield from _two("layouts", run, variants)
+
+
+def _two(section, run, variants):
+    for threads in run.threads:
+        for name in TWO:
+            yield from run.measure(section, variants(BY_NAME[name]), threads)
+
+
+def levels(run):
+    """Each instruction set, in processes of their own."""
+    names = [level for level in fl_levels() if level]
+    for threads in run.threads:
+        with_threads = {"FASTLOSS_NUM_THREADS": str(threads)}
+        workers = {name: Worker(FASTLOSS_ISA=name, **with_threads) for name in names}
+        jobs = {
+            (level, job): (worker, job)
+            for level, worker in workers.items()
+            for job in worker.names
+            if job.startswith(("cross_entropy,_f", "cross_entropy,_v", "Dice,"))
+        }
+        took = medians(jobs, 3 if run.quick else 7, remote)
+        for worker in workers.values():
+            worker.__exit__()
+        for family in TWO:
+            for level in names:
+                mine = {job: took[level, f"{family.replace(' ', '_')},_{job}"] for job in ("forward", "value+grad")}
+                yield {
+                    "section": "levels",
+                    "row": f"{family}, {level}",
+                    "family": family,
+                    "threads": threads,
+                    "seconds": {"fastloss": mine},
+                }
+
+
+def fl_levels():
+    """Those that this machine has, the least first."""
+    every = ("base", "v3", "v4")
+    here = fl.config()["level"]
+    return every[: every.index(here) + 1] if here in every else ()
+
+
+def together(run):
+    """Four losses by one pass of `evaluate`, and each alone."""
+    data = Data((2 if run.quick else 8, *SHAPE[1:]))
+    four = [BY_NAME[name] for name in ("cross entropy", "Dice", "focal", "Tversky")]
+    by_name = {f.name: f.ours for f in four}
+    variants = [Variant.of(f, data) for f in four]
+    joint = Variant.of(four[0]._replace(name="evaluate", ours=lambda x, y: fl.evaluate(by_name, x, y)), data)
+    for threads in run.threads:
+        yield from run.measure("together", [*variants, joint], threads)
+
+
+def losses(run):
+    """Every loss of the catalogue."""
+    data = Data((1 if run.quick else 2, *SHAPE[1:]))
+    for family in every_loss():
+        yield from run.measure("losses", [Variant.of(family, data)], max(run.threads), rounds=3)
+
+
+def memory(run):
+    """Bytes that a call takes beyond its arrays."""
+    if sys.platform != "linux":
+        print("memory is left out: it is read from Linux's /proc")
+        return
+    command = [sys.executable, "-m", "bench.peak", str(max(run.threads))]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    for row, extra in json.loads(done.stdout).items():
+        yield {"section": "memory", "row": row, "threads": max(run.threads), **extra}
+
+
+def accuracy(run):
+    """Errors of the float32 losses against float64 on the same inputs."""
+    data = Data(PICTURE)
+    wide = data.logits.astype(np.float64)
+    for name in TWO:
+        loss = BY_NAME[name].ours
+        value, exact = loss(data.logits, data.labels), loss(wide, data.labels)
+        yield {"section": "accuracy", "row": f"{name}, value", "error": abs(value - exact) / exact}
+    close = fl.cross_entropy(data.logits, data.labels, reduction="none")
+    exact = fl.cross_entropy(wide, data.labels, reduction="none")
+    ulps = np.abs(close - exact) / np.spacing(exact.astype(np.float32))
+    yield {
+        "section": "accuracy",
+        "row": "cross entropy, a pixel, in units in the last place",
+        "error": float(ulps.max()),
+    }
+
+
+SECTIONS = {
+    f.__name__: f
+    for f in (
+        families,
+        numpy,
+        tiny,
+        classes,
+        sizes,
+        dtypes,
+        labels,
+        layouts,
+        levels,
+        together,
+        losses,
+        memory,
+        accuracy,
+    )
+}

@@ -1,0 +1,77 @@
+"""A process of its own that times our jobs when asked, for what one process cannot hold: two builds, two levels.
+
+`Worker` starts one, with its own environment, and runs python -m bench.worker, which answers a line "job calls" by
+the seconds of a call.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+from bench.timing import seconds
+
+SHAPES = {"": (2, 19, 512, 512), "tiny ": (1, 4, 16, 16)}
+
+
+def own_jobs():
+    """All families' jobs, on 40 MB of logits and on a tiny picture, by names without spaces."""
+    from bench.families import FAMILIES, Data, our_jobs
+
+    jobs = {}
+    for prefix, shape in SHAPES.items():
+        data = Data(shape)
+        for family in FAMILIES:
+            for job, call in our_jobs(family.ours, data.arrays(family), data.out).items():
+                jobs[f"{prefix}{family.name}, {job}".replace(" ", "_")] = call
+    return jobs
+
+
+class Worker:
+    def __init__(self, **environment):
+        """environment: what differs from this process's."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bench.worker"],
+            cwd=pathlib.Path(__file__).parents[1],
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.names = self._line().split()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait()
+
+    def _line(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError("the benchmark's worker has died: its error stands above")
+        return line
+
+    def seconds(self, name, calls):
+        self.process.stdin.write(f"{name} {calls}\n")
+        self.process.stdin.flush()
+        return float(self._line())
+
+
+def remote(job, calls):
+    """The clock of jobs (worker, name)."""
+    worker, name = job
+    return worker.seconds(name, calls)
+
+
+def main():
+    jobs = own_jobs()
+    print(*jobs, flush=True)
+    for line in sys.stdin:
+        name, calls = line.split()
+        print(seconds(jobs[name], int(calls)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
