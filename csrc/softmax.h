@@ -19,7 +19,7 @@ FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int 
     const fl_operand *input = &t->job->input;
     ptrdiff_t width = t->width, stride = t->ahead_stride, bytes = FL_COLUMNS * dtype_size[input->dtype];
     ptrdiff_t ahead_rows = t->ahead ? t->ahead_rows - c0 : 0;
-    const char *ahead = t->ahead + c0 * stride + i * dtype_size[input->dtype];
+    const char *ahead = t->ahead ? t->ahead + c0 * stride + i * dtype_size[input->dtype] : NULL;
     real *restrict all_m = t->m + i, *restrict all_s = t->s + i, *restrict all_d = t->d + i;
     const ireal *restrict all_label = t->label + i;
     real m[FL_COLUMNS], base[FL_COLUMNS], s[FL_COLUMNS], d[FL_COLUMNS];
