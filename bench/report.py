@@ -137,7 +137,8 @@ def blocks(results):
     summary = f"{sum(g.reached for g in found)} of {len(found)} are reached."
     made = {"where": where(results), "caption": caption(results), "goals": f"{summary}\n\n{goal_table(found)}"}
     for section in dict.fromkeys(r["section"] for r in records):
-        made[section] = table(section, [r for r in records if r["section"] == section])
+        pictures = [f"![{alt}]({name}.svg)\n\n" for name, (_, of, alt) in PICTURES.items() if of == section]
+        made[section] = "".join(pictures) + table(section, [r for r in records if r["section"] == section])
     return made
 
 
@@ -146,7 +147,7 @@ def refreshed(page, results):
     made = blocks(results)
 
     def fill(mark):
-        return f"<!-- bench {mark[1]} -->\n{made.get(mark[1], 'not measured')}\n<!-- end -->"
+        return f"<!-- bench {mark[1]} -->\n\n{made.get(mark[1], 'not measured')}\n\n<!-- end -->"
 
     return re.sub(r"<!-- bench (\w+) -->\n.*?<!-- end -->", fill, page, flags=re.DOTALL)
 
@@ -168,7 +169,7 @@ def draw_speed(plt, records):
     figure, axes = plt.subplots(figsize=(7.5, 0.2 * len(bars) + 0.7))
     for row, (_, name, ms) in enumerate(bars):
         axes.barh(-row, ms, color=COLOURS[name], height=0.8)
-        axes.text(ms, -row, f" {ms:.0f} ms {name}", va="center")
+        axes.text(ms, -row, f" {ms:.3g} ms {name}", va="center")
     axes.set_yticks([-k for k, bar in enumerate(bars) if bar[0]], [bar[0] for bar in bars if bar[0]])
     axes.set_xlim(0, 1.2 * max(bar[2] for bar in bars))
     axes.set_xlabel(f"milliseconds: {' x '.join(map(str, r['shape']))} float32, {r['threads']} threads")
@@ -193,7 +194,7 @@ def draw_roofline(plt, records):
     axes.axvline(0.85, color="#555555", linestyle=":")
     axes.set_yticks([-i for i in range(len(rows))], [r["row"] for r in rows])
     axes.set_xlabel(f"share of the speed of memory, {rows[0]['threads']} threads; dotted: the goal of cross entropy")
-    axes.legend(loc="lower right")
+    figure.legend(loc="upper center", bbox_to_anchor=(0.5, 0.98), ncols=2)
     axes.grid(visible=False, axis="y")
     return figure
 
@@ -210,6 +211,7 @@ def draw_peers(plt, records):
                 axes.plot(*zip(*have, strict=True), "o", color=COLOURS[peer], label=peer, markersize=5, alpha=0.85)
         axes.axvline(1, color="#555555")
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.set_title(name)
         axes.set_xlabel("times as fast as the peer")
     panels[0].set_yticks([-i for i in range(len(rows))], [r["row"] for r in rows])
@@ -242,11 +244,11 @@ def draw_growth(plt, records):
     return figure
 
 
-PICTURES = {
-    "speed": draw_speed,
-    "performance-roofline": draw_roofline,
-    "performance-peers": draw_peers,
-    "performance-growth": draw_growth,
+PICTURES = {  # name: (how it is drawn, the section of docs/performance.md above whose table it stands, what it shows)
+    "speed": (draw_speed, None, "Milliseconds of cross entropy, Dice and both, beside other libraries"),
+    "performance-roofline": (draw_roofline, "families", "Share of the speed of memory, by family"),
+    "performance-peers": (draw_peers, "families", "Times as fast as the peers, by family"),
+    "performance-growth": (draw_growth, "sizes", "Time against size, beside linear growth"),
 }
 
 
@@ -260,7 +262,7 @@ def main():
     from docs.losses.figures import STYLE, plt, save
 
     plt.rcParams.update(STYLE)
-    for name, draw in PICTURES.items():
+    for name, (draw, _, _) in PICTURES.items():
         save(name, draw(plt, results["records"]), ROOT / "docs")
 
 
