@@ -25,6 +25,7 @@ COLOURS = {
     "MONAI": "#66a182",
     "smp": "#8d6a9f",
     "optax": "#555555",
+    "edt": "#00a6a6",
 }
 
 
@@ -215,6 +216,7 @@ def draw_peers(plt, records):
         axes.set_title(name)
         axes.set_xlabel("times as fast as the peer")
     panels[0].set_yticks([-i for i in range(len(rows))], [r["row"] for r in rows])
+    panels[0].set_ylim(0.5 - len(rows), 0.5)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 1.06), ncols=len(labels))
     return figure
