@@ -62,9 +62,9 @@ static size_t carve(tile *t, const fl_job *job, char *scratch) {
             rows_of_term[j] = (real *)(void *)piece(&at, row);
         if (scratch) memcpy(&t->terms[k], rows_of_term, sizeof rows_of_term);
     }
-    t->x = (real *)(void *)piece(&at, reads ? rows : 0);
-    t->e = softmax ? (real *)(void *)piece(&at, reads ? rows : 0) : t->x;
-    t->y = job->target.data && !job->labels ? (real *)(void *)piece(&at, reads ? rows : 0) : NULL;
+    t->x = t->own_x = (real *)(void *)piece(&at, reads ? rows : 0);
+    t->e = softmax ? (real *)(void *)piece(&at, reads ? rows : 0) : t->own_x;
+    t->y = t->own_y = job->target.data && !job->labels ? (real *)(void *)piece(&at, reads ? rows : 0) : NULL;
     t->maps = job->maps.data ? (real *)(void *)piece(&at, reads ? rows : 0) : NULL;
     t->wc = job->weight_by_class ? (real *)(void *)piece(&at, reads ? rows : row) : NULL;
     t->g = job->nterms == 1 && softmax ? t->e : gradient ? (real *)(void *)piece(&at, rows) : NULL;

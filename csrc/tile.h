@@ -40,7 +40,9 @@ typedef struct {
     real *w_mean; /* with weights by class: their mean, w is then 0 or 1 */
     real *m, *s, *d, *z,
         *rest; /* softmax: maximum and sum of exps; the label's d, z, and sum of the others (softmax.h) */
-    real *x, *e, *y, *wc, *g, *maps; /* rows: input, exps, dense target, weights by class, gradient, distance maps */
+    const real *x, *y; /* rows: input, dense target */
+    real *own_x, *own_y, *e, *wc, *g,
+        *maps; /* their buffers, rows of exps, weights by class, gradient, distance maps */
     term_rows *terms;
     int nruns;
     run *runs;
@@ -221,14 +223,25 @@ static void exp_row(const tile *t, const real *x, real *e) {
     for (ptrdiff_t i = 0; i < t->padded; i++) e[i] = r_exp(x[i] - (m[i] == -R_INF ? 0 : m[i]));
 }
 
+/* Rows of an operand for reading: in `buffer`, or a lone row where it lies, if that is how a tile would hold it. */
+static const real *class_rows(const tile *t, int o, real *buffer, ptrdiff_t c0) {
+    const fl_operand *a = operand(t->job, o);
+    const char *lies = a->data + t->runs[0].offset[o];
+    if (t->job->classes == 1 && t->nruns == 1 && t->n == t->padded && a->dtype == REAL_DTYPE && !a->swapped &&
+        a->stride[t->job->ndim + 1] == (ptrdiff_t)sizeof(real) && (uintptr_t)lies % sizeof(real) == 0)
+        return (const real *)(const void *)lies;
+    load_rows(t, o, buffer, c0, t->classes);
+    return buffer;
+}
+
 /* Have class block `b` in the rows, with the exps if they are wanted. */
 static void load_block(tile *t, ptrdiff_t b, int exps) {
     const fl_job *job = t->job;
     if (t->block != b) {
         ptrdiff_t c0 = b * job->block, left = job->classes - c0;
         t->classes = left < job->block ? left : job->block;
-        load_rows(t, INPUT, t->x, c0, t->classes);
-        if (t->y) load_rows(t, TARGET, t->y, c0, t->classes);
+        t->x = class_rows(t, INPUT, t->own_x, c0);
+        if (t->own_y) t->y = class_rows(t, TARGET, t->own_y, c0);
         if (t->wc) load_rows(t, WEIGHT, t->wc, c0, t->classes);
         if (t->maps) load_rows(t, MAPS, t->maps, c0, t->classes);
         t->block = b;

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from cases import CASES, DTYPES, LABEL_DTYPES, assert_close, images, labels, real
+from cases import CASES, DTYPES, LABEL_DTYPES, assert_close, images, labels, misaligned, real
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -145,3 +145,22 @@ def test_channels_last_is_channels_first(dtype, C):
             assert value == expected
             np.testing.assert_array_equal(out_last, gradient)
             assert fl.cross_entropy(last, np.abs(last)) == fl.cross_entropy(x, np.abs(x))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("P", [64, 2048, 2112, 5000])
+@pytest.mark.parametrize(
+    "loss",
+    [fl.MSELoss(), fl.BCEWithLogitsLoss(), fl.DiceLoss(activation="sigmoid"), fl.DiceLoss(activation="none")],
+    ids=["mse", "bce", "dice", "dice of probabilities"],
+)
+def test_a_row_that_is_read_where_it_lies(loss, P, dtype):
+    """One class, contiguous: the tiles are no copies. Off by a byte they are, with the same bits; nothing is written to."""
+    rng = np.random.default_rng(P)
+    x, y = rng.random((1, 1, P)).astype(dtype), rng.integers(0, 2, (1, 1, P)).astype(dtype)
+    x.flags.writeable = y.flags.writeable = False
+    value, gradient = loss.value_and_grad(x, y)
+    for a, b in ((misaligned(x), y), (x, misaligned(y)), (misaligned(x), misaligned(y))):
+        other, also = loss.value_and_grad(a, b)
+        assert other == value
+        np.testing.assert_array_equal(also, gradient)
