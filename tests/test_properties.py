@@ -151,11 +151,11 @@ def test_channels_last_is_channels_first(dtype, C):
 @pytest.mark.parametrize("P", [64, 2048, 2112, 5000])
 @pytest.mark.parametrize(
     "loss",
-    [fl.MSELoss(), fl.BCEWithLogitsLoss(), fl.DiceLoss(activation="sigmoid"), fl.DiceLoss(activation="none")],
+    [fl.MSELoss(), fl.BCEWithLogitsLoss(), fl.DiceLoss(activation="sigmoid"), fl.DiceLoss(activation=None)],
     ids=["mse", "bce", "dice", "dice of probabilities"],
 )
 def test_a_row_that_is_read_where_it_lies(loss, P, dtype):
-    """One class, contiguous: the tiles are no copies. Off by a byte they are, with the same bits; nothing is written to."""
+    """One class, contiguous: the tiles are no copies. Off by a byte they are, with the same bits."""
     rng = np.random.default_rng(P)
     x, y = rng.random((1, 1, P)).astype(dtype), rng.integers(0, 2, (1, 1, P)).astype(dtype)
     x.flags.writeable = y.flags.writeable = False
