@@ -120,13 +120,13 @@ static void pick_rows(tile *t, const term_rows *r, ptrdiff_t c0, int add) {
     }
 }
 
-static int picks(const tile *t, const fl_term *term) {
+static int picks(const fl_job *job, const fl_term *term) {
     int when = row_of(term)->picks;
-    return t->job->labels && (when == ALWAYS || (when == UNSMOOTHED && term->param[0] == 0));
+    return job->labels && (when == ALWAYS || (when == UNSMOOTHED && term->param[0] == 0));
 }
 
 static void picked_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
-    if (picks(t, term)) pick_forward(t, term, r, c0);
+    if (picks(t->job, term)) pick_forward(t, term, r, c0);
     else sum_forward(t, term, r, c0);
 }
 
@@ -137,12 +137,12 @@ static void picked_call(tile *t, const term_rows *r, row_fn *call, real *out) {
 }
 
 static void picked_finish(tile *t, const fl_term *term, const term_rows *r) {
-    if (picks(t, term)) picked_call(t, r, row_of(term)->value[FL_NONE], r->value);
+    if (picks(t->job, term)) picked_call(t, r, row_of(term)->value[FL_NONE], r->value);
     else sum_finish(t, term, r);
 }
 
 static void picked_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
-    if (!picks(t, term)) {
+    if (!picks(t->job, term)) {
         sum_backward(t, term, r, c0, add);
         return;
     }

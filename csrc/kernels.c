@@ -23,13 +23,20 @@ static int any_softmax(const fl_job *job) {
     return any;
 }
 
+/* Whether a term's values are made of the class rows: not where the softmax's statistics hold all there is to know. */
+static int reads_rows(const fl_job *job, const fl_term *term) {
+    const loss_row *loss = &loss_table[term->loss];
+    if (loss->kind != PIXEL) return loss->kind != TRANSFORM;
+    return loss->forward && !(uses_softmax(term) && picks(job, term));
+}
+
 /* Whether the exps themselves are wanted after the statistics: for any gradient, and where probabilities are summed. */
 static int wants_exps(const fl_job *job) {
     int any = 0;
     for (int k = 0; k < job->nterms; k++) {
-        const loss_row *loss = &loss_table[job->terms[k].loss];
-        int summed = job->terms[k].activation == FL_SOFTMAX && !(job->labels && loss->picks);
-        any |= uses_softmax(&job->terms[k]) && (job->mode & FL_GRADIENT || summed);
+        const fl_term *term = &job->terms[k];
+        int summed = term->activation == FL_SOFTMAX && reads_rows(job, term);
+        any |= uses_softmax(term) && (job->mode & FL_GRADIENT || summed);
     }
     return any;
 }
@@ -62,7 +69,7 @@ static size_t carve(tile *t, const fl_job *job, char *scratch) {
             rows_of_term[j] = (real *)(void *)piece(&at, row);
         if (scratch) memcpy(&t->terms[k], rows_of_term, sizeof rows_of_term);
     }
-    t->x = t->own_x = (real *)(void *)piece(&at, reads ? rows : 0);
+    t->own_x = (real *)(void *)piece(&at, reads ? rows : 0);
     t->e = softmax ? (real *)(void *)piece(&at, reads ? rows : 0) : t->own_x;
     t->y = t->own_y = job->target.data && !job->labels ? (real *)(void *)piece(&at, reads ? rows : 0) : NULL;
     t->maps = job->maps.data ? (real *)(void *)piece(&at, reads ? rows : 0) : NULL;
@@ -161,18 +168,11 @@ static void element_backward(tile *t, const fl_term *term, const term_rows *r, p
     }
 }
 
-/* Whether a term's values are made of the class rows: not where the softmax's statistics hold all there is to know. */
-static int reads_rows(const tile *t, const fl_term *term) {
-    const loss_row *loss = &loss_table[term->loss];
-    if (loss->kind != PIXEL) return loss->kind != TRANSFORM;
-    return loss->forward && !(uses_softmax(term) && picks(t, term));
-}
-
 /* ---- the sweeps --------------------------------------------------------------------------------------------------------- */
 static void sweep_forward(tile *t, int exps, double *sums) {
     const fl_job *job = t->job;
     int any = 0;
-    for (int k = 0; k < job->nterms; k++) any |= reads_rows(t, &job->terms[k]);
+    for (int k = 0; k < job->nterms; k++) any |= reads_rows(job, &job->terms[k]);
     for (ptrdiff_t c0 = 0; any && c0 < job->classes; c0 += job->block) {
         load_block(t, c0 / job->block, exps);
         for (int k = 0; k < job->nterms; k++) {

@@ -108,8 +108,11 @@ static void threaded_for(ptrdiff_t n, int threads, void (*body)(void *, ptrdiff_
 #endif
 
 void fl_parallel_for(ptrdiff_t n, int threads, void (*body)(void *, ptrdiff_t, int), void *context) {
-    int workers = n > 1 ? take_workers(threads - 1) : 0;
-    if (workers) threaded_for(n, 1 + workers, body, context);
-    else serial_for(n, body, context);
+    int workers = threads > 1 && n > 1 ? take_workers(threads - 1) : 0;
+    if (workers == 0) {
+        serial_for(n, body, context);
+        return;
+    }
+    threaded_for(n, 1 + workers, body, context);
     give_back(workers);
 }

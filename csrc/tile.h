@@ -98,9 +98,6 @@ static void load_rows(const tile *t, int o, real *out, ptrdiff_t c0, ptrdiff_t r
     const fl_operand *a = operand(t->job, o);
     ptrdiff_t stride = a->stride[t->job->ndim + 1], size = dtype_size[a->dtype];
     const char *base = a->data + c0 * a->stride[1];
-    if (o == INPUT && t->ahead) /* those that were not prefetched during the exps of the tile before */
-        for (ptrdiff_t c = t->ahead_rows; c < rows; c++)
-            prefetch(base + c * a->stride[1] + t->runs[0].offset[o], t->n * size);
     for (int r = 0; r < t->nruns; r++) {
         const run *u = &t->runs[r];
         const char *in = base + u->offset[o];
@@ -184,11 +181,25 @@ static void load_labels(tile *t) {
     if (bad) t->faults |= FL_BAD_LABEL;
 }
 
-/* Where an operand's next tile begins, if it follows this one in memory without gaps. */
-static const char *following(const tile *t, int o) {
-    const fl_operand *a = operand(t->job, o);
-    ptrdiff_t size = dtype_size[a->dtype];
-    return t->nruns == 1 && a->stride[t->job->ndim + 1] == size ? a->data + t->runs[0].offset[o] + t->n * size : NULL;
+/* Prefetch the next tile's labels, and note where its rows lie, if it follows this one in memory without gaps. */
+static void look_ahead(tile *t) {
+    const fl_operand *x = &t->job->input, *y = &t->job->target;
+    ptrdiff_t last = t->job->ndim + 1, item = dtype_size[x->dtype], label = dtype_size[y->dtype], n = t->n;
+    t->ahead = NULL;
+    if (t->nruns != 1) return;
+    if (t->job->labels && y->stride[last] == label)
+        prefetch(y->data + t->runs[0].offset[TARGET] + n * label, n * label);
+    if (!x->data) return;
+    if (x->stride[last] == item) {
+        t->ahead_stride = x->stride[1];
+        t->ahead_rows = t->job->rows_ahead;
+    } else if (x->stride[1] == item && x->stride[last] == t->job->classes * item) {
+        t->ahead_stride = n * item; /* channels last: one stretch, as if it were rows */
+        t->ahead_rows = t->job->classes;
+    } else {
+        return;
+    }
+    t->ahead = x->data + t->runs[0].offset[INPUT] + n * x->stride[last];
 }
 
 /* Take up the n pixels from `first`: everything but the class rows. */
@@ -202,18 +213,7 @@ static void tile_start(tile *t, ptrdiff_t group, ptrdiff_t first, ptrdiff_t n) {
     tile_runs(t, first);
     load_weights(t);
     if (job->labels) load_labels(t);
-    const char *next_labels = job->labels ? following(t, TARGET) : NULL;
-    if (next_labels) prefetch(next_labels, n * dtype_size[job->target.dtype]);
-    t->ahead = job->input.data ? following(t, INPUT) : NULL;
-    t->ahead_stride = job->input.stride[1];
-    t->ahead_rows = job->rows_ahead;
-    const fl_operand *x = &job->input;
-    ptrdiff_t size = dtype_size[x->dtype], pixel = x->stride[job->ndim + 1];
-    if (x->data && !t->ahead && t->nruns == 1 && x->stride[1] == size && pixel == job->classes * size) {
-        t->ahead = x->data + t->runs[0].offset[INPUT] + n * pixel; /* channels last: one stretch, as if it were rows */
-        t->ahead_stride = n * size;
-        t->ahead_rows = job->classes;
-    }
+    look_ahead(t);
 }
 
 /* One row of exp(x - m). */
@@ -230,7 +230,15 @@ static const real *class_rows(const tile *t, int o, real *buffer, ptrdiff_t c0) 
     if (t->job->classes == 1 && t->nruns == 1 && t->n == t->padded && a->dtype == REAL_DTYPE && !a->swapped &&
         a->stride[t->job->ndim + 1] == (ptrdiff_t)sizeof(real) && (uintptr_t)lies % sizeof(real) == 0)
         return (const real *)(const void *)lies;
-    load_rows(t, o, buffer, c0, t->classes);
+    if (o != INPUT || !t->ahead || t->ahead_rows >= t->classes) {
+        load_rows(t, o, buffer, c0, t->classes);
+        return buffer;
+    }
+    for (ptrdiff_t c = 0; c < t->classes; c++) { /* those that were not prefetched during the exps of the tile before */
+        if (c + t->ahead_rows < t->classes)
+            prefetch(lies + (c0 + c + t->ahead_rows) * a->stride[1], t->n * dtype_size[a->dtype]);
+        load_rows(t, o, buffer + c * t->width, c0 + c, 1);
+    }
     return buffer;
 }
 

@@ -30,10 +30,10 @@ def exact_sum(rows: Iterable[Array]) -> Array:
     """The expansion, of shape (m, k), of the exact column sums of arrays of shape (n, k); of no rows it is 0."""
     many = list(rows)
     stack = many[0] if len(many) == 1 else np.concatenate(many)
-    if len(stack) == 0:
-        return np.zeros((1, stack.shape[1]))
     if len(stack) == 1:
         return stack + 0.0  # -0.0 becomes 0.0
+    if len(stack) == 0:
+        return np.zeros((1, stack.shape[1]))
     columns = [_expansion(column) for column in stack.T.tolist()]
     out = np.zeros((max(map(len, columns), default=1), len(columns)))
     for k, parts in enumerate(columns):

@@ -186,8 +186,7 @@ class Loss:
 
     def numbers(self, sums: list[Array]) -> Array:
         """The merged numbers, (m, k)."""
-        rows = self.rows(sums)
-        return rows if len(rows) == 1 else _exact.exact_sum([rows])
+        return _exact.exact_sum([self.rows(sums)])
 
     def _gradient(self, batch: Batch, gradient: Array) -> float | Array:
         out, terms, by_sample = batch.kernel_view(gradient), self.terms(), self.splits(batch)
