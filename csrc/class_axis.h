@@ -243,11 +243,14 @@ static void cross_entropy_backward(tile *t, const fl_term *term, const term_rows
         return;
     }
     real even = k * eps / (real)t->job->classes * total_class_weight(t, term);
+    real *a = r->a, *b = r->b, *q = r->value; /* the values are summed, their row is free */
+    const real *w = t->w, *s = t->s, *wy = r->wy, *rest = t->rest;
+#pragma omp simd
     for (ptrdiff_t i = 0; i < t->padded; i++) {
-        real scale = t->w[i] / t->s[i];
-        r->a[i] = k * (1 - eps) * r->wy[i] * scale;
-        r->b[i] = -t->rest[i] * r->a[i];
-        r->value[i] = even * scale; /* free once the values are summed */
+        real scale = w[i] / s[i];
+        a[i] = k * (1 - eps) * wy[i] * scale;
+        b[i] = -rest[i] * a[i];
+        q[i] = even * scale;
     }
     if (add && eps != 0) cross_entropy_label_rows(t, term, r, c0, 1, 1);
     else if (add) cross_entropy_label_rows(t, term, r, c0, 1, 0);
@@ -394,12 +397,18 @@ static void softmax_rows(tile *t, const fl_term *term, const term_rows *r, ptrdi
 
 static void log_softmax_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
     (void)term, (void)r, (void)c0, (void)add;
-    for (ptrdiff_t i = 0; i < t->padded; i++) t->d[i] = t->m[i] == R_INF ? 0 : r_log(t->s[i]);
+    real *d = t->d;
+    const real *m = t->m, *s = t->s;
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < t->padded; i++) {
+        real log_s = r_log(s[i]);
+        d[i] = m[i] == R_INF ? 0 : log_s;
+    }
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *x = t->x + c * t->width;
         real *g = t->g + c * t->width;
 #pragma omp simd
-        for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = (x[i] - t->m[i]) - t->d[i];
+        for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = (x[i] - m[i]) - d[i];
     }
 }
 

@@ -226,22 +226,4 @@ static void store_pixels(char *out, ptrdiff_t stride, const real *in, ptrdiff_t 
     }
 }
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-/* Streaming stores of a contiguous row: they leave the caches to the input and spare the read of the lines that are
- * overwritten (measured in docs/kernels.md).  16 bytes at a time: NumPy aligns no better. */
-static void stream_bytes(char *out, const char *in, size_t n) {
-    size_t head = (size_t)(-(uintptr_t)out & 15);
-    head = head < n ? head : n;
-    memcpy(out, in, head);
-    size_t i = head;
-    for (; i + 16 <= n; i += 16) _mm_stream_si128((__m128i *)(out + i), _mm_loadu_si128((const __m128i *)(in + i)));
-    memcpy(out + i, in + i, n - i);
-}
-static void stream_fence(void) { _mm_sfence(); }
-#else
-static void stream_bytes(char *out, const char *in, size_t n) { memcpy(out, in, n); }
-static void stream_fence(void) {}
-#endif
-
 #endif

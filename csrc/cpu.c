@@ -29,26 +29,6 @@ static int has_v4(void) {
 }
 #endif
 
-/* What cpuid says: leaf 4 on Intel, 0x8000001d on AMD; else that of a small and common CPU. */
-static fl_cache second_level = {1 << 17, 8};
-
-#if defined(FL_HAVE_V3) || defined(FL_HAVE_V4)
-static void measure_cache(void) {
-    static const unsigned leaves[] = {4, 0x8000001du};
-    unsigned a, b, c, d;
-    for (int k = 0; k < 2; k++)
-        for (unsigned sub = 0; __get_cpuid_count(leaves[k], sub, &a, &b, &c, &d) && a & 31; sub++) {
-            ptrdiff_t line = (b & 0xfff) + 1, ways = (b >> 22) + 1, span = line * ((ptrdiff_t)c + 1);
-            int data = (a & 31) != 2, level = a >> 5 & 7;
-            if (data && level == 2 && ways > 1 && (span & (span - 1)) == 0) second_level = (fl_cache){span, ways};
-        }
-}
-#else
-static void measure_cache(void) {}
-#endif
-
-const fl_cache *fl_second_level_cache(void) { return &second_level; }
-
 static int always(void) { return 1; }
 
 static const struct {
@@ -72,7 +52,6 @@ const fl_kernels *const *fl_active_kernels(void) { return levels[active].kernels
 const char *fl_select_level(const char *cap) {
     static const char *const known[] = {"base", "v3", "v4"};
     int limit = 2;
-    measure_cache();
     if (cap) {
         for (limit = 2; limit >= 0 && strcmp(cap, known[limit]) != 0; limit--) {
         }

@@ -13,7 +13,8 @@ enum {
     SLICE_ELEMENTS = 1 << 24,    /* of a slice: after it the caller may look for signals */
     SLICE_SUM_BYTES = 1 << 19,   /* of the chunks' sums in a slice */
     THREAD_ELEMENTS = 1 << 17,   /* of a thread: below, waking it costs more than it takes over (docs/kernels.md) */
-    STREAM_BYTES = 1 << 23       /* an output past the caches is written around them */
+    STREAM_BYTES = 1 << 23,      /* an output past the caches is written around them */
+    STREAM_CLASSES = 1 << 11     /* at the most: each takes a thread 80 bytes */
 };
 
 static const fl_kernels *kernels_of(const fl_job *job) { return fl_active_kernels()[job->double_precision != 0]; }
@@ -39,15 +40,6 @@ static void coalesce(fl_job *job) {
     job->ndim = n;
 }
 
-/* Rows this far apart (a power of two is the common image size) push each other out of the second-level cache, so no
- * more of them are prefetched than it has ways. */
-static ptrdiff_t rows_that_fit(ptrdiff_t stride) {
-    const fl_cache *cache = fl_second_level_cache();
-    ptrdiff_t a = stride < 0 ? -stride : stride, shared = cache->span;
-    while (a % shared) shared /= 2; /* the largest power of two that divides both */
-    return (cache->ways - 1) * (cache->span / shared);
-}
-
 /* Tiles narrow as the classes grow, so that a class block stays in the caches; all of it depends on the shape alone. 256
  * pixels: cross entropy is 16 % faster than with 512, 10 % than with 128. Single rows, the element losses: 29 % faster
  * than with 256, where a tile's own cost shows (docs/kernels.md). */
@@ -70,8 +62,8 @@ static void plan(fl_job *job) {
     ptrdiff_t by_sums = SLICE_SUM_BYTES / (8 * most(1, job->nsums));
     ptrdiff_t by_work = SLICE_ELEMENTS / most(1, job->classes * least(job->pixels, job->chunk_tiles * job->width));
     job->slice_chunks = least(job->chunks, most(job->threads, least(by_sums, by_work)));
-    job->rows_ahead = rows_that_fit(job->input.stride[1]);
-    job->stream = job->output.data && job->classes * job->pixels * job->groups * 4 >= STREAM_BYTES;
+    job->stream = job->output.data && job->classes <= STREAM_CLASSES &&
+                  job->classes * job->pixels * job->groups * 4 >= STREAM_BYTES;
 }
 
 int fl_prepare(fl_job *job) {

@@ -81,7 +81,6 @@ typedef struct {
     double *sums;    /* groups x nsums, set by the caller between fl_prepare and fl_run, zeroed */
     ptrdiff_t nsums; /* the rest is filled by fl_prepare */
     ptrdiff_t pixels, width, tiles, chunk_tiles, chunks, chunks_a_group, slice_chunks, block;
-    ptrdiff_t rows_ahead; /* so many rows of the next tile are prefetched during the exps, the others while loading */
     int stream; /* gradient by streaming stores */
     size_t scratch_bytes;
     char *scratch;

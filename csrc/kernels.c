@@ -41,6 +41,19 @@ static int wants_exps(const fl_job *job) {
     return any;
 }
 
+/* Whether a term reads the input itself, beside the exps. */
+static int reads_input(const fl_job *job, const fl_term *term) {
+    const loss_row *loss = &loss_table[term->loss];
+    if (loss->kind == REGION) return term->activation != FL_SOFTMAX;
+    return loss->kind == TRANSFORM ? loss->reads_input : reads_rows(job, term);
+}
+
+static int any_input(const fl_job *job) {
+    int any = 0;
+    for (int k = 0; k < job->nterms; k++) any |= reads_input(job, &job->terms[k]);
+    return any;
+}
+
 /* ---- scratch: every row of a tile is a piece of one allocation ---------------------------------------------------------- */
 /* Addresses as integers: they are added up without an allocation, too, for its size. */
 static char *piece(uintptr_t *at, size_t bytes) {
@@ -61,16 +74,23 @@ static size_t carve(tile *t, const fl_job *job, char *scratch) {
     t->runs = (run *)(void *)piece(&at, sizeof(run) * (size_t)job->width);
     t->terms = (term_rows *)(void *)piece(&at, sizeof(term_rows) * (size_t)job->nterms);
     t->label = (ireal *)(void *)piece(&at, row);
+    t->streams = job->stream ? (stream *)(void *)piece(&at, sizeof(stream) * (size_t)job->classes) : NULL;
     real **single[] = {&t->w, &t->w_mean, &t->m, &t->s, &t->d, &t->z, &t->rest};
     for (size_t k = 0; k < sizeof single / sizeof *single; k++) *single[k] = (real *)(void *)piece(&at, row);
     for (int k = 0; k < job->nterms; k++) {
-        real *rows_of_term[sizeof(term_rows) / sizeof(real *)];
-        for (size_t j = 0; j < sizeof(term_rows) / sizeof(real *); j++)
+        real *rows_of_term[offsetof(term_rows, lanes) / sizeof(real *)];
+        for (size_t j = 0; j < sizeof rows_of_term / sizeof(real *); j++)
             rows_of_term[j] = (real *)(void *)piece(&at, row);
-        if (scratch) memcpy(&t->terms[k], rows_of_term, sizeof rows_of_term);
+        size_t lanes = loss_table[job->terms[k].loss].kind == REGION ? 3 * FL_LANES * sizeof(double) * (size_t)most : 0;
+        double *lanes_of_term = (double *)(void *)piece(&at, lanes);
+        if (!scratch) continue;
+        memcpy(&t->terms[k], rows_of_term, sizeof rows_of_term);
+        t->terms[k].lanes = memset(lanes_of_term, 0, lanes);
     }
     t->own_x = (real *)(void *)piece(&at, reads ? rows : 0);
-    t->e = softmax ? (real *)(void *)piece(&at, reads ? rows : 0) : t->own_x;
+    t->e = softmax && any_input(job) ? (real *)(void *)piece(&at, reads ? rows : 0) : t->own_x; /* less to keep in L1 */
+    int last = job->stream && job->output.stride[1] == dtype_size[job->output.dtype];
+    t->pixels = last ? piece(&at, rows) : NULL;
     t->y = t->own_y = job->target.data && !job->labels ? (real *)(void *)piece(&at, reads ? rows : 0) : NULL;
     t->maps = job->maps.data ? (real *)(void *)piece(&at, reads ? rows : 0) : NULL;
     t->wc = job->weight_by_class ? (real *)(void *)piece(&at, reads ? rows : row) : NULL;
@@ -255,13 +275,20 @@ static void run_tile(tile *t, double *sums) {
 static int run_chunk(const fl_job *job, ptrdiff_t chunk, char *scratch, double *sums) {
     tile t;
     carve(&t, job, scratch);
+    for (ptrdiff_t c = 0; t.streams && c < job->classes; c++) t.streams[c].held = 0;
     ptrdiff_t group = chunk / job->chunks_a_group, tile_0 = chunk % job->chunks_a_group * job->chunk_tiles;
     for (ptrdiff_t k = tile_0; k < tile_0 + job->chunk_tiles && k < job->tiles && !t.faults; k++) {
         ptrdiff_t first = k * job->width, left = job->pixels - first;
         tile_start(&t, group, first, left < job->width ? left : job->width);
         if (!t.faults) run_tile(&t, sums);
     }
-    if (job->stream) stream_fence();
+    for (int k = 0; k < job->nterms; k++) {
+        const fl_term *term = &job->terms[k];
+        ptrdiff_t most = least(job->block, job->classes);
+        if (loss_table[term->loss].kind == REGION && job->mode & FL_FORWARD)
+            region_add_lanes(&t.terms[k], 0, most, job->classes, sums + term->sums);
+    }
+    end_streams(&t);
     return t.faults;
 }
 

@@ -23,12 +23,6 @@ extern const fl_kernels fl_kernels_v4_f32, fl_kernels_v4_f64;
 /* cpu.c: the tables of the level in use: [0] float, [1] double. */
 const fl_kernels *const *fl_active_kernels(void);
 
-/* cpu.c: bytes after which the second-level cache uses the same set again, a power of two, and its ways. */
-typedef struct {
-    ptrdiff_t span, ways;
-} fl_cache;
-const fl_cache *fl_second_level_cache(void);
-
 /* What the two drivers, fastloss.c and distance.c, share. */
 static inline ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 static inline ptrdiff_t most(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }

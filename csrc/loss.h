@@ -22,6 +22,7 @@ typedef struct {
     const char *name;
     int kind;
     int softmax; /* PIXEL: t->m, s, e (and d, z, rest for labels) are wanted, whatever the activation */
+    int reads_input; /* TRANSFORM: whether the input itself is wanted beside the exps */
     int picks; /* PIXEL with labels: whether only the label's own class matters (enum loss_picks) */
     int maps; /* PIXEL: what the distance maps are to a summed loss (enum loss_maps) */
     /* By activation (fl_activation), NULL where it does not exist: the value of an element and its derivative: in x, or

@@ -51,7 +51,7 @@ static const loss_row loss_table[] = {
 
     {.name = "logsumexp", .kind = PIXEL, .softmax = 1, .finish = logsumexp_finish},
     {.name = "softmax", .kind = TRANSFORM, .softmax = 1, .backward = softmax_rows},
-    {.name = "log_softmax", .kind = TRANSFORM, .softmax = 1, .backward = log_softmax_rows},
+    {.name = "log_softmax", .kind = TRANSFORM, .softmax = 1, .reads_input = 1, .backward = log_softmax_rows},
     {.name = "sigmoid", .kind = ELEMENT, .value = {sigmoid_row}},
     {.name = "log_sigmoid", .kind = ELEMENT, .value = {log_sigmoid_row}},
     {.name = "softplus", .kind = ELEMENT, .value = {softplus_row}},

@@ -19,12 +19,6 @@ static double tree_total(double *lane) {
     return lane[0] + lane[1];
 }
 
-static double lanes_total(const real *lane) {
-    double a[FL_LANES];
-    for (int j = 0; j < FL_LANES; j++) a[j] = (double)lane[j];
-    return tree_total(a);
-}
-
 /* sum of w v in double over 16 lanes and a fixed tree; v NULL: of w; w NULL: of v, all weights being 1, with the same
  * bits.  A weight 0 silences its value. */
 static double weighted_sum(const real *restrict v, const real *restrict w, ptrdiff_t n) {
@@ -58,22 +52,33 @@ static const real *region_probabilities(tile *t, const fl_term *term, const term
 }
 
 /* I, A, B of a class row of labels where every pixel counts once; p is given times `inverse`.  The common case, and the
- * hot one (docs/kernels.md has its measurement). */
+ * hot one (docs/kernels.md has its measurement): the lanes are added up at the end of the chunk, for a tree takes as
+ * long as the row itself. */
 static void region_row_plain(const real *restrict p, const real *restrict inverse, const ireal *restrict label,
-                             ireal own, ptrdiff_t n, double *sum) {
+                             ireal own, ptrdiff_t n, double *restrict lanes) {
     real I[FL_LANES], A[FL_LANES], B[FL_LANES];
     for (int j = 0; j < FL_LANES; j++) I[j] = A[j] = B[j] = 0;
     for (ptrdiff_t i = 0; i < n; i += FL_LANES)
 #pragma omp simd
         for (int j = 0; j < FL_LANES; j++) {
-            real v = p[i + j] * inverse[i + j], hit = label[i + j] == own ? R(1.0) : 0; /* one select: no branch */
+            real v = p[i + j] * inverse[i + j];
             A[j] += v;
-            I[j] += v * hit;
-            B[j] += hit;
+            I[j] = label[i + j] == own ? I[j] + v : I[j];
+            B[j] = label[i + j] == own ? B[j] + 1 : B[j];
         }
-    sum[0] = lanes_total(I);
-    sum[1] = lanes_total(A);
-    sum[2] = lanes_total(B);
+    for (int j = 0; j < FL_LANES; j++) lanes[j] += (double)I[j];
+    for (int j = 0; j < FL_LANES; j++) lanes[FL_LANES + j] += (double)A[j];
+    for (int j = 0; j < FL_LANES; j++) lanes[2 * FL_LANES + j] += (double)B[j];
+}
+
+/* What region_row_plain has left in the lanes of classes [c0, c0 + n), into the sums. */
+static void region_add_lanes(const term_rows *r, ptrdiff_t c0, ptrdiff_t n, ptrdiff_t classes, double *sums) {
+    for (ptrdiff_t c = 0; c < n; c++)
+        for (int k = 0; k < 3; k++) {
+            double *lanes = r->lanes + (3 * c + k) * FL_LANES;
+            sums[k * classes + c0 + c] += tree_total(lanes);
+            memset(lanes, 0, FL_LANES * sizeof(double));
+        }
 }
 
 /* sum of u v w over a row (v NULL: of u w), in double: W - B and A - I are then exact to their own rounding. */
@@ -99,7 +104,7 @@ static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptr
         double *out = sums + c0 + c, sum[6] = {0};
         const real *w = t->wc ? t->wc + c * t->width : t->w;
         if (fast) {
-            region_row_plain(t->e + c * t->width, r->b, t->label, (ireal)(c0 + c), t->padded, sum);
+            region_row_plain(t->e + c * t->width, r->b, t->label, (ireal)(c0 + c), t->padded, r->lanes + 3 * c * FL_LANES);
         } else {
             const real *p = region_probabilities(t, term, r, c), *y = target_row(t, r, c0, c);
             sum[0] = product_sum(p, y, w, t->padded);
@@ -111,6 +116,8 @@ static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptr
         sum[5] = t->plain ? (double)t->n : weighted_sum(NULL, w, t->padded);
         for (int k = 0; k < 6; k++) out[k * C] += sum[k];
     }
+    if (fast && t->classes < C) /* lanes of one block alone */
+        region_add_lanes(r, c0, t->classes, C, sums);
 }
 
 /* u_c = d(loss)/d(p_c) over the pixel weight: kI y + kA + 2 kA2 p, times the weight by class where there is one. */
@@ -132,18 +139,17 @@ static int region_plain(const tile *t, const fl_term *term) {
     return term->activation == FL_SOFTMAX && t->job->labels && !t->wc && term->param[0] == 0;
 }
 
-/* a = sum_c e_c u_c: the label's share, whose e is exp(d), and a sum without labels. */
+/* a = sum_c e_c u_c. */
 static void region_prepare_plain(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
     real *restrict a = r->a;
-    const real *restrict d = t->d;
     const ireal *restrict label = t->label;
-    const double *kI = term->coef + t->group * 3 * t->job->classes;
-    if (c0 == 0)
-        for (ptrdiff_t i = 0; i < t->padded; i++) a[i] = r_exp(d[i]) * (real)kI[label[i] < 0 ? 0 : label[i]];
+    const double *coef = term->coef + t->group * 3 * t->job->classes;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *restrict e = t->e + c * t->width;
-        real kA = (real)kI[t->job->classes + c0 + c];
-        for (ptrdiff_t i = 0; i < t->padded; i++) a[i] = R_FMA(e[i], kA, a[i]);
+        real kA = (real)coef[t->job->classes + c0 + c], own_u = kA + (real)coef[c0 + c];
+        ireal own = (ireal)(c0 + c);
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < t->padded; i++) a[i] = R_FMA(e[i], label[i] == own ? own_u : kA, a[i]);
     }
 }
 

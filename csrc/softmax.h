@@ -44,7 +44,7 @@ FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int 
             real v = x[c * width + j], u = r_exp(v - base[j]);
             if (labels) {
                 d[j] = label[j] == own ? v : d[j];
-                s[j] += label[j] == own ? 0 : u;
+                s[j] = label[j] == own ? s[j] : s[j] + u; /* one masked addition */
             } else {
                 s[j] += u;
             }

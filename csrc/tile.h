@@ -10,6 +10,7 @@
 #define FASTLOSS_TILE_H
 
 #include "convert.h"
+#include "stream.h"
 
 #define FL_TILE 2048 /* most pixels in a tile (fastloss.c, plan) */
 #define FL_PAD 64   /* a multiple of the 16 lanes and of FL_COLUMNS */
@@ -25,6 +26,7 @@ typedef struct {
  * the classes, four for the class at hand: target, probability, its log, and the log of the softmax's sum; and what a and b lost. */
 typedef struct {
     real *value, *wy, *a, *b, *y, *p, *log_p, *log_s, *a_lost, *b_lost;
+    double *lanes; /* of a region term, from tile to tile: 16 each of I, A and B for every class of a block */
 } term_rows;
 
 typedef struct {
@@ -44,6 +46,8 @@ typedef struct {
     real *own_x, *own_y, *e, *wc, *g,
         *maps; /* their buffers, rows of exps, weights by class, gradient, distance maps */
     term_rows *terms;
+    char *pixels; /* the tile's output with channels last, on its way to a stream */
+    stream *streams; /* a row of the output each, or NULL: it is not streamed */
     int nruns;
     run *runs;
 } tile;
@@ -53,6 +57,9 @@ typedef struct {
 #else
 #define FL_PREFETCH(p) (void)(p)
 #endif
+
+/* Bytes of the next tile's rows that are fetched while this one is computed (docs/kernels.md). */
+enum { FL_AHEAD = 1 << 16 };
 
 static void prefetch(const char *p, ptrdiff_t bytes) {
     for (const char *end = p + bytes; p < end; p += 64) FL_PREFETCH(p);
@@ -192,7 +199,7 @@ static void look_ahead(tile *t) {
     if (!x->data) return;
     if (x->stride[last] == item) {
         t->ahead_stride = x->stride[1];
-        t->ahead_rows = t->job->rows_ahead;
+        t->ahead_rows = FL_AHEAD / (n * item);
     } else if (x->stride[1] == item && x->stride[last] == t->job->classes * item) {
         t->ahead_stride = n * item; /* channels last: one stretch, as if it were rows */
         t->ahead_rows = t->job->classes;
@@ -230,15 +237,7 @@ static const real *class_rows(const tile *t, int o, real *buffer, ptrdiff_t c0) 
     if (t->job->classes == 1 && t->nruns == 1 && t->n == t->padded && a->dtype == REAL_DTYPE && !a->swapped &&
         a->stride[t->job->ndim + 1] == (ptrdiff_t)sizeof(real) && (uintptr_t)lies % sizeof(real) == 0)
         return (const real *)(const void *)lies;
-    if (o != INPUT || !t->ahead || t->ahead_rows >= t->classes) {
-        load_rows(t, o, buffer, c0, t->classes);
-        return buffer;
-    }
-    for (ptrdiff_t c = 0; c < t->classes; c++) { /* those that were not prefetched during the exps of the tile before */
-        if (c + t->ahead_rows < t->classes)
-            prefetch(lies + (c0 + c + t->ahead_rows) * a->stride[1], t->n * dtype_size[a->dtype]);
-        load_rows(t, o, buffer + c * t->width, c0 + c, 1);
-    }
+    load_rows(t, o, buffer, c0, t->classes);
     return buffer;
 }
 
@@ -265,25 +264,34 @@ static void load_block(tile *t, ptrdiff_t b, int exps) {
 static void store_rows(const tile *t, const real *from, ptrdiff_t c0, ptrdiff_t rows) {
     const fl_operand *a = &t->job->output;
     ptrdiff_t stride = a->stride[t->job->ndim + 1], size = dtype_size[a->dtype];
+    char native[FL_TILE * 8];
     for (int r = 0; r < t->nruns; r++) {
         const real *in = from + t->runs[r].start;
-        char *out = a->data + c0 * a->stride[1] + t->runs[r].offset[OUTPUT], native[FL_TILE * 8];
+        char *out = a->data + c0 * a->stride[1] + t->runs[r].offset[OUTPUT];
         ptrdiff_t n = t->runs[r].length;
         if (channels_last(a, rows, n)) {
-            store_pixels(out, stride, in, t->width, rows, n, a->dtype);
+            int whole = t->pixels && stride == rows * size;
+            store_pixels(whole ? t->pixels : out, stride, in, t->width, rows, n, a->dtype);
+            if (whole) stream_bytes(t->streams, out, t->pixels, (size_t)(n * stride));
             continue;
         }
         for (ptrdiff_t c = 0; c < rows; c++, in += t->width, out += a->stride[1]) {
-            if (a->swapped) {
-                store_reals(native, in, size, n, a->dtype);
-                copy_swapped(out, stride, native, size, n, size);
-            } else if (t->job->stream && stride == size && a->dtype == REAL_DTYPE) {
-                stream_bytes(out, (const char *)in, (size_t)(n * size));
+            int flows = t->streams && stride == size && !a->swapped, as_is = flows && a->dtype == REAL_DTYPE;
+            if (flows || a->swapped) {
+                if (!as_is) store_reals(native, in, size, n, a->dtype);
+                if (flows) stream_bytes(&t->streams[c0 + c], out, as_is ? (const char *)in : native, (size_t)(n * size));
+                else copy_swapped(out, stride, native, size, n, size);
             } else {
                 store_reals(out, in, stride, n, a->dtype);
             }
         }
     }
+}
+
+/* What a chunk's streams hold is written before another thread may write its neighbour. */
+static void end_streams(const tile *t) {
+    for (ptrdiff_t c = 0; t->streams && c < t->job->classes; c++) stream_flush(&t->streams[c]);
+    if (t->streams) stream_fence();
 }
 
 #endif
