@@ -104,7 +104,8 @@ static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptr
         double *out = sums + c0 + c, sum[6] = {0};
         const real *w = t->wc ? t->wc + c * t->width : t->w;
         if (fast) {
-            region_row_plain(t->e + c * t->width, r->b, t->label, (ireal)(c0 + c), t->padded, r->lanes + 3 * c * FL_LANES);
+            region_row_plain(t->e + c * t->width, r->b, t->label, (ireal)(c0 + c), t->padded,
+                             r->lanes + 3 * c * FL_LANES);
         } else {
             const real *p = region_probabilities(t, term, r, c), *y = target_row(t, r, c0, c);
             sum[0] = product_sum(p, y, w, t->padded);

@@ -97,7 +97,7 @@ static void tile_runs(tile *t, ptrdiff_t first) {
 
 /* Worth transposing in registers. */
 static int channels_last(const fl_operand *a, ptrdiff_t rows, ptrdiff_t n) {
-    return a->stride[1] == dtype_size[a->dtype] && !a->swapped && rows >= 4 && rows <= FL_MOST_ROWS && n >= 4;
+    return a->stride[1] == dtype_size[a->dtype] && !a->swapped && rows >= 4 && n >= FL_LINE_PIXELS;
 }
 
 /* Rows [c0, c0 + rows) of an operand, padded with zeros. */
@@ -279,7 +279,8 @@ static void store_rows(const tile *t, const real *from, ptrdiff_t c0, ptrdiff_t 
             int flows = t->streams && stride == size && !a->swapped, as_is = flows && a->dtype == REAL_DTYPE;
             if (flows || a->swapped) {
                 if (!as_is) store_reals(native, in, size, n, a->dtype);
-                if (flows) stream_bytes(&t->streams[c0 + c], out, as_is ? (const char *)in : native, (size_t)(n * size));
+                if (flows)
+                    stream_bytes(&t->streams[c0 + c], out, as_is ? (const char *)in : native, (size_t)(n * size));
                 else copy_swapped(out, stride, native, size, n, size);
             } else {
                 store_reals(out, in, stride, n, a->dtype);
