@@ -31,12 +31,13 @@ def call(loss: Callable[..., Loss], arguments: dict[str, Any]) -> float | Array:
     data = {"pixel_weight": arguments.pop("pixel_weight")}
     if "distance_maps" in arguments:
         data["distance_maps"] = arguments.pop("distance_maps")
-    made = None
     try:
         made = _made(loss, **arguments)
-    except TypeError:  # a list or an array among them cannot be looked up, or is wrong: then the error comes again, alone
-        pass
-    return (made or loss(**arguments))(input, target, **data)
+    except TypeError:  # a list or an array among them cannot be looked up, or is wrong
+        made = None
+    if made is None:  # here, so that an error comes alone
+        made = loss(**arguments)
+    return made(input, target, **data)
 
 
 @functools.lru_cache(maxsize=256, typed=True)
