@@ -10,7 +10,7 @@ import math
 import os
 import pathlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _reference
-from ._batch import FLOAT64, Array, Batch, operand, real_dtype
+from ._batch import FLOAT64, LARGE_SAMPLE, PLAIN_LABELS, PLAIN_REALS, Array, Batch, operand, real_dtype
 
 
 class Mode:
@@ -307,6 +307,37 @@ def _run_native(
         mode,
         min(get_num_threads(), MOST_THREADS),
         not by_sample,  # merge
+    )
+    return sums
+
+
+@functools.lru_cache(maxsize=256)
+def _native_terms_of(terms: Callable[[], tuple[Term, ...]], classes: int) -> list[NativeTerm]:
+    return _native_terms(terms(), classes)
+
+
+def run_plain(
+    input: Any, target: Any, terms: Callable[[], tuple[Term, ...]], by_sample: bool, ignore_index: int
+) -> Array | None:
+    """The forward sums over an array and labels as most calls give them; None if they are not, or have a fault.
+
+    For small calls: checks and job in one function of Cython. terms: the loss's method, which is called once.
+    """
+    if _native is None or get_backend() != "native":
+        return None
+    threads = min(get_num_threads(), MOST_THREADS)
+    sums: Array | None = _native.run_plain(
+        input,
+        target,
+        PLAIN_REALS,
+        PLAIN_LABELS,
+        _native_terms_of,
+        terms,
+        by_sample,
+        LARGE_SAMPLE,
+        ignore_index,
+        Mode.FORWARD,
+        threads,
     )
     return sums
 

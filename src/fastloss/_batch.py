@@ -32,6 +32,8 @@ DTYPE_TAGS = {
     "i8": 11,
 }
 BFLOAT16_TAG = 3
+PLAIN_REALS = {np.dtype(name): tag for name, tag in DTYPE_TAGS.items() if name[0] == "f"}
+PLAIN_LABELS = {np.dtype(name): tag for name, tag in DTYPE_TAGS.items() if name[0] != "f"}
 
 SLAB = 1 << 16  # elements looked at together when a bad one is searched: half a megabyte as int64
 LARGE_SAMPLE = 256  # pixels from which a sample has tiles of its own, where nothing is wanted by sample

@@ -1,5 +1,6 @@
 # The bridge to csrc/: fills one fl_job from buffers, releases the GIL, looks for signals between slices.
-# Called by _backend.py alone, with arrays that _batch.py or distance.py has checked. Knows no loss: it grows with none.
+# Called by _backend.py alone, with arrays that _batch.py or distance.py has checked; run_plain looks for itself.
+# Knows no loss: it grows with none.
 # cython: language_level=3, boundscheck=False, wraparound=False
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -9,6 +10,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 import numpy
+from numpy import ndarray
 
 cdef extern from "fastloss.h" nogil:
     ctypedef struct fl_operand:
@@ -72,21 +74,38 @@ cdef _Buffer _buffer(array, bint writable=False):
     return b
 
 
+cdef void _place(fl_operand *to, const Py_buffer *view, int dtype, bint swapped, bint by_class, bint merge) noexcept:
+    """An operand of the job: an array of shape (N, C, *S), or (N, *S) if not by_class."""
+    cdef int k, pixel = 2 if by_class else 1
+    to.data = <char *> view.buf
+    to.dtype = dtype
+    to.swapped = swapped
+    to.stride[0] = 0 if merge else view.strides[0]
+    to.stride[1] = view.strides[1] if by_class else 0
+    if merge:
+        to.stride[2] = view.strides[0]
+    for k in range(pixel, view.ndim):
+        to.stride[2 + merge + k - pixel] = view.strides[k]
+
+
+cdef void _place_input(fl_job *job, const Py_buffer *view, int dtype, bint swapped, bint merge) noexcept:
+    """The input, and with it the job's shape."""
+    cdef int k
+    _place(&job.input, view, dtype, swapped, True, merge)
+    job.groups, job.classes = 1 if merge else view.shape[0], view.shape[1]
+    job.ndim = view.ndim - 2 + merge
+    if merge:
+        job.shape[0] = view.shape[0]
+    for k in range(2, view.ndim):
+        job.shape[k - 2 + merge] = view.shape[k]
+
+
 cdef _Buffer _operand(fl_operand *to, tuple operand, bint by_class, bint merge, bint writable=False):
-    """operand is (array, dtype tag, swapped) with the array of shape (N, C, *S), or (N, *S) if not by_class."""
+    """operand is (array, dtype tag, swapped), or None."""
     if operand is None:
         return None
     cdef _Buffer b = _buffer(operand[0], writable)
-    cdef int k, pixel = 2 if by_class else 1
-    to.data = <char *> b.view.buf
-    to.dtype = operand[1]
-    to.swapped = operand[2]
-    to.stride[0] = 0 if merge else b.view.strides[0]
-    to.stride[1] = b.view.strides[1] if by_class else 0
-    if merge:
-        to.stride[2] = b.view.strides[0]
-    for k in range(pixel, b.view.ndim):
-        to.stride[2 + merge + k - pixel] = b.view.strides[k]
+    _place(to, &b.view, operand[1], operand[2], by_class, merge)
     return b
 
 
@@ -99,23 +118,58 @@ def run(input, target, weight, output, maps, list terms, coefs, bint labels, ptr
     Returns (sums of shape (groups, n), faults).
     """
     cdef fl_job job
-    cdef ptrdiff_t at = 0
-    cdef int k, j
-    cdef list held = []
     memset(&job, 0, sizeof(job))  # an operand that is absent has no strides
-    cdef _Buffer x = _operand(&job.input, input, True, merge)
-    held.append(_operand(&job.target, target, not labels, merge))
-    held.append(_operand(&job.weight, weight, weight_by_class, merge))
-    held.append(_operand(&job.output, output, output_by_class, merge, True))
-    held.append(_operand(&job.maps, maps, True, merge))
-    job.groups, job.classes = 1 if merge else x.view.shape[0], x.view.shape[1]
-    job.ndim = x.view.ndim - 2 + merge
-    if merge:
-        job.shape[0] = x.view.shape[0]
-    for k in range(2, x.view.ndim):
-        job.shape[k - 2 + merge] = x.view.shape[k]
+    cdef _Buffer x = _buffer(input[0])
+    _place_input(&job, &x.view, input[1], input[2], merge)
+    held = [
+        x,
+        _operand(&job.target, target, not labels, merge),
+        _operand(&job.weight, weight, weight_by_class, merge),
+        _operand(&job.output, output, output_by_class, merge, True),
+        _operand(&job.maps, maps, True, merge),
+    ]
     job.labels, job.label_base, job.weight_by_class = labels, label_base, weight_by_class
     job.ignore_index, job.double_precision, job.mode, job.threads = ignore_index, double_precision, mode, threads
+    return _run(&job, terms, coefs, held), job.faults
+
+
+def run_plain(input, target, dict reals, dict labels, terms_of, terms, bint by_sample, ptrdiff_t large,
+              int64_t ignore_index, int mode, int threads):
+    """The same for what most calls give: an array (N, C, *S) of more than one class and labels (N, *S), their dtypes'
+    tags in reals and labels. The terms are terms_of(terms, C). by_sample, or from `large` pixels on: a sample is a
+    group.
+
+    Returns the sums; or None if the arguments are anything else, or have a fault: _batch.py then says what it is.
+    """
+    if type(input) is not ndarray or type(target) is not ndarray:
+        return None
+    real, label = reals.get(input.dtype), labels.get(target.dtype)
+    if real is None or label is None:
+        return None
+    cdef fl_job job
+    cdef _Buffer x = _buffer(input), y = _buffer(target)
+    cdef ptrdiff_t pixels = 1
+    cdef int k
+    if x.view.ndim < 2 or y.view.ndim != x.view.ndim - 1 or x.view.shape[0] != y.view.shape[0] or x.view.shape[1] < 2:
+        return None
+    for k in range(2, x.view.ndim):
+        if x.view.shape[k] != y.view.shape[k - 1]:
+            return None
+        pixels *= x.view.shape[k]
+    cdef bint merge = not by_sample and pixels < large
+    memset(&job, 0, sizeof(job))
+    _place_input(&job, &x.view, real, False, merge)
+    _place(&job.target, &y.view, label, False, False, merge)
+    job.labels, job.ignore_index, job.double_precision = True, ignore_index, x.view.itemsize == 8
+    job.mode, job.threads = mode, threads
+    sums = _run(&job, terms_of(terms, x.view.shape[1]), None, [x, y])
+    return None if job.faults else sums
+
+
+cdef _run(fl_job *job, list terms, coefs, list held):
+    """Run a job whose operands are in place, and return its sums. held: what must live as long."""
+    cdef ptrdiff_t at = 0
+    cdef int k, j
     job.nterms = len(terms)
     job.terms = <fl_term *> calloc(max(1, job.nterms), sizeof(fl_term))
     if job.terms == NULL:
@@ -126,25 +180,25 @@ def run(input, target, weight, output, maps, list terms, coefs, bint labels, ptr
             loss, activation, class_weight, params = terms[k]
             job.terms[k].loss, job.terms[k].activation = loss, activation
             job.terms[k].class_weight = _doubles(class_weight, held)
-            job.terms[k].coef = _doubles(coefs[k], held)
+            job.terms[k].coef = NULL if coefs is None else _doubles(coefs[k], held)
             for j in range(len(params)):
                 if isinstance(params[j], float):
                     job.terms[k].param[j] = params[j]
                 else:
                     job.terms[k].class_param[j] = _doubles(params[j], held)
-        if fl_prepare(&job) != 0:
+        if fl_prepare(job) != 0:
             raise MemoryError()
         prepared = True
         sums = numpy.zeros((job.groups, job.nsums))
         job.sums = <double *> _doubles(sums, held)
         while at < job.chunks:
             with nogil:
-                at = fl_run(&job, at)
+                at = fl_run(job, at)
             PyErr_CheckSignals()
-        return sums, job.faults
+        return sums
     finally:
         if prepared:
-            fl_release(&job)
+            fl_release(job)
         free(job.terms)
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from .._batch import Array
 from ..losses import Loss
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 
-def documented(loss: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+
+def documented(loss: Callable[..., Any]) -> Callable[[Function], Function]:
     """Give a function its loss's docstring, the example aside, which calls the object form."""
 
-    def document(function: Callable[..., Any]) -> Callable[..., Any]:
+    def document(function: Function) -> Function:
         body, _, rest = inspect.cleandoc(loss.__doc__ or "").partition("\n>>> ")
         _, _, see_also = rest.partition("\n\n")
         own = inspect.cleandoc(function.__doc__ or "")
@@ -23,6 +25,25 @@ def documented(loss: Callable[..., Any]) -> Callable[[Callable[..., Any]], Calla
         return function
 
     return document
+
+
+def function_of(loss: Callable[..., Loss]) -> Callable[[Function], Function]:
+    """`documented`, for a function that does no more than `call`; the loss without options is made only once."""
+    default = loss()
+
+    def make(function: Function) -> Function:
+        @functools.wraps(documented(loss)(function))
+        def with_default(*arrays: Any, **options: Any) -> float | Array:
+            # To bind arguments that are not given and to look them up again takes a microsecond.
+            return (
+                default(*arrays)
+                if len(arrays) == 2 and not options
+                else cast("float | Array", function(*arrays, **options))
+            )
+
+        return cast(Function, with_default)
+
+    return make
 
 
 def call(loss: Callable[..., Loss], arguments: dict[str, Any]) -> float | Array:

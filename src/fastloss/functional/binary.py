@@ -16,10 +16,10 @@ from ..losses import (
     MultiLabelSoftMarginLoss,
     SoftMarginLoss,
 )
-from ._call import call, documented
+from ._call import call, function_of
 
 
-@documented(BCEWithLogitsLoss)
+@function_of(BCEWithLogitsLoss)
 def binary_cross_entropy_with_logits(
     input: Any,
     target: Any,
@@ -39,7 +39,7 @@ def binary_cross_entropy_with_logits(
     return call(BCEWithLogitsLoss, locals())
 
 
-@documented(BCELoss)
+@function_of(BCELoss)
 def binary_cross_entropy(
     input: Any,
     target: Any,
@@ -58,7 +58,7 @@ def binary_cross_entropy(
     return call(BCELoss, locals())
 
 
-@documented(BalancedBCELoss)
+@function_of(BalancedBCELoss)
 def balanced_binary_cross_entropy(
     input: Any,
     target: Any,
@@ -76,7 +76,7 @@ def balanced_binary_cross_entropy(
     return call(BalancedBCELoss, locals())
 
 
-@documented(BinaryFocalLoss)
+@function_of(BinaryFocalLoss)
 def binary_focal_loss(
     input: Any,
     target: Any,
@@ -96,7 +96,7 @@ def binary_focal_loss(
     return call(BinaryFocalLoss, locals())
 
 
-@documented(BinaryKLDivLoss)
+@function_of(BinaryKLDivLoss)
 def binary_kl_div(
     input: Any,
     target: Any,
@@ -115,7 +115,7 @@ def binary_kl_div(
     return call(BinaryKLDivLoss, locals())
 
 
-@documented(JSDivLoss)
+@function_of(JSDivLoss)
 def js_div(
     input: Any,
     target: Any,
@@ -137,7 +137,7 @@ def js_div(
     return call(JSDivLoss, locals())
 
 
-@documented(SoftMarginLoss)
+@function_of(SoftMarginLoss)
 def soft_margin_loss(
     input: Any,
     target: Any,
@@ -154,7 +154,7 @@ def soft_margin_loss(
     return call(SoftMarginLoss, locals())
 
 
-@documented(MultiLabelSoftMarginLoss)
+@function_of(MultiLabelSoftMarginLoss)
 def multilabel_soft_margin_loss(
     input: Any,
     target: Any,

@@ -7,10 +7,10 @@ from typing import Any
 
 from .._batch import Array
 from ..losses import BoundaryLoss, HausdorffDTLoss
-from ._call import call, documented
+from ._call import call, function_of
 
 
-@documented(BoundaryLoss)
+@function_of(BoundaryLoss)
 def boundary_loss(
     input: Any,
     target: Any,
@@ -33,7 +33,7 @@ def boundary_loss(
     return call(BoundaryLoss, locals())
 
 
-@documented(HausdorffDTLoss)
+@function_of(HausdorffDTLoss)
 def hausdorff_dt_loss(
     input: Any,
     target: Any,

@@ -14,10 +14,10 @@ from ..losses import (
     NLLLoss,
     PerceptronLoss,
 )
-from ._call import call, documented
+from ._call import call, function_of
 
 
-@documented(CrossEntropyLoss)
+@function_of(CrossEntropyLoss)
 def cross_entropy(
     input: Any,
     target: Any,
@@ -38,7 +38,7 @@ def cross_entropy(
     return call(CrossEntropyLoss, locals())
 
 
-@documented(NLLLoss)
+@function_of(NLLLoss)
 def nll_loss(
     input: Any,
     target: Any,
@@ -58,7 +58,7 @@ def nll_loss(
     return call(NLLLoss, locals())
 
 
-@documented(CategoricalCrossEntropyLoss)
+@function_of(CategoricalCrossEntropyLoss)
 def categorical_cross_entropy(
     input: Any,
     target: Any,
@@ -79,7 +79,7 @@ def categorical_cross_entropy(
     return call(CategoricalCrossEntropyLoss, locals())
 
 
-@documented(FocalLoss)
+@function_of(FocalLoss)
 def focal_loss(
     input: Any,
     target: Any,
@@ -101,7 +101,7 @@ def focal_loss(
     return call(FocalLoss, locals())
 
 
-@documented(PerceptronLoss)
+@function_of(PerceptronLoss)
 def perceptron_loss(
     input: Any,
     target: Any,
@@ -121,7 +121,7 @@ def perceptron_loss(
     return call(PerceptronLoss, locals())
 
 
-@documented(KLDivLoss)
+@function_of(KLDivLoss)
 def kl_div(
     input: Any,
     target: Any,

@@ -7,10 +7,10 @@ from typing import Any
 
 from .._batch import Array
 from ..losses import DiceCELoss
-from ._call import call, documented
+from ._call import call, function_of
 
 
-@documented(DiceCELoss)
+@function_of(DiceCELoss)
 def dice_ce_loss(
     input: Any,
     target: Any,

@@ -14,10 +14,10 @@ from ..losses import (
     SensitivitySpecificityLoss,
     TverskyLoss,
 )
-from ._call import call, documented
+from ._call import call, function_of
 
 
-@documented(DiceLoss)
+@function_of(DiceLoss)
 def dice_loss(
     input: Any,
     target: Any,
@@ -43,7 +43,7 @@ def dice_loss(
     return call(DiceLoss, locals())
 
 
-@documented(JaccardLoss)
+@function_of(JaccardLoss)
 def jaccard_loss(
     input: Any,
     target: Any,
@@ -68,7 +68,7 @@ def jaccard_loss(
     return call(JaccardLoss, locals())
 
 
-@documented(TverskyLoss)
+@function_of(TverskyLoss)
 def tversky_loss(
     input: Any,
     target: Any,
@@ -95,7 +95,7 @@ def tversky_loss(
     return call(TverskyLoss, locals())
 
 
-@documented(FocalTverskyLoss)
+@function_of(FocalTverskyLoss)
 def focal_tversky_loss(
     input: Any,
     target: Any,
@@ -124,7 +124,7 @@ def focal_tversky_loss(
     return call(FocalTverskyLoss, locals())
 
 
-@documented(SensitivitySpecificityLoss)
+@function_of(SensitivitySpecificityLoss)
 def sensitivity_specificity_loss(
     input: Any,
     target: Any,
@@ -150,7 +150,7 @@ def sensitivity_specificity_loss(
     return call(SensitivitySpecificityLoss, locals())
 
 
-@documented(GeneralizedDiceLoss)
+@function_of(GeneralizedDiceLoss)
 def generalized_dice_loss(
     input: Any,
     target: Any,

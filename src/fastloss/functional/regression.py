@@ -6,10 +6,10 @@ from typing import Any
 
 from .._batch import Array
 from ..losses import HuberLoss, L1Loss, LogCoshLoss, MSELoss, PseudoHuberLoss, SmoothL1Loss
-from ._call import call, documented
+from ._call import call, function_of
 
 
-@documented(MSELoss)
+@function_of(MSELoss)
 def mse_loss(
     input: Any,
     target: Any,
@@ -26,7 +26,7 @@ def mse_loss(
     return call(MSELoss, locals())
 
 
-@documented(L1Loss)
+@function_of(L1Loss)
 def l1_loss(
     input: Any,
     target: Any,
@@ -43,7 +43,7 @@ def l1_loss(
     return call(L1Loss, locals())
 
 
-@documented(HuberLoss)
+@function_of(HuberLoss)
 def huber_loss(
     input: Any,
     target: Any,
@@ -61,7 +61,7 @@ def huber_loss(
     return call(HuberLoss, locals())
 
 
-@documented(SmoothL1Loss)
+@function_of(SmoothL1Loss)
 def smooth_l1_loss(
     input: Any,
     target: Any,
@@ -79,7 +79,7 @@ def smooth_l1_loss(
     return call(SmoothL1Loss, locals())
 
 
-@documented(LogCoshLoss)
+@function_of(LogCoshLoss)
 def log_cosh_loss(
     input: Any,
     target: Any,
@@ -96,7 +96,7 @@ def log_cosh_loss(
     return call(LogCoshLoss, locals())
 
 
-@documented(PseudoHuberLoss)
+@function_of(PseudoHuberLoss)
 def pseudo_huber_loss(
     input: Any,
     target: Any,

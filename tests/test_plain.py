@@ -1,0 +1,128 @@
+"""The short way of plain arrays, `_core.run_plain`: the bits of the long way, and the long way's errors."""
+
+import numpy as np
+import pytest
+
+import fastloss as fl
+
+LOSSES = {
+    "cross_entropy": fl.CrossEntropyLoss(),
+    "weighted": fl.CrossEntropyLoss(class_weight=[1, 2, 3, 4], label_smoothing=0.1, ignore_index=3),
+    "sum": fl.FocalLoss(gamma=[0.0, 1.0, 2.0, 2.5], reduction="sum"),
+    "by_sample": fl.DiceLoss(classes=[1, 2], absent="skip"),
+    "batch": fl.TverskyLoss(batch=True, ignore_index=-1),
+}
+SHAPES = [(1, 4), (3, 4), (2, 4, 1), (2, 4, 15, 17), (2, 4, 16, 16), (1, 4, 3, 70, 9), (0, 4, 2, 2), (2, 4, 0, 2)]
+LAYOUTS = {
+    "contiguous": lambda a: a,
+    "fortran": np.asfortranarray,
+    "every_other": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
+    "backwards": lambda a: a[::-1],
+    "read_only": lambda a: np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape),
+}
+REALS = ["f2", "f4", "f8"]
+INTEGERS = ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"]
+
+pytestmark = pytest.mark.skipif(fl.get_backend() != "native", reason="it is the native backend's")
+
+
+def data(shape, real="f4", label="i8", rng=None):
+    rng = rng or np.random.default_rng(5)
+    return rng.standard_normal(shape).astype(real), rng.integers(0, 4, shape[:1] + shape[2:]).astype(label)
+
+
+def the_short_way(monkeypatch, loss, x, y):
+    """The value, from a call that makes no batch."""
+    with monkeypatch.context() as patch:
+        patch.setattr(type(loss), "make_batch", lambda *a: pytest.fail("a batch was made"))
+        return loss(x, y)
+
+
+def the_long_way(loss, x, y):
+    return loss._value(loss.make_batch(x, y, None))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", LOSSES)
+def test_both_ways_have_the_same_bits(name, shape, layout, monkeypatch):
+    loss = LOSSES[name]
+    x, y = (LAYOUTS[layout](a) for a in data(shape))
+    short, long = the_short_way(monkeypatch, loss, x, y), the_long_way(loss, x, y)
+    assert type(short) is float
+    assert short.hex() == long.hex() == loss.finalize(loss.partial(x, y)).hex()
+
+
+@pytest.mark.parametrize("label", INTEGERS)
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_dtype(name, real, label, monkeypatch):
+    x, y = data((2, 4, 20, 20), real, label)
+    assert the_short_way(monkeypatch, LOSSES[name], x, y).hex() == the_long_way(LOSSES[name], x, y).hex()
+
+
+def test_labels_of_bool(monkeypatch):
+    x, y = data((2, 4, 20, 20))
+    loss = LOSSES["cross_entropy"]
+    assert the_short_way(monkeypatch, loss, x, y > 1).hex() == loss(x, (y > 1).astype("u1")).hex()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x, y: (x.tolist(), y),
+        lambda x, y: (x, y.tolist()),
+        lambda x, y: (x.astype(">f4"), y),
+        lambda x, y: (x, y.astype(">i8")),
+        lambda x, y: (x.view(np.memmap), y),
+        lambda x, y: (x[0, :, 0, 0], y[0, 0, 0]),
+        lambda x, y: (x, np.eye(4, dtype="f4")[y].transpose(0, 3, 1, 2)),
+    ],
+    ids=["list", "labels of a list", "swapped", "swapped labels", "subclass", "one pixel", "dense"],
+)
+@pytest.mark.parametrize("name", LOSSES)
+def test_what_is_not_plain_goes_the_long_way(name, change):
+    x, y = data((2, 4, 5, 6))
+    a, b = change(x, y)
+    assert LOSSES[name](a, b).hex() == the_long_way(LOSSES[name], a, b).hex()
+
+
+BAD = {
+    "label": (lambda x, y: (x, np.where(y == y.flat[7], 4, y)), fl.LabelError),
+    "negative label": (lambda x, y: (x, np.where(y == y.flat[7], -5, y)), fl.LabelError),
+    "fewer pixels": (lambda x, y: (x, y[:, :-1]), ValueError),
+    "more pixels": (lambda x, y: (x, np.repeat(y, 2, axis=2)), ValueError),
+    "fewer samples": (lambda x, y: (x, y[:1]), ValueError),
+    "an axis less": (lambda x, y: (x, y[0]), ValueError),
+    "no labels": (lambda x, y: (x, y.astype("f4")), TypeError),
+    "complex": (lambda x, y: (x.astype("c8"), y), TypeError),
+    "object": (lambda x, y: (x, y.astype(object)), TypeError),
+    "integers": (lambda x, y: (x.astype("i4"), y), TypeError),
+    "no dimension": (lambda x, y: (np.array(1.0), np.array(1)), ValueError),
+    "no class": (lambda x, y: (x[:, :0], y), ValueError),
+    "weights of four": (lambda x, y: (x[:, :3], np.minimum(y, 2)), ValueError),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_errors_are_those_of_the_long_way(what):
+    change, error = BAD[what]
+    loss = LOSSES["weighted"]
+    x, y = change(*data((2, 4, 5, 6)))
+    with pytest.raises(error) as long:
+        the_long_way(loss, x, y)
+    with pytest.raises(error) as short:
+        loss(x, y)
+    assert str(short.value) == str(long.value)
+    assert short.value.__context__ is None
+
+
+@pytest.mark.parametrize("function", ["cross_entropy", "dice_loss", "mse_loss"])
+def test_a_call_without_options_is_one_with_the_defaults(function):
+    x, y = data((2, 4, 5, 6))
+    y = y if function != "mse_loss" else x + 1
+    f = getattr(fl, function)
+    assert f(x, y) == f(x, y, reduction="mean") == f(x, y, pixel_weight=None)
+    for arguments, options in [((x,), {}), ((x, y, y), {}), ((x, y), {"no": 1}), ((), {"input": x, "target": y})]:
+        with pytest.raises(TypeError, match=rf"^{function}\(\)"):
+            f(*arguments, **options)
