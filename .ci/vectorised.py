@@ -1,20 +1,38 @@
-"""Whether the hot loops are vectorised: reads the object code of a build, `python .ci/vectorised.py BUILD_DIRECTORY`.
+"""Whether the hot loops are vectorised: `python .ci/vectorised.py BUILD_DIRECTORY`, a build by GCC for x86-64 with
+CMAKE_EXPORT_COMPILE_COMMANDS.
 
-A function of the list that has scalar arithmetic in it and no packed arithmetic at all has lost its vectors: mostly to
-a call that was not inlined, or to a branch where a select was meant (docs/kernels.md). Needs objdump, and x86-64.
+By function, from the object code, at every level: one that has scalar arithmetic in it and no packed arithmetic at all
+has lost its vectors, mostly to a call that was not inlined, or to a branch where a select was meant (docs/kernels.md).
+By loop, from the compiler's own report, at v3 and v4, which have all the instructions it takes: every loop of csrc/
+over the pixels of a tile, and every one that says `omp simd`. Loops that cannot be are listed here.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
+import json
+import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 
 HOT = re.compile(r"\w+_(row|given|of_logit|of_softmax|finish|forward|backward|rows|all|stats|sum)(\.\w+)*$")
 FUNCTION = re.compile(r"^[0-9a-f]+ <(\S+)>:")
 ARITHMETIC = re.compile(r"^\s*[0-9a-f]+:\s+v?(?:mul|add|sub|div|fn?m(?:add|sub)\d*)([ps])[sd]\s")
 FEW = 4  # scalar instructions of the code around a loop
+
+PIXELS = re.compile(r"for \(ptrdiff_t i = 0; i < (?:t->padded|t->n|n); i\+\+\)")
+MACRO = re.compile(r"(?:ELEMENT_LOSS|FUNCTION|ROW)\(")  # elements.h: each makes functions that are a loop
+REPORT = re.compile(r".*?([\w.]+):(\d+):\d+: optimized:\s+(?:loop vectorized|basic block)")
+NOT_VECTORISED = {
+    r".*\] = 0;$": "memset",
+    r"ELEMENT_LOSS\(own_target\)": "memcpy",
+    r"for .*sums\[t->label\[i\]\]": "each pixel adds to the number of its class",
+    r"for .*(?:class_weight|by_class)\[label\[i\] < 0 \? 0 : label\[i\]\]": "GCC gathers no doubles by 64-bit labels",
+}
 
 
 def counts(listing: str) -> dict[str, dict[str, int]]:
@@ -29,21 +47,59 @@ def counts(listing: str) -> dict[str, dict[str, int]]:
     return found
 
 
+def scalar_functions(objects: list[pathlib.Path]) -> Iterator[str]:
+    for file in objects:
+        name = next(part for part in file.parts if part.startswith("kernels_"))
+        command = ["objdump", "--disassemble", "--no-show-raw-insn", str(file)]
+        for function, n in counts(subprocess.run(command, check=True, capture_output=True, text=True).stdout).items():
+            if HOT.match(function) and n["p"] == 0 and n["s"] > FEW:
+                yield f"{name.removesuffix('.dir')}: {function} ({n['s']} scalar instructions)"
+
+
+def loops(source: pathlib.Path) -> Iterator[tuple[range, str]]:
+    """The lines of each hot loop, from its pragma to its end, and its text."""
+    lines = source.read_text().splitlines()
+    for k, line in enumerate(lines):
+        simd = k > 0 and "omp simd" in lines[k - 1]
+        if line.endswith("\\") or not (simd or PIXELS.search(line) or MACRO.match(line)):
+            continue
+        end, indent = k, line[: len(line) - len(line.lstrip())]
+        if line.endswith("{"):
+            end = next(j for j in range(k, len(lines)) if lines[j].startswith(indent + "}"))
+        elif not line.endswith(";") and not MACRO.match(line):
+            end = next(j for j in range(k, len(lines)) if lines[j].endswith(";"))
+        yield range(k + 1 - simd, end + 2), " ".join(text.strip() for text in lines[k : end + 1])
+
+
+def reported(entry: dict[str, str]) -> set[tuple[str, int]]:
+    """File and line of every loop that one compilation says it vectorised."""
+    command = [*shlex.split(entry["command"]), "-fopt-info-vec-optimized", "-o", os.devnull]
+    said = subprocess.run(command, cwd=entry["directory"], check=True, capture_output=True, text=True).stderr
+    return {(m[1], int(m[2])) for line in said.splitlines() if (m := REPORT.match(line))}
+
+
+def scalar_loops(build: pathlib.Path) -> Iterator[str]:
+    commands = json.loads((build / "compile_commands.json").read_text())
+    kernels = [c for c in commands if re.search(r"FL_LEVEL=v[34]\b", c["command"])]
+    csrc = pathlib.Path(kernels[0]["file"]).parent
+    wanted = [(file.name, *loop) for file in [*sorted(csrc.glob("*.h")), csrc / "kernels.c"] for loop in loops(file)]
+    wanted = [w for w in wanted if not any(re.match(text, w[2]) for text in NOT_VECTORISED)]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for entry, found in zip(kernels, pool.map(reported, kernels), strict=True):
+            name = "_f".join(re.findall(r"-DFL_(?:LEVEL|REAL_BITS)=(\w+)", entry["command"]))
+            for file, lines, text in wanted:
+                if not found & {(file, line) for line in lines}:
+                    yield f"{name}: {file}:{lines[0]}: {text[:100]}"
+    print(f"{len(wanted)} loops looked for in the reports of {len(kernels)} compilations")
+
+
 def main(build: pathlib.Path) -> int:
     objects = sorted(build.rglob("kernels_*.dir/**/kernels.c.o"))
     if not objects:
         print(f"no objects of kernels.c below {build}")
         return 1
-    scalar, hot = [], 0
-    for file in objects:
-        name = next(part for part in file.parts if part.startswith("kernels_"))
-        command = ["objdump", "--disassemble", "--no-show-raw-insn", str(file)]
-        for function, n in counts(subprocess.run(command, check=True, capture_output=True, text=True).stdout).items():
-            if HOT.match(function):
-                hot += 1
-                if n["p"] == 0 and n["s"] > FEW:
-                    scalar.append(f"{name.removesuffix('.dir')}: {function} ({n['s']} scalar instructions)")
-    print("\n".join(scalar) or f"{hot} hot functions in {len(objects)} objects are vectorised")
+    scalar = [*scalar_functions(objects), *scalar_loops(build)]
+    print("\n".join(scalar) or f"all hot functions in {len(objects)} objects are vectorised")
     return 1 if scalar else 0
 
 

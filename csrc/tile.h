@@ -173,11 +173,12 @@ static void load_labels(tile *t) {
         }
         load_integers(value + t->runs[r].start, in, stride, t->runs[r].length, a->dtype);
     }
-    for (ptrdiff_t i = t->n; i < t->padded; i++) value[i] = 0;
+    ptrdiff_t n = t->padded; /* a label of 64 bits could be t->padded, for all the compiler knows */
+    for (ptrdiff_t i = t->n; i < n; i++) value[i] = 0;
     ireal *restrict label = t->label;
     real *restrict w = t->w;
     int64_t bad = 0, ignored = 0; /* as wide as the labels: these loops vectorise */
-    for (ptrdiff_t i = 0; i < t->padded; i++) {
+    for (ptrdiff_t i = 0; i < n; i++) {
         int64_t skip = value[i] == ignore, inside = (uint64_t)value[i] < (uint64_t)end;
         bad |= (skip | inside) ^ 1;
         ignored |= skip;

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
 
 import fastloss as fl
+
+# A shell's background jobs ignore Ctrl-C, and so would the tests of it and the processes that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=["native", "numpy"])

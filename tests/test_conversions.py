@@ -12,6 +12,7 @@ import fastloss as fl
 
 HALVES = [np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)]
 IDS = {"ids": str}
+NANS = np.array([0x7FFFFFFF, 0xFFFFFFFF, 0x7FC00001, 0xFFC00001], np.uint32).view(np.float32)  # rounding could carry
 
 
 def layouts(a):
@@ -48,9 +49,10 @@ def test_halves_are_rounded_to_the_nearest_even(dtype, backend):
     middles = ((finite[1:].astype(np.float64) + finite[:-1]) / 2).astype(np.float32)
     exact = np.concatenate([finite, middles, [np.inf, -np.inf, np.nan, 3e38, -3e38, 65519.99, 65520, 65536, 1e-45]])
     v = np.concatenate([np.nextafter(exact, np.float32(s), dtype=np.float32) for s in (-np.inf, np.inf)] + [exact])
-    v = v.astype(np.float32)
+    v = np.concatenate([v.astype(np.float32), NANS])
     v = v[(np.abs(v) < 2e38) | ~np.isfinite(v)]  # twice the half of it
-    v = v[(np.abs(v) > 1e-37) | (v == 0)]  # the half of it is exact
+    v = v[~(np.abs(v) < 1e-37) | (v == 0)]  # the half of it is exact
+    assert np.isnan(v).sum() > len(NANS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # beyond float16
         want = v.astype(dtype)

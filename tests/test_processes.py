@@ -485,7 +485,6 @@ def test_ctrl_c_ends_a_long_call_within_half_a_second_and_the_next_is_right(call
     script = f"""
     import signal, threading
     import fastloss as fl
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     before = value()
     n = 1 << 40  # hours; of no memory
     x, y = np.broadcast_to(np.{dtype}(0), (1, 2, n)), np.broadcast_to(np.uint8(0), (1, n))
@@ -510,7 +509,6 @@ def test_ctrl_c_ends_a_distance_transform(threads):
     script = """
     import signal, threading
     import fastloss as fl
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     small = np.eye(9, dtype=bool)
     before = fl.distance_transform(small).tobytes()
     mask = np.broadcast_to(np.arange(1024) % 7 != 0, (400, 1024, 1024))  # seconds; the result's pages come as it goes
