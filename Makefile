@@ -8,6 +8,7 @@
 # make wheel   sdist and wheels into dist/, audited and tested in clean environments  (make wheel ARGS=--full)
 # make wheel-check  the same wheel from awkward surroundings; without a compiler, without OpenMP
 # make coverage  lines of Python and C that the tests reach
+# make shuffled  the tests in a random order, four at once
 # make sanitize  the C under ASan, UBSan, TSan and valgrind, and a fuzzer (apt install clang libomp-dev valgrind)
 # make mutants   whether the tests notice the kernels broken in 400 small ways: hours (make mutants ARGS=tile.h)
 # make clean
@@ -32,8 +33,10 @@ TEST_DATA := stardist==0.9.2 TPTBox==1.1.0
 PEERS := monai==1.6.1 segmentation-models-pytorch==0.6.0
 # For coverage and mutants.
 TOOLS := pytest-cov==7.1.0 gcovr==8.8 cmake ninja cython
+# Beside .venv, where they would shuffle every run.
+SHUFFLE := pytest-randomly==5.1.0 pytest-xdist==3.8.0 execnet==2.1.2
 
-.PHONY: demo test lint processors bench bench-docs figures coverage sanitize mutants wheel wheel-check clean
+.PHONY: demo test lint processors bench bench-docs figures coverage shuffled sanitize mutants wheel wheel-check clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # one pip at a time in one .venv
 
@@ -82,6 +85,10 @@ coverage: $(VENV)/test.stamp $(VENV)/data.stamp $(VENV)/peers.stamp $(VENV)/tool
 	    --config-settings=cmake.define.FASTLOSS_COMPILES_v3=OFF --config-settings=cmake.define.FASTLOSS_COMPILES_v4=OFF
 	PYTHONPATH=build/coverage/package $(VENV)/bin/python -m pytest --cov=fastloss --cov-report=term:skip-covered $(ARGS)
 	$(VENV)/bin/gcovr --root . --filter csrc/ --gcov-ignore-errors=no_working_dir_found build/coverage/cmake
+
+shuffled: $(VENV)/test.stamp $(VENV)/data.stamp $(VENV)/peers.stamp
+	$(PIP) install --no-deps --upgrade --target build/shuffle $(SHUFFLE)
+	PYTHONPATH=$(CURDIR)/build/shuffle $(VENV)/bin/python -m pytest -n 4 $(ARGS)
 
 sanitize: $(VENV)/test.stamp
 	tests/c/sanitize.sh fuzz

@@ -3,10 +3,10 @@
     python tests/mutation              all: two hours on one core, or less
     python tests/mutation tile.h 17    those of a file, or by number
 
-Each mutant is built in a copy (baseline instruction set, little optimised: a second or two) and tested in a forked
-child of this process, which has imported what the tests need but fastloss. Tests that notice most come first; the
-first to fail ends it, and so does a crash or a hang. Exit 1 if one survives, or its text is gone. Mutants
-with a reason why they compute the same are listed, not run.
+Each mutant is built in a copy (baseline instruction set, or its own; little optimised: a second or two) and tested in
+a forked child of this process, which has imported what the tests need but fastloss. Tests that notice most come first;
+the first to fail ends it, and so does a crash or a hang. Exit 1 if one survives, or its text is gone. Mutants with a
+reason why they compute the same are listed, not run.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ def run(*command: str) -> str:
 class Copy:
     """A copy of the sources with a build directory, and a package to import from."""
 
-    def __init__(self, at: pathlib.Path) -> None:
+    def __init__(self, at: pathlib.Path, level: str) -> None:
         self.source, self.build, self.package = at / "source", at / "build", at / "package"
-        self.source.mkdir()
+        self.source.mkdir(parents=True)
         shutil.copy(ROOT / "CMakeLists.txt", self.source)
         for name in ("csrc", "src", "tests/c"):
             shutil.copytree(ROOT / name, self.source / name)
         shutil.copytree(ROOT / "src", self.package)
-        levels = [f"-DFASTLOSS_COMPILES_{level}=OFF" for level in ("v3", "v4")]
+        levels = [f"-DFASTLOSS_COMPILES_{other}=OFF" for other in ("v3", "v4") if other > level]
         options = ["-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_C_FLAGS=-Og -g0", f"-DPython_EXECUTABLE={sys.executable}"]
         error = run("cmake", "-G", "Ninja", "-S", str(self.source), "-B", str(self.build), *levels, *options)
         assert not error, error
@@ -114,7 +114,8 @@ def tested(package: pathlib.Path, files: list[str], log: pathlib.Path) -> str:
         return ""
     lines = log.read_text(errors="replace").splitlines()
     failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
-    return failed[0].split(" - ")[0] if failed else f"(status {status}) {lines[-1:]}"
+    fatal = [line for line in lines if line.startswith("Fatal")]
+    return failed[0].split(" - ")[0] if failed else f"(status {status}) {''.join((fatal or lines[-1:])[:1])[:100]}"
 
 
 def outcome(mutant: Mutant, copy: Copy, log: pathlib.Path) -> str:
@@ -143,15 +144,17 @@ def main(wanted: list[str]) -> int:
     chosen = [(k, m) for k, m in enumerate(MUTANTS) if not wanted or m.file in wanted or str(k) in wanted]
     for name in HEAVY:
         importlib.import_module(name)
-    bad = 0
+    bad, copies = 0, {}
     with tempfile.TemporaryDirectory() as directory:
         at = pathlib.Path(directory)
-        copy = Copy(at)
-        error = copy.make() or tested(copy.package, ["conversions", "hard_region", "hard_boundary"], at / "log")
-        assert not error, f"the kernels as they are: {error}"
+        for level in sorted({m.level for _, m in chosen}):
+            copies[level] = Copy(at / level, level)
+            error = copies[level].make()
+            error = error or tested(copies[level].package, ["conversions", "hard_region", "hard_boundary"], at / "log")
+            assert not error, f"the kernels as they are: {error}"
         for k, mutant in chosen:
             start = time.monotonic()
-            what = outcome(mutant, copy, at / "log")
+            what = outcome(mutant, copies[mutant.level], at / "log")
             bad += what[0].isupper()
             print(f"{k:3} {mutant.file:12} {mutant.old[:60]!r} -> {mutant.new[:60]!r}", flush=True)
             print(f"    {time.monotonic() - start:.0f} s  {what}", flush=True)

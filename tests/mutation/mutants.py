@@ -1,6 +1,7 @@
 """Small wrong ways to write the kernels: file of csrc/, a text that occurs there once, and what stands there instead.
 
-Read by __main__.py. A mutant with a reason computes the same.
+Read by __main__.py. A mutant with a reason computes the same; one with a level is of code that only that instruction
+set has.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ class Mutant(NamedTuple):
     old: str
     new: str
     same: str = ""  # why no test can tell
+    level: str = "base"
 
 
 MUTANTS = [
-    Mutant(file, *change)
+    Mutant(file.split()[0], *change)
     for file, changes in {
         "half.h": [
             ("(h & 0x7fff) << 13", "(h & 0x7fff) << 12"),
@@ -40,6 +42,18 @@ MUTANTS = [
             ("bits + 0x7fffu + (bits >> 16 & 1)", "bits + 0x8000u"),
             ("> 0x7f800000u ? bits >> 16 | 0x40u : rounded", "> 0x7f800000u ? rounded : rounded"),
         ],
+        "half.h at v3": [
+            ("load_vector(out + i, in + 2 * i)", "load_vector(out + i, in + i)", "", "v3"),
+            ("store_vector(out + 2 * i, in + i)", "store_vector(out + i, in + i)", "", "v3"),
+            ("(_mm256_loadu_ps(in), _MM_FROUND_TO_NEAREST_INT)", "(_mm256_loadu_ps(in), _MM_FROUND_TO_ZERO)", "", "v3"),
+            ("i += HALVES) store_vector", "i += HALVES + 1) store_vector", "", "v3"),
+            (
+                "_mm256_storeu_ps(out, _mm256_cvtph_ps(_mm_loadu_si128(in)))",
+                "_mm_storeu_ps(out, _mm_cvtph_ps(_mm_loadu_si128(in)))",
+                "",
+                "v3",
+            ),
+        ],
         "convert.h": [
             ("i * in_stride + size - 1 - b", "i * in_stride + b"),
             ("LOAD_CASE(FL_BF16, uint16_t, real, real_from_bf16)", "LOAD_CASE(FL_BF16, uint16_t, real, real_from_f16)"),
@@ -48,7 +62,9 @@ MUTANTS = [
             ("LOAD_CASE(FL_BOOL, uint8_t, OUT, !!)", "LOAD_CASE(FL_BOOL, uint8_t, OUT, )"),
             ("v <= INT64_MAX ? (int64_t)v : INT64_MIN", "(int64_t)v"),
             ("STORE_CASE(FL_BF16, uint16_t, bf16_from_real)", "STORE_CASE(FL_BF16, uint16_t, f16_from_real)"),
-            ("out += done, in += 2 * done, n -= done;", "out += done, in += done, n -= done;"),
+            ("out += done, in += 2 * done, n -= done;", "out += done, in += done, n -= done;", "", "v3"),
+            ("out += done, in += 2 * done, n -= done;", "in += 2 * done, n -= done;", "", "v3"),
+            ("out += done, in += 2 * done, n -= done;", "out += done, in += 2 * done;", "", "v3"),
             (
                 "least(k, m - some), pixel = least(i, n - group);\n            const char *from",
                 "k, pixel = i;\n            const char *from",
