@@ -37,3 +37,21 @@ def test_streamed_gradient_has_the_bits_of_a_strided_one(make, dtype, axis, offs
     assert out.tobytes() == strided.tobytes()
     assert (memory[:start] == 7).all()  # nothing beside it
     assert (memory[start + size :] == 7).all()
+
+
+@pytest.mark.parametrize("axis", [1, -1], ids=["first", "last"])
+@pytest.mark.parametrize("shape", [SHAPE, (5000, 19, 5, 5), (90, 19, 37, 40)], ids=str)
+@pytest.mark.parametrize("make", [fl.CrossEntropyLoss, fl.DiceLoss], ids=lambda m: m.__name__)
+def test_streams_of_rows_with_gaps(make, shape, axis):
+    """Lines of pixels that do not follow one another, and samples that share tiles: a row stops within a line of the
+    cache and goes on elsewhere."""
+    rng = np.random.default_rng(0)
+    x, labels = rng.standard_normal(shape, np.float32), rng.integers(0, shape[1], (shape[0], *shape[2:]))
+    x = np.ascontiguousarray(np.moveaxis(x, 1, axis))
+    loss, gap = make(axis=axis), -1 if axis == 1 else -2
+    wide = np.full([n + 3 * (k == x.ndim + gap) for k, n in enumerate(x.shape)], 7, np.float32)
+    out, rest = np.split(wide, [x.shape[gap]], axis=gap)
+    strided = np.zeros((*x.shape, 2), np.float32)[..., 0]
+    assert loss.value_and_grad(x, labels, out=out)[0] == loss.value_and_grad(x, labels, out=strided)[0]
+    assert out.tobytes() == strided.tobytes()
+    assert (rest == 7).all()
