@@ -77,7 +77,7 @@ MUTANTS = [
             ("memcpy(out, in, head)", "(void)0"),
             ("memcpy(s->line, in + i, n - i)", "(void)0"),
             ("s->held == FL_LINE", "s->held > FL_LINE"),
-            ("i + FL_LINE <= n", "i + FL_LINE < n"),
+            ("i + FL_LINE <= n", "i + FL_LINE < n", "a whole line is held, and written by the next call or the flush"),
         ],
         "tile.h": [
             ("index[k] = rest % job->shape[k]", "index[k] = 0"),
