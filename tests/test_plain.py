@@ -1,5 +1,8 @@
 """The short way of plain arrays, `_core.run_plain`: the bits of the long way, and the long way's errors."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -8,9 +11,11 @@ import fastloss as fl
 LOSSES = {
     "cross_entropy": fl.CrossEntropyLoss(),
     "weighted": fl.CrossEntropyLoss(class_weight=[1, 2, 3, 4], label_smoothing=0.1, ignore_index=3),
-    "sum": fl.FocalLoss(gamma=[0.0, 1.0, 2.0, 2.5], reduction="sum"),
+    "focal": fl.FocalLoss(gamma=[0.0, 1.0, 2.0, 2.5], reduction="sum"),
     "by_sample": fl.DiceLoss(classes=[1, 2], absent="skip"),
     "batch": fl.TverskyLoss(batch=True, ignore_index=-1),
+    "sum": fl.DiceCELoss(ce=0.5) + fl.FocalLoss(),
+    "shared_sums": 2 * fl.DiceLoss() + fl.JaccardLoss(reduction="sum"),
 }
 SHAPES = [(1, 4), (3, 4), (2, 4, 1), (2, 4, 15, 17), (2, 4, 16, 16), (1, 4, 3, 70, 9), (0, 4, 2, 2), (2, 4, 0, 2)]
 LAYOUTS = {
@@ -115,6 +120,20 @@ def test_errors_are_those_of_the_long_way(what):
         loss(x, y)
     assert str(short.value) == str(long.value)
     assert short.value.__context__ is None
+
+
+def test_a_sum_with_an_elementwise_loss_takes_no_labels():
+    x, y = data((2, 4, 5, 6))
+    with pytest.raises(ValueError, match="expected a dense target"):
+        (fl.CrossEntropyLoss() + fl.BCEWithLogitsLoss())(x, y)
+
+
+def test_a_sum_is_pickled_as_its_parts():
+    loss = LOSSES["sum"]
+    x, y = data((2, 4, 5, 6))
+    again = pickle.loads(pickle.dumps(loss))
+    assert (again, repr(again), again(x, y)) == (loss, repr(loss), loss(x, y))
+    assert copy.deepcopy(loss) == loss
 
 
 @pytest.mark.parametrize("function", ["cross_entropy", "dice_loss", "mse_loss"])

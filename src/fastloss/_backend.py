@@ -253,10 +253,17 @@ def run(
     sums, fault = run_here(batch, terms, mode, by_sample, output, coefs or (None,) * len(terms))
     if fault:
         batch.raise_fault()
-    if len(terms) == 1:
-        return [sums]
-    ends = list(itertools.accumulate(t.size(batch.classes, mode) for t in terms))
-    return [sums[:, first:last] for first, last in zip([0, *ends], ends, strict=False)]
+    return _by_term(sums, _ends(terms, batch.classes, mode))
+
+
+@functools.lru_cache(maxsize=256)
+def _ends(terms: tuple[Term, ...], classes: int, mode: int) -> list[int]:
+    """Where each term's sums end in a row of them."""
+    return list(itertools.accumulate(t.size(classes, mode) for t in terms))
+
+
+def _by_term(sums: Array, ends: list[int]) -> list[Array]:
+    return [sums] if len(ends) == 1 else [sums[:, a:b] for a, b in itertools.pairwise([0, *ends])]
 
 
 @functools.lru_cache(maxsize=256)
@@ -316,9 +323,14 @@ def _native_terms_of(terms: Callable[[], tuple[Term, ...]], classes: int) -> lis
     return _native_terms(terms(), classes)
 
 
+@functools.lru_cache(maxsize=256)
+def _ends_of(terms: Callable[[], tuple[Term, ...]], classes: int) -> list[int]:
+    return _ends(terms(), classes, Mode.FORWARD)
+
+
 def run_plain(
     input: Any, target: Any, terms: Callable[[], tuple[Term, ...]], by_sample: bool, ignore_index: int
-) -> Array | None:
+) -> list[Array] | None:
     """The forward sums over an array and labels as most calls give them; None if they are not, or have a fault.
 
     For small calls: checks and job in one function of Cython. terms: the loss's method, which is called once.
@@ -339,7 +351,7 @@ def run_plain(
         Mode.FORWARD,
         threads,
     )
-    return sums
+    return None if sums is None else _by_term(sums, _ends_of(terms, input.shape[1]))
 
 
 def distance(values: Array, key: Array, inverted: bool, spacing: Sequence[float], out: Array) -> None:

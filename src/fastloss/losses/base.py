@@ -99,7 +99,7 @@ class Loss:
         """The loss, a float; with `reduction="none"` the array of its values."""
         sums = None if pixel_weight is not None else self._plain_sums(input, target)
         if sums is not None:
-            return self._of_sums([sums], input.shape[1])
+            return self._of_sums(sums, input.shape[1])
         return self._value(self.make_batch(input, target, pixel_weight))
 
     def value_and_grad(
@@ -155,8 +155,8 @@ class Loss:
         rows = self.rows(sums)  # of a single row there is nothing to add, which saves a small call half a microsecond
         return self.total(rows[0] if len(rows) == 1 else _exact.exact_sum([rows])[0], classes)
 
-    def _plain_sums(self, input: Any, target: Any) -> Array | None:
-        """The sums of one term, made without a batch, for the usual arguments; None for all others."""
+    def _plain_sums(self, input: Any, target: Any) -> list[Array] | None:
+        """The sums made without a batch, for the usual arguments; None for all others."""
         if self.kind != "class" or self.axis != 1 or self.reduction == "none":
             return None
         ignore = -100 if self.ignore_index is None else self.ignore_index
@@ -283,6 +283,8 @@ class MapsLoss(Loss):
 
         distance_maps: of the input's shape, ready-made; `target` may then be None.
         """
+        if distance_maps is None and self.map_maker() is None:
+            return super().__call__(input, target, pixel_weight=pixel_weight)
         return self._value(self.make_batch(input, target, pixel_weight, distance_maps))
 
     def value_and_grad(

@@ -5,9 +5,9 @@ And the pair that everybody uses, by name: `DiceCELoss`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,6 +32,8 @@ class Composed(MapsLoss):
     """
 
     parts: tuple[tuple[float, Loss], ...]
+    _terms: ClassVar[tuple[Term, ...]]  # of an object, and made from its parts, as are the places of each loss's terms
+    _places: ClassVar[list[list[int]]]
 
     def __post_init__(self) -> None:
         for _, loss in self.parts:
@@ -48,6 +50,13 @@ class Composed(MapsLoss):
         object.__setattr__(self, "kind", kind)
         object.__setattr__(self, "reduction", "mean")
         object.__setattr__(self, "takes_binary", all(p.takes_binary for _, p in self.parts))
+        terms = tuple(dict.fromkeys(t for _, p in self.parts for t in p.terms()))
+        object.__setattr__(self, "_terms", terms)
+        object.__setattr__(self, "_places", [[terms.index(t) for t in p.terms()] for _, p in self.parts])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its parts: the rest is made anew."""
+        return Composed, (self.parts,)
 
     def __repr__(self) -> str:
         alone = len(self.parts) == 1
@@ -73,7 +82,7 @@ class Composed(MapsLoss):
         return next((a for a in axes if a is not None), None)
 
     def terms(self) -> tuple[Term, ...]:
-        return tuple(dict.fromkeys(t for _, p in self.parts for t in p.terms()))
+        return self._terms
 
     def by_sample(self) -> bool:
         return any(p.by_sample() for _, p in self.parts)
@@ -81,31 +90,34 @@ class Composed(MapsLoss):
     def is_linear(self) -> bool:
         return all(p.is_linear() for _, p in self.parts)
 
-    def _own(self, sums: list[Array], loss: Loss) -> list[Array]:
-        """The sums of one of the losses."""
-        order = self.terms()
-        return [sums[order.index(t)] for t in loss.terms()]
+    def _plain_sums(self, input: Any, target: Any) -> list[Array] | None:
+        by_class = all(p.kind == "class" for _, p in self.parts)
+        return super()._plain_sums(input, target) if by_class else None
 
     def rows(self, sums: list[Array]) -> Array:
-        return np.hstack([p.rows(self._own(sums, p)) for _, p in self.parts])
+        own = ([sums[k] for k in places] for places in self._places)
+        return np.concatenate([p.rows(s) for (_, p), s in zip(self.parts, own, strict=True)], axis=1)
 
     def row_size(self, classes: int) -> int:
         return sum(p.row_size(classes) for _, p in self.parts)
 
-    def _split(self, numbers: Array, classes: int) -> list[Array]:
-        ends = np.cumsum([p.row_size(classes) for _, p in self.parts])
-        return np.split(numbers, ends[:-1])
+    def _split(self, numbers: Array, classes: int) -> Iterator[Array]:
+        """The numbers of each loss."""
+        first = 0
+        for _, p in self.parts:
+            last = first + p.row_size(classes)
+            yield numbers[first:last]
+            first = last
 
     def total(self, numbers: Array, classes: int) -> float:
         own = self._split(numbers, classes)
         return float(sum(w * p.total(n, classes) for (w, p), n in zip(self.parts, own, strict=True)))
 
     def slopes(self, sums: list[Array], numbers: Array, classes: int) -> list[Array]:
-        order = self.terms()
-        slopes: list[Any] = [0.0] * len(order)
-        for (w, p), n in zip(self.parts, self._split(numbers, classes), strict=True):
-            for term, slope in zip(p.terms(), p.slopes(self._own(sums, p), n, classes), strict=True):
-                slopes[order.index(term)] = slopes[order.index(term)] + w * slope
+        slopes: list[Any] = [0.0] * len(self._terms)
+        for (w, p), n, places in zip(self.parts, self._split(numbers, classes), self._places, strict=True):
+            for k, slope in zip(places, p.slopes([sums[k] for k in places], n, classes), strict=True):
+                slopes[k] = slopes[k] + w * slope
         return slopes
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from .._batch import Array, vector
 from ._checks import choice, freeze, number
 from ._shared import shared, shared_but
-from .region import RegionLoss, Sums, smooth_option, smooth_pair
+from .region import RegionLoss, Slopes, Sums, smooth_option, smooth_pair
 
 EPS = 1e-7  # the least denominator, as smp's; it matters only when smooth is 0 and a class is empty
 # The least base of a power whose slope is infinite at 0. No other 1 - T is below 1e-16; and with float64's smallest
@@ -21,17 +21,21 @@ EPS = 1e-7  # the least denominator, as smp's; it matters only when smooth is 0 
 LEAST_BASE = float(np.finfo(np.float32).smallest_normal)
 
 
-def overlap(s: Sums, k: float, a: float, b: float, smooth: tuple[float, float], squared: bool) -> tuple[Array, ...]:
+def overlap(s: Sums, k: float, a: float, b: float, smooth: tuple[float, float], squared: bool) -> tuple[Array, Slopes]:
     """1 - (k I + num) / max(k (I + a FP + b FN) + den, eps), and its derivatives in I, A and A2."""
     A, B = (s.A2, s.B2) if squared else (s.A, s.B)
     top = k * s.I + smooth[0]
     below = k * ((1 - a - b) * s.I + a * A + b * B) + smooth[1]
-    free = below > EPS  # the clamp's gradient is 0
     bottom = np.maximum(below, EPS)
-    dI = -k / bottom + np.where(free, top * k * (1 - a - b) / bottom**2, 0)
-    dA = np.where(free, top * k * a / bottom**2, 0)
-    none = np.zeros_like(dA)
-    return (1 - top / bottom, dI, none, dA) if squared else (1 - top / bottom, dI, dA, none)
+
+    def slopes() -> tuple[Array, Array, Array]:
+        free = below > EPS  # the clamp's gradient is 0
+        dI = -k / bottom + np.where(free, top * k * (1 - a - b) / bottom**2, 0)
+        dA = np.where(free, top * k * a / bottom**2, 0)
+        none = np.zeros_like(dA)
+        return (dI, none, dA) if squared else (dI, dA, none)
+
+    return 1 - top / bottom, slopes
 
 
 @shared
@@ -73,7 +77,7 @@ class DiceLoss(RegionLoss):
     def wants_squares(self) -> bool:
         return self.squared
 
-    def formula(self, s: Sums) -> tuple[Array, ...]:
+    def formula(self, s: Sums) -> tuple[Array, Slopes]:
         return overlap(s, 2, 0.5, 0.5, smooth_pair(self.smooth), self.squared)
 
 
@@ -108,7 +112,7 @@ class JaccardLoss(RegionLoss):
         super().__post_init__()
         freeze(self, smooth=smooth_option(self.smooth))
 
-    def formula(self, s: Sums) -> tuple[Array, ...]:
+    def formula(self, s: Sums) -> tuple[Array, Slopes]:
         return overlap(s, 1, 1, 1, smooth_pair(self.smooth), False)
 
 
@@ -148,7 +152,7 @@ class TverskyLoss(RegionLoss):
         freeze(self, alpha=number(self.alpha, "alpha", 0), beta=number(self.beta, "beta", 0))
         freeze(self, smooth=smooth_option(self.smooth))
 
-    def formula(self, s: Sums) -> tuple[Array, ...]:
+    def formula(self, s: Sums) -> tuple[Array, Slopes]:
         return overlap(s, 1, self.alpha, self.beta, smooth_pair(self.smooth), False)
 
 
@@ -207,14 +211,19 @@ class FocalTverskyLoss(RegionLoss):
             smooth=smooth_option(self.smooth),
         )
 
-    def formula(self, s: Sums) -> tuple[Array, ...]:
-        loss, *slopes = overlap(s, 1, self.alpha, self.beta, smooth_pair(self.smooth), False)
+    def formula(self, s: Sums) -> tuple[Array, Slopes]:
+        loss, overlap_slopes = overlap(s, 1, self.alpha, self.beta, smooth_pair(self.smooth), False)
         gamma = np.array(self.gamma)
         factor = np.array(1.0 if self.class_alpha is None else self.class_alpha)
         base = np.maximum(loss, 0)
-        slope = factor * gamma * np.maximum(base, np.where(gamma < 1, LEAST_BASE, 0)) ** (gamma - 1)
-        slope = np.where(loss < 0, 0, slope)  # clamped
-        return factor * base**gamma, *(slope * d for d in slopes)
+
+        def slopes() -> tuple[Array, Array, Array]:
+            slope = factor * gamma * np.maximum(base, np.where(gamma < 1, LEAST_BASE, 0)) ** (gamma - 1)
+            slope = np.where(loss < 0, 0, slope)  # clamped
+            dI, dA, dA2 = overlap_slopes()
+            return slope * dI, slope * dA, slope * dA2
+
+        return factor * base**gamma, slopes
 
 
 @shared
@@ -252,14 +261,18 @@ class SensitivitySpecificityLoss(RegionLoss):
         super().__post_init__()
         freeze(self, b=number(self.b, "b", 0, 1), smooth=smooth_option(self.smooth))
 
-    def formula(self, s: Sums) -> tuple[Array, ...]:
+    def formula(self, s: Sums) -> tuple[Array, Slopes]:
         num, den = smooth_pair(self.smooth)
         negative = np.maximum(s.W - s.B, 0)  # W and B are rounded apart, where weights are no integers
         a, b = self.b / np.maximum(s.B + den, EPS), (1 - self.b) / np.maximum(negative + den, EPS)
         value = 1 - (a * (s.I + num) + b * (negative - (s.A - s.I) + num))
-        # With no negative pixel, b's terms would cancel, but in float32 it may be a million times a.
-        b = np.where(negative > 0, b, 0)
-        return value, -(a + b), b, np.zeros_like(b)
+
+        def slopes() -> tuple[Array, Array, Array]:
+            # With no negative pixel, b's terms would cancel, but in float32 it may be a million times a.
+            present = np.where(negative > 0, b, 0)
+            return -(a + present), present, np.zeros_like(b)
+
+        return value, slopes
 
 
 POWERS = {"square": -2.0, "simple": -1.0, "uniform": 0.0}
@@ -311,7 +324,7 @@ class GeneralizedDiceLoss(RegionLoss):
         choice(self.weighting, "weighting", tuple(POWERS))
         freeze(self, smooth=smooth_option(self.smooth))
 
-    def formula(self, s: Sums) -> tuple[Array, ...]:
+    def formula(self, s: Sums) -> tuple[Array, Slopes]:
         w = self._weighted(self._entering(s))
         v: Array = np.where(w > 0, s.B ** POWERS[self.weighting], 0)
         finite = np.where(np.isinf(v), 0, v)
@@ -323,19 +336,22 @@ class GeneralizedDiceLoss(RegionLoss):
         top = (2 * v * s.I).sum(axis=1, keepdims=True) + num
         below = (v * (s.A + s.B)).sum(axis=1, keepdims=True) + den
         bottom = np.maximum(below, EPS)
-        dI: Array = -2 * v / bottom
-        dA = np.where(below > EPS, v * top / bottom**2, 0)
-        return 1 - top / bottom, dI, dA, np.zeros_like(v)
+
+        def slopes() -> tuple[Array, Array, Array]:
+            dA = np.where(below > EPS, v * top / bottom**2, 0)
+            return -2 * v / bottom, dA, np.zeros_like(v)
+
+        return 1 - top / bottom, slopes
 
     # ---- one value a group
 
     def values_a_group(self, classes: int) -> int:
         return 1
 
-    def _values(self, s: Sums) -> tuple[Array, Array, Array, Array]:
-        value, _, w, derivatives = super()._values(s)
+    def _values(self, s: Sums) -> tuple[Array, Array, Array, Slopes]:
+        value, _, w, slopes = super()._values(s)
         keep = np.where((w > 0).any(axis=1, keepdims=True), 1.0, 0.0)
-        return value, keep, keep, derivatives
+        return value, keep, keep, slopes
 
     def class_rows(self, sums: list[Array]) -> Array:
         return np.zeros((len(sums[0]), 0))

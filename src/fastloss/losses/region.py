@@ -19,6 +19,7 @@ from ._checks import choice, freeze, integer, number
 from .base import Loss
 
 ABSENT = ("keep", "zero", "skip", "nan")
+Slopes = Callable[[], tuple[Array, Array, Array]]  # each of (groups, C)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -100,8 +101,8 @@ class RegionLoss(Loss):
 
     # ---- what a region loss says
 
-    def formula(self, s: Sums) -> tuple[Array, ...]:
-        """The loss from the sums of (groups, C), and its derivatives in I, A and A2, each of (groups, C)."""
+    def formula(self, s: Sums) -> tuple[Array, Slopes]:
+        """The loss from the sums of (groups, C), and a function that makes its derivatives in I, A and A2."""
         raise NotImplementedError
 
     def wants_squares(self) -> bool:
@@ -131,36 +132,36 @@ class RegionLoss(Loss):
 
     def _entering(self, s: Sums) -> Array:
         """1 where a class enters, (groups, C): it is chosen, and not skipped; else 0."""
-        entering = np.zeros(s.B.shape)
-        entering[:, self._chosen(s.B.shape[1])] = 1
+        chosen = self._chosen(s.B.shape[1])
+        if self.classes is None:
+            entering = np.ones(s.B.shape)
+        else:
+            entering = np.zeros(s.B.shape)
+            entering[:, chosen] = 1
         return np.where(s.B == 0, 0, entering) if self.absent == "skip" else entering
 
     def _weighted(self, entering: Array) -> Array:
         return entering if self.class_weight is None else entering * np.array(self.class_weight)
 
-    @silent
-    def _values(self, s: Sums) -> tuple[Array, Array, Array, Array]:
-        """Loss, whether it counts, and its weight in the mean, of (groups, K); derivatives, (3, groups, C)."""
+    def _values(self, s: Sums) -> tuple[Array, Array, Array, Slopes]:
+        """Loss, whether it counts, and its weight in the mean, of (groups, K); and what makes the derivatives."""
         keep = self._entering(s)  # first: it checks what the formula relies on
-        value, *slopes = self.formula(s)
-        derivatives = np.array(slopes)
-        if self.absent != "keep":
-            derivatives = np.where(s.B == 0, 0, derivatives)
+        value, slopes = self.formula(s)
         if self.absent in ("zero", "nan"):
             value = np.where(s.B == 0, 0.0 if self.absent == "zero" else np.nan, value)
-        return value, keep, self._weighted(keep), derivatives
+        return value, keep, self._weighted(keep), slopes
 
     def values_a_group(self, classes: int) -> int:
         """K."""
         return classes
 
+    @silent
     def rows(self, sums: list[Array]) -> Array:
         if self.batch:
             self._chosen(sums[0].shape[1] // 6)
             return sums[0]
         return self._row(Sums.of(sums[0]))
 
-    @silent
     def _row(self, s: Sums) -> Array:
         value, _, w, _ = self._values(s)
         return np.concatenate([np.where(w > 0, w * value, 0), w], axis=1)
@@ -176,18 +177,24 @@ class RegionLoss(Loss):
 
     @silent
     def slopes(self, sums: list[Array], numbers: Array, classes: int) -> list[Array]:
-        _, _, w, derivatives = self._values(Sums.of(numbers[None] if self.batch else sums[0]))
+        s = Sums.of(numbers[None] if self.batch else sums[0])
+        _, _, w, slopes = self._values(s)
+        derivatives = np.array(slopes())
+        if self.absent != "keep":
+            derivatives = np.where(s.B == 0, 0, derivatives)
         weight = w.sum() if self.reduction == "mean" else 1.0
         coefs = derivatives * w / weight if weight else np.zeros_like(derivatives)
         coefs = coefs.transpose(1, 0, 2).reshape(len(w), 3 * classes)
         return [coefs.repeat(len(sums[0]) if self.batch else 1, axis=0)]
 
+    @silent
     def class_rows(self, sums: list[Array]) -> Array:
         if self.batch:
             return sums[0]
         value, keep, _, _ = self._values(Sums.of(sums[0]))
         return np.hstack([np.where(keep > 0, value, 0), keep])
 
+    @silent
     def class_total(self, numbers: Array, classes: int) -> Array:
         if self.batch:
             value, keep = (a[0] for a in self._values(Sums.of(numbers[None]))[:2])
