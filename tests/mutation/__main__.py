@@ -34,8 +34,8 @@ STAGES: dict[str, list[list[str]]] = {
     "distance.c": [["distance"], ["boundary", "hard_boundary"]],
     "parallel.c": [["processes", "losses"]],
     "": [
-        ["conversions", "hard_region", "hard_boundary", "numerics", "joint", "scipy"],
-        ["hard", "streams", "properties", "labels", "errors", "evaluate", "boundary"],
+        ["conversions", "hard_region", "hard_boundary", "numerics", "properties", "joint"],
+        ["scipy", "hard", "streams", "labels", "errors", "evaluate", "boundary"],
         ["peers_focal", "peers_region", "torch", "real_data", "losses"],
     ],
 }
