@@ -313,7 +313,7 @@ MUTANTS = [
             ("p[i] = e[i] * inverse[i];\n    else", "p[i] = e[i];\n    else"),
             ("p[i] = r_sigmoid(x[i])", "p[i] = r_sigmoid(-x[i])"),
             ("if (!t->plain)\n        for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = w[i] > 0 ? p[i] : 0", ""),
-            ("A[j] += v;", "A[j] += hit;"),
+            ("A[j] += v;", "A[j] += p[i + j];"),
             ("I[j] = label[i + j] == own ? I[j] + v : I[j]", "I[j] += v"),
             ("B[j] = label[i + j] == own ? B[j] + 1 : B[j]", "B[j] = label[i + j] == own ? B[j] + v : B[j]"),
             ("(double)A[j]", "(double)B[j]"),
