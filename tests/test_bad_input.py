@@ -112,7 +112,7 @@ def outcome(function, arguments):
     try:
         called(function, arguments)
     except (TypeError, ValueError, MemoryError) as error:
-        return f"{type(error).__name__}: {error}"
+        return re.sub(" at 0x[0-9a-fA-F]+", "", f"{type(error).__name__}: {error}")  # a generator's address
     return None
 
 
