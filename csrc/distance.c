@@ -241,7 +241,6 @@ static void envelope(double *restrict f, ptrdiff_t n, double w, double *restrict
             from = half * (h - height[top]) / (x - site[top]) + 0.5 * (x + site[top]);
             if (from > border[top]) break;
         }
-        if (top < 0) from = -INFINITY;
         if (from > (double)n) continue;
         top++;
         site[top] = x, height[top] = h, border[top] = from;
