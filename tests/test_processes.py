@@ -472,6 +472,42 @@ def test_flush_to_zero_of_the_caller_gives_the_same_bits_on_any_number_of_thread
     assert output(script) == "True True True True"
 
 
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="MXCSR is x86's")
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="Linux tells which runtimes are loaded")
+def test_workers_get_their_own_floating_point_mode_back(tmp_path):
+    """Another user of the same OpenMP runtime finds them as they were."""
+    library = compiled(
+        tmp_path,
+        """
+        #include <xmmintrin.h>
+        void set(unsigned m) { _mm_setcsr(m); }
+        unsigned get(int threads) {
+            unsigned all = 0;
+        #pragma omp parallel num_threads(threads) reduction(| : all)
+            all |= _mm_getcsr();
+            return all;
+        }
+        """,
+        "-fopenmp",
+    )
+    script = f"""
+    import ctypes
+    import fastloss as fl
+    mxcsr = ctypes.CDLL({library!r})
+    runtimes = {{line.split()[-1] for line in open("/proc/self/maps") if "libgomp" in line}}
+    mode = mxcsr.get(4) & ~0x3f  # starts the workers, who would be born with the caller's mode
+    mxcsr.set(mode | 0x8040)
+    with fl.num_threads(4):
+        value()
+    mxcsr.set(mode)
+    print(len(runtimes), mxcsr.get(4) & 0x8040)
+    """
+    runtimes, flushes = output(script).split()
+    if int(runtimes) != 1:
+        pytest.skip("the extension has an OpenMP runtime of its own")
+    assert flushes == "0"
+
+
 # ---- Ctrl-C
 
 
