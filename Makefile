@@ -10,7 +10,7 @@
 # make coverage  lines of Python and C that the tests reach
 # make shuffled  the tests in a random order, four at once
 # make sanitize  the C under ASan, UBSan, TSan and valgrind, and a fuzzer (apt install clang libomp-dev valgrind)
-# make mutants   whether the tests notice the kernels broken in 400 small ways: hours (make mutants ARGS=tile.h)
+# make mutants   whether the tests notice the kernels broken in 400 small ways: an hour or two (make mutants ARGS=tile.h)
 # make clean
 #
 # Nothing is needed beforehand but python3 and a C compiler: the rest goes into .venv. A second run installs changes.
