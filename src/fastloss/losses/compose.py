@@ -6,8 +6,8 @@ And the pair that everybody uses, by name: `DiceCELoss`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -32,8 +32,8 @@ class Composed(MapsLoss):
     """
 
     parts: tuple[tuple[float, Loss], ...]
-    _terms: ClassVar[tuple[Term, ...]]  # of an object, and made from its parts, as are the places of each loss's terms
-    _places: ClassVar[list[list[int]]]
+    _terms: tuple[Term, ...] = field(init=False, compare=False)  # of all parts, each once
+    _places: tuple[tuple[int, ...], ...] = field(init=False, compare=False)  # where each part's terms are among them
 
     def __post_init__(self) -> None:
         for _, loss in self.parts:
@@ -52,11 +52,8 @@ class Composed(MapsLoss):
         object.__setattr__(self, "takes_binary", all(p.takes_binary for _, p in self.parts))
         terms = tuple(dict.fromkeys(t for _, p in self.parts for t in p.terms()))
         object.__setattr__(self, "_terms", terms)
-        object.__setattr__(self, "_places", [[terms.index(t) for t in p.terms()] for _, p in self.parts])
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as its parts: the rest is made anew."""
-        return Composed, (self.parts,)
+        places = tuple(tuple(terms.index(t) for t in p.terms()) for _, p in self.parts)
+        object.__setattr__(self, "_places", places)
 
     def __repr__(self) -> str:
         alone = len(self.parts) == 1
