@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import pickle
 
@@ -167,3 +168,69 @@ def test_errors():
         a + b
     with pytest.raises(ValueError, match=r"^reports: expected at least one"):
         fl.Report.sum([])
+
+
+# ---- a value is the loss's own, whoever is beside it
+
+ONE = {
+    "bce": fl.BCEWithLogitsLoss(),
+    "mse": fl.MSELoss(),
+    "dice": fl.DiceLoss(activation="sigmoid"),
+    "dice0": fl.DiceLoss(activation="sigmoid", ignore_index=0),
+    "dice255": fl.DiceLoss(activation="sigmoid", ignore_index=255),
+    "sum": fl.BCEWithLogitsLoss() + fl.DiceLoss(activation="sigmoid", ignore_index=0),
+}
+
+
+@pytest.mark.parametrize("ignore", [None, 255, 0])
+def test_a_value_does_not_depend_on_the_others(ignore, backend):
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((3, 1, 40)).astype(np.float32), rng.integers(0, 2, (3, 40))
+    names = list(ONE)
+    alone = {n: fl.evaluate({n: ONE[n]}, x, y, ignore_index=ignore)[n] for n in names}
+    for order in [names, names[::-1], names[2:] + names[:2]]:
+        assert dict(fl.evaluate({n: ONE[n] for n in order}, x, y, ignore_index=ignore)) == {n: alone[n] for n in order}
+    kept = None if ignore is None else (y != ignore)[:, None]
+    for name in ("bce", "mse"):
+        assert alone[name] == pytest.approx(ONE[name](x, y[:, None], pixel_weight=kept), rel=1e-6)
+
+
+def test_labels_of_one_channel_that_are_left_out(backend):
+    rng = np.random.default_rng(2)
+    x, y = rng.standard_normal((2, 1, 50)), rng.integers(0, 2, (2, 50))
+    y[0, :9] = 255
+    want = fl.BCEWithLogitsLoss()(x, y[:, None] == 1, pixel_weight=(y != 255)[:, None])
+    for target in (y, y[:, None]):
+        assert fl.evaluate({"b": fl.BCEWithLogitsLoss()}, x, target, ignore_index=255)["b"] == pytest.approx(want)
+
+
+@pytest.mark.parametrize("shape", [(4, 8, 8, 3), (4, 3, 8, 3)])
+def test_classes_of_element_losses_are_those_of_the_others(shape, backend):
+    rng = np.random.default_rng(3)
+    x, y = rng.random(shape), np.eye(3)[rng.integers(0, 3, shape[:-1])]
+    losses = {"ce": fl.CrossEntropyLoss(axis=-1), "bce": fl.BCEWithLogitsLoss(), "mse": fl.MSELoss()}
+    last = fl.evaluate(losses, x, y)
+    losses["ce"] = fl.CrossEntropyLoss()
+    first = fl.evaluate(losses, np.moveaxis(x, -1, 1), np.moveaxis(y, -1, 1))
+    for name in losses:
+        assert last[name] == pytest.approx(first[name], rel=1e-12)
+        np.testing.assert_allclose(last.per_class[name], first.per_class[name], rtol=1e-12)
+
+
+def test_python_adds_losses_up():
+    assert sum([fl.DiceLoss(), fl.CrossEntropyLoss()]) == fl.DiceLoss() + fl.CrossEntropyLoss()
+    with pytest.raises(TypeError):
+        1 + fl.DiceLoss()
+
+
+def test_sums_by_class_add_up(backend):
+    rng = np.random.default_rng(4)
+    x, y = rng.random((4, 3, 50)), rng.integers(0, 3, (4, 50))
+    losses = fl.DiceLoss(), fl.TverskyLoss(batch=True), fl.CrossEntropyLoss()
+    for loss in (dataclasses.replace(loss, reduction="sum") for loss in losses):
+        report = fl.evaluate({"l": loss}, x, y)
+        assert report.per_class["l"].sum() == pytest.approx(report["l"], rel=1e-12)
+    dense = np.moveaxis(np.eye(3)[y], -1, 1)
+    for reduction in ("sum", "batchmean"):
+        report = fl.evaluate({"l": fl.KLDivLoss(reduction=reduction)}, x, dense)
+        assert report.per_class["l"].sum() == pytest.approx(report["l"], rel=1e-12)

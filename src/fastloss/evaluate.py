@@ -9,7 +9,8 @@ import numpy as np
 
 from . import _backend, _exact
 from ._backend import Mode
-from ._batch import Array, Batch, as_input, class_batch, element_batch
+from ._batch import Array, as_array, as_input, class_batch, element_batch
+from .losses._checks import integer
 from .losses.base import Loss, MapsLoss
 from .losses.compose import check_targets
 from .losses.partial import Partial
@@ -20,8 +21,9 @@ class Report(Mapping[str, float]):
 
     `report[name]` is the loss of all images together, from merged sums (not a mean of the images' values);
     `report.per_image[name]` has one value an image, its own loss; `report.per_class[name]` one a class: a region loss's
-    value of that class; a pixel loss's mean over the pixels that carry the class as label (nan for a dense target); nan
-    where there is nothing. `a + b` and `Report.sum(many)` merge reports of the same losses.
+    value of that class; a pixel loss's mean over the pixels that carry the class as label (nan for a dense target); sums
+    for a loss of `reduction="sum"`; nan where there is nothing. `a + b` and `Report.sum(many)` merge reports of the same
+    losses.
     """
 
     def __init__(
@@ -93,8 +95,18 @@ def _per_class(loss: Loss, numbers: list[Array], classes: int) -> Array:
     return total
 
 
-def evaluate(losses: Mapping[str, Loss], input: Any, target: Any, /, *, pixel_weight: Any = None) -> Report:
+def evaluate(
+    losses: Mapping[str, Loss],
+    input: Any,
+    target: Any,
+    /,
+    *,
+    pixel_weight: Any = None,
+    ignore_index: int | None = None,
+) -> Report:
     """Many losses over the same data in one pass: they share the softmax, the sums and the labels.
+
+    Each value is that of the loss by itself, whatever others are in the call.
 
     Parameters
     ----------
@@ -102,6 +114,9 @@ def evaluate(losses: Mapping[str, Loss], input: Any, target: Any, /, *, pixel_we
         Each of reduction "mean" or "sum".
     input, target, pixel_weight
         As the losses take them; `input` of shape `(N, C, *S)`.
+    ignore_index : int, optional
+        A label whose pixels do not count, for the losses that have no `ignore_index` of their own, the element-wise
+        ones; -100 by default. (Element-wise losses take labels {0, 1} of a single channel.)
 
     Returns a `Report`: values over all data, by image and by class; reports add up.
 
@@ -120,12 +135,21 @@ def evaluate(losses: Mapping[str, Loss], input: Any, target: Any, /, *, pixel_we
             raise TypeError(f"losses: expected a loss for {name!r}, got {type(loss).__name__}")
         if loss.reduction == "none":
             raise ValueError(f"losses: expected reduction 'mean' or 'sum' for {name!r}, got {loss!r}")
-    passes: dict[Any, list[str]] = {}
+    ignore = -100 if ignore_index is None else integer(ignore_index, "ignore_index")
+    labelled = ignore_index is not None or any(loss.kind == "class" for loss in losses.values())
+    passes: dict[_Key, list[str]] = {}
     for name, loss in losses.items():
-        passes.setdefault((loss.axis, loss.ignore_index, loss.map_maker()), []).append(name)
-    keys = _merge_keys(passes)
-    done = [_one_pass({n: losses[n] for n in names}, input, target, pixel_weight, key) for key, names in keys.items()]
+        passes.setdefault(_key(loss, ignore), []).append(name)
+    done = [
+        _one_pass({n: losses[n] for n in names}, key, input, target, pixel_weight, labelled)
+        for key, names in _merge_keys(passes).items()
+    ]
     first = done[0]
+    if any(r.classes != first.classes for r in done):
+        axes = {name: loss.axis for name, loss in losses.items()}
+        raise ValueError(
+            f"axis: expected one number of classes for all losses, got {[r.classes for r in done]} by {axes}"
+        )
     order = list(losses)
     collected = [
         {k: v for r in done for k, v in getattr(r, field).items()}
@@ -134,24 +158,35 @@ def evaluate(losses: Mapping[str, Loss], input: Any, target: Any, /, *, pixel_we
     return Report(losses, first.classes, first.images, *({k: c[k] for k in order} for c in collected))
 
 
-def _merge_keys(passes: dict[Any, list[str]]) -> dict[Any, list[str]]:
-    """Losses that leave axis, ignore_index or distance maps open (None) join the first pass that suits them."""
-    merged: dict[Any, list[str]] = {}
+_Key = tuple[int | None, int, MapsLoss | None]  # class axis, ignored label, maker of distance maps; None: any will do
+
+
+def _key(loss: Loss, ignore: int) -> _Key:
+    """What a loss needs of the pass that it is computed in."""
+    axis = loss.element_axis() if loss.kind == "element" else loss.axis
+    return axis, ignore if loss.ignore_index is None else loss.ignore_index, loss.map_maker()
+
+
+def _merge_keys(passes: dict[_Key, list[str]]) -> dict[_Key, list[str]]:
+    """Losses that leave the axis or the distance maps open join the first pass that suits them."""
+    merged: dict[_Key, list[str]] = {}
     for key in sorted(passes, key=lambda k: k.count(None)):
-        suits = (k for k in merged if all(own in (None, other) for own, other in zip(key, k, strict=True)))
+        axis, ignore, maker = key
+        suits = (k for k in merged if axis in (None, k[0]) and ignore == k[1] and maker in (None, k[2]))
         merged.setdefault(next(suits, key), []).extend(passes[key])
     return merged
 
 
-def _one_pass(
-    losses: dict[str, Loss],
-    input: Any,
-    target: Any,
-    pixel_weight: Any,
-    key: tuple[int | None, int | None, MapsLoss | None],
-) -> Report:
-    axis, ignore, maker = 1 if key[0] is None else key[0], key[1], key[2]
-    batch = _batch(list(losses.values()), input, target, pixel_weight, axis, ignore)
+def _one_pass(losses: dict[str, Loss], key: _Key, input: Any, target: Any, pixel_weight: Any, labelled: bool) -> Report:
+    axis, ignore, maker = key
+    if axis is None:  # no loss depends on it, but the values by class do
+        axis = next((loss.axis for loss in losses.values() if loss.axis is not None), 1)
+    x, y = as_input(input), as_array(target, "target")
+    if labelled or x.shape != y.shape:
+        binary = all(loss.takes_binary for loss in losses.values())
+        batch = class_batch(x, y, pixel_weight, axis=axis, ignore_index=ignore, binary=binary)
+    else:
+        batch = element_batch(x, y, pixel_weight, axis=axis if x.ndim > 1 else None, by_sample=True)
     if maker is not None:
         batch = batch._replace(maps=maker.make_maps(batch))
     leaves = [p for loss in losses.values() for _, p in loss.leaves()]
@@ -171,11 +206,3 @@ def _one_pass(
         {name: [_exact.exact_sum([p.class_rows(own(p))]) for _, p in loss.leaves()] for name, loss in losses.items()},
         {name: np.array([loss.total(r, batch.classes) for r in rows[name]]) for name, loss in losses.items()},
     )
-
-
-def _batch(losses: list[Loss], input: Any, target: Any, weight: Any, axis: int, ignore: int | None) -> Batch:
-    if all(loss.kind == "element" for loss in losses):
-        x = as_input(input)
-        return element_batch(x, target, weight, axis=axis if x.ndim > 1 else None, by_sample=True)
-    binary = all(loss.takes_binary for loss in losses)
-    return class_batch(input, target, weight, axis=axis, ignore_index=-100 if ignore is None else ignore, binary=binary)

@@ -362,6 +362,8 @@ class SoftMarginLoss(ElementLoss):
 
     reduction: str = "mean"
 
+    takes_binary = False  # its targets are -1 and 1
+
     def terms(self) -> tuple[Term, ...]:
         return (Term("soft_margin", "element"),)
 

@@ -252,3 +252,10 @@ class KLDivLoss(ElementLoss):
         if self.reduction != "batchmean":
             return super().rows(sums)
         return np.column_stack([sums[0][:, 0], np.ones(len(sums[0]))])
+
+    def class_rows(self, sums: list[Array]) -> Array:
+        rows = super().class_rows(sums)
+        if self.reduction == "batchmean":
+            rows = rows.copy()
+            rows[:, rows.shape[1] // 2 :] = 1
+        return rows

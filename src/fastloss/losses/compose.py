@@ -119,11 +119,12 @@ class Composed(MapsLoss):
 
 
 def check_targets(batch: Batch, losses: Sequence[Loss]) -> None:
-    """Element-wise losses see labels only as those of a single channel."""
+    """Element-wise losses see labels only as those of a single channel, if 0 and 1 are what they mean by them."""
     for loss in losses:
-        if loss.kind == "element" and batch.labels and batch.label_base != 1:
+        if loss.kind == "element" and batch.labels and not (loss.takes_binary and batch.label_base == 1):
+            single = " or a single channel with labels {0, 1}" if loss.takes_binary else ""
             raise ValueError(
-                f"target: expected a dense target of shape {batch.shape} for {loss!r}, got labels of shape "
+                f"target: expected a dense target of shape {batch.shape}{single} for {loss!r}, got labels of shape "
                 f"{batch.target.shape if batch.target is not None else None}"
             )
 

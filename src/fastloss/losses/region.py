@@ -200,7 +200,8 @@ class RegionLoss(Loss):
             value, keep = (a[0] for a in self._values(Sums.of(numbers[None]))[:2])
         else:
             value, keep = numbers.reshape(2, classes)
-        result: Array = np.divide(value, keep, out=np.full_like(value, np.nan), where=keep > 0)
+        by = np.ones_like(keep) if self.reduction == "sum" else keep
+        result: Array = np.divide(value, by, out=np.full_like(value, np.nan), where=keep > 0)
         return result
 
     @silent
