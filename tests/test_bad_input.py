@@ -6,6 +6,7 @@ The exact words are in the table of test_errors.py; here is the product: argumen
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 
@@ -64,7 +65,18 @@ WRONG = {
     "int4": np.zeros((2, 4), ml_dtypes.int4),
     "nans": np.full((2, 4), np.nan, np.float16),
     "labels": np.full((2, 4), 7),
+    "masked": np.ma.masked_array(np.zeros((2, 3, 4), np.float32), True),
 }
+with contextlib.suppress(ImportError):
+    import torch
+
+    WRONG |= {
+        "tensor of gradients": torch.ones(3, requires_grad=True),
+        "tensor without data": torch.zeros(2, 3, 4, device="meta"),
+        "sparse tensor": torch.zeros(2, 3, 4).to_sparse(),
+        "tensor of float8": torch.zeros(2, 3, 4, dtype=torch.float8_e4m3fn),
+        "negated view": torch._neg_view(torch.zeros(2, 3, 4)),
+    }
 
 # What a call is given otherwise, by the argument's name; of dense targets instead of labels where those are refused.
 RIGHT = {

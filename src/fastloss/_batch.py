@@ -79,11 +79,12 @@ def operand(a: Array | None) -> tuple[Array, int | None, bool] | None:
 
 def as_array(value: Any, name: str) -> Array:
     """Whatever offers the buffer, DLPack or `__array__` protocol, as an array without a copy."""
-    if isinstance(value, np.ndarray):
-        array: Array = value
-    elif "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
-        array = _from_torch(value.detach(), name)
-    else:
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name}: expected an array without a mask (a pixel_weight of ~mask is one), got a masked array"
+        )
+    array: Array = foreign(value, name)
+    if not isinstance(array, np.ndarray):
         try:
             array = np.asarray(value)
         except ValueError:
@@ -93,17 +94,29 @@ def as_array(value: Any, name: str) -> Array:
     return array
 
 
-def _from_torch(tensor: Any, name: str) -> Array:
+def foreign(value: Any, name: str) -> Any:
+    """torch's tensors, and what offers DLPack alone, as arrays; all else as it is."""
+    try:
+        if "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
+            return _from_torch(value)
+        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+            return np.from_dlpack(value)
+    except (RuntimeError, TypeError, BufferError) as error:  # sparse, quantised, without data, of a dtype of its own
+        raise TypeError(f"{name}: expected an array that NumPy can read, got {type(value).__name__}: {error}") from None
+    return value
+
+
+def _from_torch(tensor: Any) -> Array:
     torch = sys.modules["torch"]
-    if tensor.dtype != torch.bfloat16:
-        return np.asarray(tensor)
+    plain = tensor.detach().resolve_neg()
+    if plain.dtype != torch.bfloat16:
+        return np.asarray(plain)
+    bits = np.asarray(plain.view(torch.int16))
     try:
         import ml_dtypes
     except ImportError:
-        raise TypeError(
-            f"{name}: a bfloat16 tensor needs the package ml_dtypes, which gives NumPy that dtype"
-        ) from None
-    return np.asarray(tensor.view(torch.int16)).view(ml_dtypes.bfloat16)
+        raise TypeError("a bfloat16 tensor needs the package ml_dtypes, which gives NumPy that dtype") from None
+    return bits.view(ml_dtypes.bfloat16)
 
 
 def as_input(value: Any, name: str = "input") -> Array:
@@ -131,7 +144,7 @@ def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 def as_reals(value: Any, name: str, expected: str) -> Array:
     """An option of one or more real numbers, as float64."""
     try:
-        given = np.asarray(value)
+        given = np.asarray(foreign(value, name))
         return given.astype(np.float64, casting="unsafe" if given.dtype == object else "same_kind")
     except (TypeError, ValueError, OverflowError):  # no numbers, or ragged; an int beyond float64
         raise TypeError(f"{name}: expected {expected}, got {value!r}") from None

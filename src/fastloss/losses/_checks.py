@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._batch import vector
+from .._batch import foreign, vector
 
 
 def check_common(loss: Any) -> None:
@@ -28,6 +28,7 @@ def check_common(loss: Any) -> None:
 
 def number_or_vector(value: Any, name: str) -> float | tuple[float, ...]:
     """A parameter >= 0 that may be one number or one a class."""
+    value = foreign(value, name)
     if value is not None and not _several(value):
         return number(np.asarray(value).item(), name, 0)
     checked = vector(value, name)

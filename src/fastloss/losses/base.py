@@ -122,12 +122,19 @@ class Loss:
             raise TypeError(f"partial: expected a Partial, got {type(partial).__name__}")
         if partial.loss != repr(self):
             raise ValueError(f"partial: expected a partial of {self!r}, got {partial!r}")
+        if partial.numbers.shape[1] != self.row_size(partial.classes):
+            size = self.row_size(partial.classes)
+            raise ValueError(f"partial: expected {size} sums of {self!r}, got {partial!r}")
         return self.total(partial.numbers[0], partial.classes)
 
     def __add__(self, other: Loss) -> Composed:
         from .compose import composed
 
         return composed([(1.0, self), (1.0, other)]) if isinstance(other, Loss) else NotImplemented
+
+    def __radd__(self, other: object) -> Loss:
+        """For `sum(losses)`, which begins with 0."""
+        return self if other == 0 and not isinstance(other, bool) else NotImplemented
 
     def __mul__(self, factor: float) -> Composed:
         from .compose import composed

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import _exact
-from .._batch import Array
+from .._batch import Array, as_array
 
 
 class Partial:
@@ -86,5 +86,12 @@ class Partial:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Partial:
         """The inverse of `arrays()`; takes an open `.npz` file too."""
-        classes, samples = (int(n) for n in arrays["counts"])
-        return cls(str(arrays["loss"]), classes, samples, np.array(arrays["numbers"], dtype=np.float64))
+        missing = [name for name in ("loss", "counts", "numbers") if name not in arrays]
+        if missing:
+            raise ValueError(f"arrays: expected those of `Partial.arrays()`, got none named {', '.join(missing)}")
+        counts, numbers = as_array(arrays["counts"], "counts"), as_array(arrays["numbers"], "numbers")
+        if counts.shape != (2,) or counts.dtype.kind not in "iu" or (counts < 0).any():
+            raise ValueError(f"counts: expected two integers >= 0, got {counts.dtype} of shape {counts.shape}")
+        if numbers.ndim != 2 or not len(numbers) or numbers.dtype != np.float64:
+            raise ValueError(f"numbers: expected float64 of shape (m, k), got {numbers.dtype} of shape {numbers.shape}")
+        return cls(str(arrays["loss"]), int(counts[0]), int(counts[1]), numbers.copy())
