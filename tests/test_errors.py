@@ -126,7 +126,7 @@ ERRORS = {
         ("fl.dice_loss(SINGLE, label(2, shape=(2, 1, 4)), activation='sigmoid')", fl.LabelError,
          "target: expected labels in [0, 2) or ignore_index, got 2 at (1, 0, 3)"),
         ("fl.cross_entropy(np.ma.masked_array(X), Y)", TypeError,
-         "input: expected an array without a mask (a pixel_weight of ~mask is one), got a masked array"),
+         "input: expected an array without a mask (pixel_weight=~mask is one), got a masked one"),
         ("fl.cross_entropy(torch.zeros(2, 3, device='meta'), [0, 1])", TypeError,
          "input: expected an array that NumPy can read, got Tensor: can't convert meta device type tensor to numpy. "
          "Use Tensor.cpu() to copy the tensor to host memory first."),
@@ -483,7 +483,7 @@ ERRORS = {
         ("fl.Partial.from_arrays({'loss': 'x', 'counts': [1, 2], 'numbers': [1.0]})", ValueError,
          "numbers: expected float64 of shape (m, k), got float64 of shape (1,)"),
         ("fl.DiceLoss().finalize(fl.Partial.from_arrays({'loss': 'DiceLoss()', 'counts': [3, 2], 'numbers': [[1.0]]}))",
-         ValueError, "partial: expected 6 sums of DiceLoss(), got <Partial of DiceLoss(): 3 classes, 2 samples, 1 sums>"),
+         ValueError, f"partial: expected 6 sums of DiceLoss(), got {DICE.replace('6', '1')}"),
     ],
     "evaluate": [
         ("fl.evaluate({}, X, Y)", ValueError, "losses: expected at least one, got none"),
@@ -531,9 +531,7 @@ def test_error(call, error, message, backend):
 
 def test_bfloat16_tensors_need_ml_dtypes(monkeypatch, backend, torch):
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
-    with pytest.raises(
-        TypeError, match=r"^input: .*: a bfloat16 tensor needs the package ml_dtypes, which gives NumPy"
-    ):
+    with pytest.raises(TypeError, match=r"^input: .*: a bfloat16 tensor needs the package ml_dtypes, which gives"):
         fl.cross_entropy(torch.zeros(2, 3, dtype=torch.bfloat16), [0, 1])
 
 

@@ -80,9 +80,7 @@ def operand(a: Array | None) -> tuple[Array, int | None, bool] | None:
 def as_array(value: Any, name: str) -> Array:
     """Whatever offers the buffer, DLPack or `__array__` protocol, as an array without a copy."""
     if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(
-            f"{name}: expected an array without a mask (a pixel_weight of ~mask is one), got a masked array"
-        )
+        raise TypeError(f"{name}: expected an array without a mask (pixel_weight=~mask is one), got a masked one")
     array: Array = foreign(value, name)
     if not isinstance(array, np.ndarray):
         try:
