@@ -21,9 +21,9 @@ class Report(Mapping[str, float]):
 
     `report[name]` is the loss of all images together, from merged sums (not a mean of the images' values);
     `report.per_image[name]` has one value an image, its own loss; `report.per_class[name]` one a class: a region loss's
-    value of that class; a pixel loss's mean over the pixels that carry the class as label (nan for a dense target); sums
-    for a loss of `reduction="sum"`; nan where there is nothing. `a + b` and `Report.sum(many)` merge reports of the same
-    losses.
+    value of that class; a pixel loss's mean over the pixels that carry the class as label (nan for a dense target);
+    sums for a loss of `reduction="sum"`; nan where there is nothing. `a + b` and `Report.sum(many)` merge reports of
+    the same losses.
     """
 
     def __init__(
