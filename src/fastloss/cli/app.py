@@ -6,7 +6,7 @@
 import inspect
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -15,12 +15,11 @@ from typing import Annotated
 import typer
 
 import fastloss
-from fastloss.losses import JOINT_LOSSES, LOSSES, Loss
-from fastloss.losses.joint import JointLoss
+from fastloss.losses import JOINT_LOSSES, LOSSES, BCEWithLogitsLoss, CrossEntropyLoss, Loss, MultiLabelSoftMarginLoss
 
 from . import expression, report
 from .errors import UserError, shown
-from .files import Reading, pairs
+from .files import Pair, Reading, pairs
 from .measure import Measured, measure
 
 app = typer.Typer(
@@ -31,6 +30,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+TAKE_LOGITS = (
+    (CrossEntropyLoss, "cross_entropy", "categorical_cross_entropy"),
+    (BCEWithLogitsLoss, "binary_cross_entropy_with_logits", "binary_cross_entropy"),
+    (MultiLabelSoftMarginLoss, "multilabel_soft_margin", "binary_cross_entropy"),
+)
 HEADER = ["loss", "class", "what it is", "parameters and defaults"]
 
 
@@ -69,6 +73,12 @@ def user_errors() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(fastloss.__version__)
+        raise typer.Exit
+
+
 @app.command()
 def evaluate(
     predictions: Annotated[
@@ -101,32 +111,44 @@ def evaluate(
     """
     with user_errors():
         losses = _losses(loss, activation, ignore_index)
-        _check_scale(scale)
+        _check_scale(scale, dtype)
         if output is not None:
             report.check_output(output)
         names = None if class_names is None else _class_names(class_names)
         found = pairs(predictions, targets)
         if threads is not None:
             fastloss.set_num_threads(threads)
-        _warn_about_activation(losses, scale, activation)
+        _note_activation(losses, scale, activation)
         how = Reading(axis=axis, key=key, bfloat16=dtype is RawType.bfloat16, scale=scale)
         named = None if names is None else len(names)
         measured = measure(found, losses, how, ignore_index=ignore_index, names=named)
         classes = names or [str(index) for index in range(measured.classes)]
-        findings = report.Findings(report=measured.report, pairs=found, classes=classes)
+        findings = report.Findings(report=measured.report, pairs=found, classes=classes, nan=measured.nan)
+        _note_images(found, measured)
         if output is not None:
             report.write(findings, output)
         report.tables(findings, worst)
         _say_speed(measured, len(found))
 
 
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it and stop.")
+    ] = False,
+) -> None:
+    """What stands before a command."""
+
+
 @app.command("losses")
 def list_losses() -> None:
     """The losses there are, with their parameters and defaults."""
     title = "Losses that evaluate takes; in --loss a trailing _loss may be dropped"
-    report.catalogue(title, HEADER, _catalogue_rows(LOSSES))
+    report.catalogue(title, HEADER, _catalogue_rows(expression.TAKEN))
     typer.echo()
-    report.catalogue("Losses of several inputs, which evaluate does not take", HEADER, _catalogue_rows(JOINT_LOSSES))
+    others = {name: cls for name, cls in (LOSSES | JOINT_LOSSES).items() if name not in expression.TAKEN}
+    title = "Losses that evaluate does not take: of several inputs, or of targets -1 and 1"
+    report.catalogue(title, HEADER, _catalogue_rows(others))
 
 
 @app.command()
@@ -145,16 +167,38 @@ def _losses(texts: Sequence[str], activation: Activation | None, ignore_index: i
     return {text.strip(): expression.parse(text, defaults) for text in texts}
 
 
-def _check_scale(scale: float | None) -> None:
+def _check_scale(scale: float | None, dtype: RawType | None) -> None:
     if scale is not None and not (math.isfinite(scale) and scale > 0):
         raise UserError(f"--scale: expected a number above 0, got {scale}")
+    if scale is not None and dtype is not None:
+        raise UserError(f"--scale: it is for integers, not for --dtype {dtype.value}")
 
 
-def _warn_about_activation(losses: dict[str, Loss], scale: float | None, activation: Activation | None) -> None:
-    """Scaled integers are probabilities; a second softmax over them is legal but hardly meant."""
+def _note_activation(losses: dict[str, Loss], scale: float | None, activation: Activation | None) -> None:
+    """Of probabilities, a second softmax is legal but hardly meant."""
     leaves = [leaf for loss in losses.values() for _, leaf in loss.leaves()]
     if scale is not None and activation is None and any(getattr(leaf, "activation", None) for leaf in leaves):
         typer.echo("note: --scale means probabilities, yet an activation is applied; give --activation none", err=True)
+    if scale is None and activation is not Activation.none:
+        return
+    for kind, name, other in TAKE_LOGITS:
+        if any(type(leaf) is kind for leaf in leaves):
+            typer.echo(f"note: {name} takes logits whatever is said here; of probabilities it is {other}", err=True)
+
+
+def _note_images(pairs: Sequence[Pair], measured: Measured) -> None:
+    """What makes values doubtful, on stderr."""
+
+    def named(images: list[int]) -> str:
+        more = f" and {len(images) - 5} more" if len(images) > 5 else ""
+        return f"{', '.join(pairs[index].name for index in images[:5])}{more}"
+
+    if measured.nan:
+        why = "not a number in the prediction, or one that this loss does not take, as logits are no probabilities"
+        typer.echo(f"note: a loss is nan for {named(measured.nan)}: {why}", err=True)
+    if measured.moved:
+        what = "prediction and mask differ in their affine, and are compared voxel by voxel all the same"
+        typer.echo(f"note: {named(measured.moved)}: {what}", err=True)
 
 
 def _class_names(path: Path) -> list[str]:
@@ -171,18 +215,18 @@ def _class_names(path: Path) -> list[str]:
     return names
 
 
-def _catalogue_rows(losses: Mapping[str, type[Loss] | type[JointLoss]]) -> list[list[str]]:
-    return [[name, cls.__name__, _first_line(cls), _signature(cls)] for name, cls in sorted(losses.items())]
+def _catalogue_rows(losses: Mapping[str, Callable[..., object]]) -> list[list[str]]:
+    return [[name, make.__name__, _first_line(make), _signature(make)] for name, make in sorted(losses.items())]
 
 
-def _signature(cls: type[Loss] | type[JointLoss]) -> str:
+def _signature(make: Callable[..., object]) -> str:
     missing = inspect.Parameter.empty
-    given = expression.parameters(cls).items()
+    given = expression.parameters(make).items()
     return ", ".join(name if value is missing else f"{name}={value!r}" for name, value in given)
 
 
-def _first_line(cls: type[Loss] | type[JointLoss]) -> str:
-    return (inspect.getdoc(cls) or "").partition("\n")[0]
+def _first_line(make: Callable[..., object]) -> str:
+    return (inspect.getdoc(make) or "").partition("\n")[0]
 
 
 def _say_speed(measured: Measured, images: int) -> None:

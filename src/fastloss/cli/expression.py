@@ -13,13 +13,16 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from fastloss.losses import LOSSES, Loss
-from fastloss.losses.joint import JointLoss
+from fastloss.losses import LOSSES, DiceCELoss, Loss
 
 from .errors import UserError
 
 LONGEST = 1000
 """Characters: far above any real expression."""
+
+TAKEN: dict[str, Callable[..., Loss]] = LOSSES | {"dice_ce_loss": DiceCELoss}
+"""What an expression may name. A mask holds 0, 1 and so on, no -1 as soft margin wants."""
+del TAKEN["soft_margin_loss"]
 
 T = TypeVar("T")
 
@@ -44,13 +47,13 @@ def parse(text: str, defaults: Mapping[str, object] | None = None) -> Loss:
 
 def names() -> dict[str, str]:
     """Every name an expression may use -> the function's name: `dice` and `dice_loss` -> `dice_loss`."""
-    short = {name.removesuffix("_loss"): name for name in LOSSES}
-    return short | {name: name for name in LOSSES}
+    short = {name.removesuffix("_loss"): name for name in TAKEN}
+    return short | {name: name for name in TAKEN}
 
 
-def parameters(cls: type[Loss] | type[JointLoss]) -> dict[str, object]:
-    """The parameters of a loss class and their defaults (`inspect.Parameter.empty` where one must be given)."""
-    return {name: parameter.default for name, parameter in inspect.signature(cls).parameters.items()}
+def parameters(make: Callable[..., object]) -> dict[str, object]:
+    """The parameters of a loss and their defaults (`inspect.Parameter.empty` where one must be given)."""
+    return {name: parameter.default for name, parameter in inspect.signature(make).parameters.items()}
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
@@ -150,12 +153,15 @@ class _Reader:
         if not isinstance(func, ast.Name):
             raise self.error(func, "expected the name of a loss")
         known = names()
+        if func.id in ("soft_margin", "soft_margin_loss"):
+            same = "binary_cross_entropy_with_logits is the same of masks of 0 and 1"
+            raise self.error(func, f"{func.id} is for targets -1 and 1, which a mask does not hold: {same}")
         if func.id not in known:
             raise self.error(func, f'unknown loss "{func.id}"{_nearest(func.id, known)} (fastloss losses lists them)')
-        cls = LOSSES[known[func.id]]
-        own = self._parameters(func.id, parameters(cls), keywords)
-        given = {name: value for name, value in self.defaults.items() if name in parameters(cls)}
-        return self._checked(node, lambda: cls(**(given | own)))
+        make = TAKEN[known[func.id]]
+        own = self._parameters(func.id, parameters(make), keywords)
+        given = {name: value for name, value in self.defaults.items() if name in parameters(make)}
+        return self._checked(node, lambda: make(**(given | own)))
 
     def _parameters(self, loss: str, known: Mapping[str, object], keywords: list[ast.keyword]) -> dict[str, object]:
         found: dict[str, object] = {}

@@ -10,6 +10,7 @@ import io
 import logging
 import lzma
 import math
+import unicodedata
 import warnings
 import zipfile
 import zlib
@@ -59,6 +60,7 @@ class Stored:
     dtype: np.dtype[Any]
     packed: int  # bytes it takes in the file
     load: Callable[[], Array]
+    affine: Array | None = None  # from voxels to space, of a format that says so
 
     @property
     def nbytes(self) -> int:
@@ -131,15 +133,17 @@ def suffix(path: Path) -> str:
 
 
 def stem(path: Path) -> str:
-    """The name without its extension: `a` for `a.nii.gz`, `a.b` for `a.b.npy`."""
-    return path.name[: len(path.name) - len(suffix(path))]
+    """The name without its extension: `a` for `a.nii.gz`, `a.b` for `a.b.npy`; alike for an é of one or two characters,
+    as other systems write it."""
+    return unicodedata.normalize("NFC", path.name[: len(path.name) - len(suffix(path))])
 
 
 # A pair as the arrays evaluate() takes
 
 
-def load_pair(pair: Pair, how: Reading) -> tuple[Array, Array]:
-    """Prediction `(1, C, *S)` and labels `(1, *S)`: views without a copy where the file can be mapped."""
+def load_pair(pair: Pair, how: Reading) -> tuple[Array, Array, bool]:
+    """Prediction `(1, C, *S)` and labels `(1, *S)`: views without a copy where the file can be mapped. And whether the
+    files say that the two lie differently in space."""
     prediction = open_array(pair.prediction, PREDICTIONS, how.key)
     target = open_array(pair.target, MASKS)
     axis = _class_axis(prediction, target, how.axis)
@@ -148,8 +152,14 @@ def load_pair(pair: Pair, how: Reading) -> tuple[Array, Array]:
     with reading(pair.prediction):
         values = _as_real(prediction, how)
     with reading(pair.target):
-        labels = target.load()
-    return np.moveaxis(values, axis, 0)[None], labels[None]
+        labels = _as_labels(target)
+    return np.moveaxis(values, axis, 0)[None], labels[None], _moved(prediction, target)
+
+
+def _moved(prediction: Stored, target: Stored) -> bool:
+    if prediction.affine is None or target.affine is None:
+        return False
+    return not np.allclose(prediction.affine, target.affine, rtol=1e-4, atol=1e-3)
 
 
 def _class_axis(prediction: Stored, target: Stored, axis: int) -> int:
@@ -166,7 +176,7 @@ def _class_axis(prediction: Stored, target: Stored, axis: int) -> int:
     if _without(shape, axis) == expected:
         return axis
     fits = [other for other in range(len(shape)) if _without(shape, other) == expected]
-    hint = f"; with --axis {fits[0]} they would agree" if fits else ""
+    hint = f"; with --axis {fits[0]} they would agree (as one image: a file holds no more)" if fits else ""
     raise UserError(
         f"{name}: shape {shape} without its class axis {axis} is {_without(shape, axis)}, but the mask "
         f"{shown(target.path)} has shape {expected}{hint}"
@@ -178,10 +188,24 @@ def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
 
 
 def _check_mask(target: Stored) -> None:
-    if target.dtype.kind not in "bui":
+    if target.dtype.kind not in "buif":
+        raise UserError(f"{shown(target.path)}: a mask holds integer labels, got {target.dtype}")
+
+
+def _as_labels(target: Stored) -> Array:
+    """The mask as integers: many a NIfTI holds whole numbers as float64."""
+    values = target.load()
+    if values.dtype.kind != "f":
+        return values
+    with np.errstate(invalid="ignore"):
+        labels = values.astype(np.int64)
+    wrong = labels != values
+    if wrong.any():
+        position = tuple(np.argwhere(wrong)[0].tolist())
         raise UserError(
-            f"{shown(target.path)}: a mask holds integer labels, got {target.dtype}; save it as an integer type"
+            f"{shown(target.path)}: a mask holds integer labels, got {values[position]} at {position} of {values.dtype}"
         )
+    return labels
 
 
 def _check_bomb(stored: Stored) -> None:
@@ -383,7 +407,8 @@ def _open_nii(path: Path, key: str | None) -> Stored:
     scaled = (data.slope, data.inter) != (1.0, 0.0)
     dtype = np.dtype(np.float64) if scaled else data.dtype
     load = (lambda: np.asarray(data)) if scaled else data.get_unscaled  # mapped, unless it is a .gz
-    return Stored(path=path, shape=data.shape, dtype=dtype, packed=path.stat().st_size, load=load)
+    affine = header.get_best_affine()
+    return Stored(path=path, shape=data.shape, dtype=dtype, packed=path.stat().st_size, load=load, affine=affine)
 
 
 def _open_png(path: Path, key: str | None) -> Stored:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import fastloss
-from fastloss.losses import Loss
+from fastloss.losses import LOSSES, Loss
 
 from .errors import UserError, shown
 from .files import Array, Pair, Reading, load_pair
@@ -31,6 +31,8 @@ class Measured:
     classes: int
     nbytes: int
     seconds: float
+    nan: list[int]  # the images with a loss that is nan though there is something to compute it from
+    moved: list[int]  # those whose mask lies elsewhere in space, as their files say
 
     def speed(self, images: int) -> str:
         """`12.3 images/s, 4.56 GB/s`: reading the files included."""
@@ -51,7 +53,14 @@ def measure(
     start = time.perf_counter()
     report = _merged(_reports(pairs, counted))
     seconds = time.perf_counter() - start
-    return Measured(report=report, classes=report.classes, nbytes=counted.nbytes, seconds=seconds)
+    return Measured(
+        report=report,
+        classes=report.classes,
+        nbytes=counted.nbytes,
+        seconds=seconds,
+        nan=counted.nan,
+        moved=counted.moved,
+    )
 
 
 def _merged(reports: Iterator[fastloss.Report]) -> fastloss.Report:
@@ -63,18 +72,23 @@ def _merged(reports: Iterator[fastloss.Report]) -> fastloss.Report:
 
 
 class _Counted:
-    """One image's report, counting bytes and holding all images to one number of classes."""
+    """One image's report, counting bytes and holding all images to one number of classes; what is odd is noted."""
 
     def __init__(self, losses: Mapping[str, Loss], how: Reading, ignore_index: int | None, names: int | None) -> None:
         self.losses, self.how, self.ignore_index, self.nbytes = losses, how, ignore_index, 0
         self.classes, self.given_by = names, "--class-names"
-        self.binary = all(loss.kind == "element" for loss in losses.values())
+        self.images, self.nan, self.moved = 0, list[int](), list[int]()
 
     def report(self, pair: Pair) -> fastloss.Report:
-        values, labels = load_pair(pair, self.how)
+        values, labels, moved = load_pair(pair, self.how)
         self._check_classes(pair, values.shape[1])
+        self._check_channels(pair, values.shape[1])
         self.nbytes += values.nbytes + labels.nbytes
-        return self._evaluated(pair, values, labels)
+        report = self._evaluated(pair, values, labels)
+        self.nan += [self.images] if _has_nan(report) else []
+        self.moved += [self.images] if moved else []
+        self.images += 1
+        return report
 
     def _check_classes(self, pair: Pair, found: int) -> None:
         name = shown(pair.prediction)
@@ -83,36 +97,48 @@ class _Counted:
         if found != self.classes:
             raise UserError(f"{name}: {found} classes on axis {self.how.axis}, but {self.classes} in {self.given_by}")
 
+    def _check_channels(self, pair: Pair, found: int) -> None:
+        """Some losses take a single channel only, others two and more; a softmax of one is 1 whatever it is of."""
+        file = shown(pair.prediction)
+        for leaf in (leaf for loss in self.losses.values() for _, leaf in loss.leaves()):
+            name = _name(leaf)
+            if found > 1 and leaf.kind == "element":
+                raise UserError(f"{file}: {found} channels, but {name} takes one channel and labels 0 and 1")
+            if found == 1 and not leaf.takes_binary:
+                raise UserError(f"{file}: one channel, but {name} takes two classes or more")
+            if found == 1 and getattr(leaf, "activation", None) == "softmax":
+                hint = "give --activation sigmoid, or none if it holds probabilities"
+                raise UserError(f"{file}: one channel, of which {name}'s softmax is always 1: {hint}")
+
     def _evaluated(self, pair: Pair, values: Array, labels: Array) -> fastloss.Report:
         try:
-            if self.binary:
-                return self._elements(values, labels)
-            return fastloss.evaluate(self.losses, values, labels)
+            return fastloss.evaluate(self.losses, values, labels, ignore_index=self.ignore_index)
         except fastloss.LabelError as error:
             raise UserError(_bad_label(pair, error)) from error
         except (ValueError, TypeError) as error:
             raise UserError(f"{shown(pair.prediction)} with {shown(pair.target)}: {error}") from error
 
-    def _elements(self, values: Array, labels: Array) -> fastloss.Report:
-        """Losses such as binary cross entropy alone: they know targets of the input's shape, and no ignore_index."""
-        if values.shape[1] != 1:
-            raise ValueError(f"{next(iter(self.losses))} takes one channel and labels 0 and 1, got {values.shape[1]}")
-        kept = labels != self.ignore_index if self.ignore_index is not None else None
-        wrong = (labels < 0) | (labels > 1)
-        if kept is not None:
-            wrong &= kept
-        if wrong.any():
-            position = tuple(np.argwhere(wrong)[0].tolist())
-            raise fastloss.LabelError(int(labels[position]), position, 2)
-        weight = None if kept is None else kept[:, None]
-        return fastloss.evaluate(self.losses, values, labels[:, None], pixel_weight=weight)
+
+def _name(loss: Loss) -> str:
+    """As expressions call it."""
+    return next(name for name, cls in LOSSES.items() if type(loss) is cls).removesuffix("_loss")
+
+
+def _has_nan(report: fastloss.Report) -> bool:
+    """Whether a sum is nan, unless `absent="nan"` asks for that: no pixel that counts gives 0 / 0 only at the end."""
+    return any(
+        np.isnan(report.partial(name).numbers).any()
+        for name, loss in report.losses.items()
+        if all(getattr(leaf, "absent", None) != "nan" for _, leaf in loss.leaves())
+    )
 
 
 def _bad_label(pair: Pair, error: fastloss.LabelError) -> str:
     position = tuple(int(i) for i in error.position[1:])  # without the sample axis, which the file does not have
+    binary = ", if it is the foreground, save it as 1" if error.classes == 2 and error.label > 0 else ""
     return (
         f"{shown(pair.target)}: label {error.label} at {position} is not in 0..{error.classes - 1}; "
-        f"if it marks pixels to leave out, give --ignore-index {error.label}"
+        f"if it marks pixels to leave out, give --ignore-index {error.label}{binary}"
     )
 
 

@@ -38,16 +38,19 @@ class Findings:
     report: fastloss.Report
     pairs: Sequence[Pair]
     classes: Sequence[str]
+    nan: Sequence[int] = ()  # the images with a loss that is nan though there is something to compute it from
 
     @property
     def losses(self) -> dict[str, Loss]:
         return dict(self.report.losses)
 
     def worst(self, count: int) -> list[int]:
-        """The images with the largest value of the first loss, largest first; one without a value is none of them."""
+        """The images with the largest value of the first loss, largest first and before them what is nan; one without
+        a value is none of them."""
         values = self.report.per_image[next(iter(self.losses))]
-        ranked = [index for index in range(len(values)) if not math.isnan(values[index])]
-        return sorted(ranked, key=lambda index: (-values[index], index))[:count]
+        keys = {index: -value for index, value in enumerate(values.tolist()) if not math.isnan(value)}
+        keys |= dict.fromkeys(self.nan, -math.inf)
+        return sorted(keys, key=lambda index: (index not in self.nan, keys[index], index))[:count]
 
 
 def averaging(loss: Loss) -> str:
@@ -118,25 +121,35 @@ def _plain(rows: Sequence[Sequence[str]], numbers: bool) -> list[str]:
 def tables(found: Findings, worst: int) -> None:
     """Print the set, the classes and the worst images."""
     out, report, names = console(), found.report, list(found.losses)
+    absent = "nan" if found.nan else "-"
     images = "1 image" if report.images == 1 else f"all {report.images} images"
     title = (
         f"Loss of {images}, from merged partial sums: the loss of all images concatenated, not a mean of per-file means"
     )
-    rows = [[name, number(report[name]), averaging(loss)] for name, loss in found.losses.items()]
+    rows = [[name, number(report[name], absent), averaging(loss)] for name, loss in found.losses.items()]
     table(out, title, ["loss", "value", "averaged over"], rows, numbers=False)
     print()
     columns = [report.per_class[name] for name in names]
-    rows = [[label, *map(number, row)] for label, *row in zip(found.classes, *columns, strict=True)]
-    table(out, f"Per class, {images} merged ('-': nothing of this class)", ["class", *names], rows)
+    rows = [
+        [label, *(number(value, absent) for value in row)] for label, *row in zip(found.classes, *columns, strict=True)
+    ]
+    nothing = "" if found.nan else " ('-': nothing of this class)"
+    table(out, f"Per class, {images} merged{nothing}", ["class", *names], rows)
     ranked = found.worst(worst)
     if ranked:
         print()
-        rows = [[found.pairs[i].name, *(number(report.per_image[name][i]) for name in names)] for i in ranked]
+        rows = [
+            [
+                found.pairs[i].name,
+                *(number(report.per_image[name][i], "nan" if i in found.nan else "-") for name in names),
+            ]
+            for i in ranked
+        ]
         table(out, f"Worst {len(ranked)} of {report.images} by {names[0]} (the first loss)", ["image", *names], rows)
 
 
-def number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.6g}"
+def number(value: float, absent: str) -> str:
+    return absent if math.isnan(value) else f"{value:.6g}"
 
 
 # Files
@@ -188,6 +201,7 @@ def _json(found: Findings) -> str:
         "fastloss": config["version"],
         "backend": config["backend"],
         "images": int(report.images),
+        "nan_images": [found.pairs[index].name for index in found.nan],
         "classes": list(found.classes),
         "losses": {
             name: {
