@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+import unicodedata
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -400,7 +401,7 @@ def test_binary_cross_entropy_of_one_channel(rng, tmp_path, capsys):
 
 def test_npy_is_mapped_not_read(scene):
     pair = files.pairs(scene / "p", scene / "m")[0]
-    values, labels = files.load_pair(pair, files.Reading())
+    values, labels, _ = files.load_pair(pair, files.Reading())
     assert values.shape == (1, CLASSES, HEIGHT, WIDTH)
     assert labels.shape == (1, HEIGHT, WIDTH)
     while isinstance(values, np.ndarray) and not isinstance(values, np.memmap):
@@ -479,12 +480,120 @@ def test_label_out_of_range(one, capsys):
     assert "--ignore-index 255" in err
 
 
-def test_float_mask(one, capsys):
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_float_mask_of_whole_numbers(one, capsys, dtype):
     logits, labels, folder = one
     np.save(folder / "x.npy", logits)
-    np.save(folder / "y.npy", labels.astype(np.float32))
+    np.save(folder / "y.npy", labels.astype(dtype))
+    assert values(evaluated(capsys, folder / "x.npy", folder / "y.npy")) == expected_values(
+        logits, labels, dice=fl.DiceLoss(), cross_entropy=fl.CrossEntropyLoss()
+    )
+
+
+@pytest.mark.parametrize("value", [0.5, -1.5, np.nan, np.inf, -np.inf, 1e300])
+def test_float_mask_of_other_numbers(one, capsys, value):
+    logits, labels, folder = one
+    np.save(folder / "x.npy", logits)
+    mask = labels.astype(np.float64)
+    mask[3, 4] = value
+    np.save(folder / "y.npy", mask)
     err = refused(capsys, "evaluate", folder / "x.npy", folder / "y.npy", "--loss", "dice")
-    assert "y.npy: a mask holds integer labels, got float32" in err
+    assert f"y.npy: a mask holds integer labels, got {value} at (3, 4) of float64" in err
+
+
+def test_an_affine_that_differs_is_noted(one, capsys):
+    logits, labels, folder = one
+    for name, affine in [("same", np.diag([2, 2, 3, 1])), ("other", np.diag([-2, 2, 3, 1]))]:
+        nibabel.Nifti1Image(np.moveaxis(logits, 0, -1), np.diag([2, 2, 3, 1])).to_filename(folder / "x.nii")
+        nibabel.Nifti1Image(labels, affine).to_filename(folder / "y.nii.gz")
+        code, _, err = run(capsys, "evaluate", folder / "x.nii", folder / "y.nii.gz", "--axis=-1", "--loss=dice")
+        assert code == 0
+        assert ("note: x: prediction and mask differ in their affine" in err) == (name == "other")
+
+
+def test_names_match_however_their_letters_are_written(one, capsys):
+    logits, labels, folder = one
+    for sub, array, form in [("p", logits, "NFC"), ("m", labels, "NFD")]:
+        (folder / sub).mkdir()
+        np.save(folder / sub / (unicodedata.normalize(form, "é") + ".npy"), array)
+    assert evaluated(capsys, folder / "p", folder / "m")["per_image"][0]["image"] == "é"
+
+
+# Notes, and what one channel cannot be
+
+
+def test_an_image_that_is_nan_is_named(scene, capsys):
+    names = sorted(path.stem for path in (scene / "p").iterdir())
+    spoiled = np.load(scene / "p" / f"{names[1]}.npy")
+    spoiled[0, 0, 0] = np.nan
+    np.save(scene / "p" / f"{names[1]}.npy", spoiled)
+    output = scene / "report.json"
+    code, out, err = run(capsys, "evaluate", scene / "p", scene / "m", "--loss=dice", "--worst=1", "--output", output)
+    assert code == 0
+    assert f"note: a loss is nan for {names[1]}: " in err
+    assert re.search(r"^dice +nan ", out, re.M)
+    assert re.search(rf"^{names[1]} +nan$", out, re.M)
+    assert "nothing of this class" not in out
+    assert json.loads(output.read_text())["nan_images"] == [names[1]]
+
+
+def test_nan_that_was_asked_for_is_no_note(one, capsys):
+    logits, labels, folder = one
+    np.save(folder / "x.npy", logits)
+    np.save(folder / "y.npy", np.minimum(labels, 1))
+    loss = "dice(absent='nan')"
+    code, out, err = run(capsys, "evaluate", folder / "x.npy", folder / "y.npy", "--loss", loss)
+    assert (code, "note" in err, "nothing of this class" in out) == (0, False, True)
+    assert evaluated(capsys, folder / "x.npy", folder / "y.npy", losses=[loss])["nan_images"] == []
+
+
+def test_losses_of_logits_say_so(one, capsys):
+    logits, labels, folder = one
+    np.save(folder / "x.npy", np.abs(logits))
+    np.save(folder / "y.npy", labels)
+    note = "cross_entropy takes logits whatever is said here; of probabilities it is categorical_cross_entropy"
+    for loss in ("cross_entropy", "dice + cross_entropy"):
+        arguments = ("evaluate", folder / "x.npy", folder / "y.npy", "--loss", loss)
+        assert f"note: {note}" in run(capsys, *arguments, "--activation=none")[2]
+        assert "note" not in run(capsys, *arguments)[2]
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        ("dice", "one channel, of which dice's softmax is always 1: give --activation sigmoid"),
+        ("boundary", "one channel, of which boundary's softmax is always 1"),
+        ("cross_entropy", "one channel, but cross_entropy takes two classes or more"),
+        ("js_div", "one channel, but js_div takes two classes or more"),
+        ("dice_ce", "one channel, of which dice's softmax is always 1"),
+        ("soft_margin", "soft_margin is for targets -1 and 1, which a mask does not hold"),
+    ],
+)
+def test_what_one_channel_is_not_for(one, capsys, loss, words):
+    logits, labels, folder = one
+    np.save(folder / "x.npy", logits[:1])
+    np.save(folder / "y.npy", np.minimum(labels, 1))
+    assert words in refused(capsys, "evaluate", folder / "x.npy", folder / "y.npy", "--loss", loss)
+
+
+def test_a_binary_mask_of_255(one, capsys):
+    logits, labels, folder = one
+    np.save(folder / "x.npy", logits[:1])
+    np.save(folder / "y.npy", np.where(labels > 0, 255, 0))
+    err = refused(capsys, "evaluate", folder / "x.npy", folder / "y.npy", "--loss=dice", "--activation=sigmoid")
+    assert "if it marks pixels to leave out, give --ignore-index 255, if it is the foreground, save it as 1" in err
+
+
+def test_element_losses_leave_out_what_the_option_says_not_what_others_do(one, capsys):
+    logits, labels, folder = one
+    labels = np.minimum(labels, 1)
+    np.save(folder / "x.npy", logits[:1])
+    np.save(folder / "y.npy", labels)
+    name = "binary_cross_entropy_with_logits"
+    alone = values(evaluated(capsys, folder / "x.npy", folder / "y.npy", losses=[name]))
+    dice = "dice(activation='sigmoid', ignore_index=0)"
+    for losses in ([dice, name], [name, dice, "dice(activation='sigmoid')"]):
+        assert values(evaluated(capsys, folder / "x.npy", folder / "y.npy", losses=losses))[name] == alone[name]
 
 
 def test_what_the_library_refuses_names_the_files(one, capsys):
@@ -805,14 +914,29 @@ def test_losses(capsys):
     assert "alpha=0.5, beta=0.5" in lines["tversky_loss"]
     for name, cls in fl.losses.JOINT_LOSSES.items():
         assert cls.__name__ in lines[name]
-    assert out.index("which evaluate does not take") > max(out.index(f"\n{name} ") for name in fl.losses.LOSSES)
-    assert out.index("which evaluate does not take") < min(out.index(f"\n{name} ") for name in fl.losses.JOINT_LOSSES)
+    assert "DiceCELoss" in lines["dice_ce_loss"]
+    taken, others = out.split("Losses that evaluate does not take")
+    assert all((f"\n{name} " in taken) != (f"\n{name} " in others) for name in fl.losses.LOSSES)
+    assert "soft_margin_loss" in others
+    assert all(f"\n{name} " in others for name in fl.losses.JOINT_LOSSES)
 
 
 def test_info(capsys):
     code, out, _ = run(capsys, "info")
     assert code == 0
     assert fl.config()["version"] in out
+    assert run(capsys, "--version") == (0, fl.__version__ + "\n", "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no full disk here")
+@pytest.mark.parametrize("command", ["evaluate", "info", "losses"])
+def test_output_that_cannot_be_written_is_said(scene, command):
+    arguments = ["evaluate", scene / "p", scene / "m", "--loss=dice"] if command == "evaluate" else [command]
+    call = [sys.executable, "-m", "fastloss.cli", *map(str, arguments)]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True, timeout=100, check=False)
+    assert "error: standard output: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_help(capsys):

@@ -3,7 +3,7 @@
 import pytest
 
 from fastloss.cli.errors import UserError
-from fastloss.cli.expression import LONGEST, names, parse
+from fastloss.cli.expression import LONGEST, TAKEN, names, parse
 from fastloss.losses import LOSSES, CrossEntropyLoss, DiceLoss, TverskyLoss
 
 
@@ -24,6 +24,8 @@ from fastloss.losses import LOSSES, CrossEntropyLoss, DiceLoss, TverskyLoss
         ("dice*2 + cross_entropy", 2 * DiceLoss() + CrossEntropyLoss()),
         ("2*3*dice", 6 * DiceLoss()),
         ("(0.25 + 0.25)*dice", 0.5 * DiceLoss()),
+        ("dice_ce", DiceLoss() + CrossEntropyLoss()),
+        ("0.5*dice_ce_loss(ce=2, ignore_index=1)", 0.5 * DiceLoss(ignore_index=1) + CrossEntropyLoss(ignore_index=1)),
     ],
 )  # fmt: skip
 def test_meaning(text, loss):
@@ -31,10 +33,11 @@ def test_meaning(text, loss):
 
 
 def test_every_loss_is_known_by_both_names():
-    for name in LOSSES:
+    for name in TAKEN:
         assert names()[name] == name
         short = name.removesuffix("_loss")
-        assert names()[short] == (short if short in LOSSES else name)
+        assert names()[short] == (short if short in TAKEN else name)
+    assert set(LOSSES) - set(TAKEN) == {"soft_margin_loss"}
 
 
 def test_defaults_reach_the_losses_that_have_them_and_did_not_set_them():

@@ -227,7 +227,7 @@ MASKS = {  # and a mask's
     "wide.png": png_of(picture(2**31 - 1, 2**31 - 1), (b"IDAT", zlib.compress(b""))),
     "no-data.png": png_of(picture(W, H)),
     "text-bomb.png": png_of(picture(W, H), (b"zTXt", b"a\0\0" + zeros(zlib.compressobj(1)))),
-    "floats.npy": npy_of(np.zeros((H, W))),
+    "floats.npy": npy_of(np.full((H, W), 0.5)),
     "pickle.npy": PICKLE,
     "huge.npy": npy(header(f"({10**9}, {10**9})", "'|u1'")),
     "wide.tif": tif(put("ImageWidth", 2**31)),

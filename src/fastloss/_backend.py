@@ -58,7 +58,7 @@ MOST_THREADS = 4 * (os.cpu_count() or 1)  # asked of OpenMP, whatever the caller
 
 def _load() -> tuple[ModuleType | None, str | None, dict[str, int]]:
     """The extension with its level chosen, or None; FASTLOSS_BACKEND=native makes its absence an error."""
-    wanted = os.environ.get("FASTLOSS_BACKEND", "auto")
+    wanted = os.environ.get("FASTLOSS_BACKEND") or "auto"
     if wanted not in BACKENDS:
         raise ValueError(f"FASTLOSS_BACKEND: expected one of {', '.join(BACKENDS)}, got {wanted!r}")
     try:

@@ -65,12 +65,18 @@ def user_errors() -> Iterator[None]:
     """What the user can put right goes to stderr and exits 2; Ctrl-C exits 130. Anything else is a bug and is shown."""
     try:
         yield
+        sys.stdout.flush()
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         typer.echo("stopped", err=True)
         raise typer.Exit(130) from None
+    except BrokenPipeError:
+        raise  # whoever read has enough: typer ends quietly
+    except OSError as error:  # of files it would be a UserError
+        typer.echo(f"error: standard output: {error.strerror or error}", err=True)
+        raise typer.Exit(2) from None
 
 
 def _version(wanted: bool) -> None:
@@ -143,18 +149,20 @@ def common(
 @app.command("losses")
 def list_losses() -> None:
     """The losses there are, with their parameters and defaults."""
-    title = "Losses that evaluate takes; in --loss a trailing _loss may be dropped"
-    report.catalogue(title, HEADER, _catalogue_rows(expression.TAKEN))
-    typer.echo()
     others = {name: cls for name, cls in (LOSSES | JOINT_LOSSES).items() if name not in expression.TAKEN}
-    title = "Losses that evaluate does not take: of several inputs, or of targets -1 and 1"
-    report.catalogue(title, HEADER, _catalogue_rows(others))
+    with user_errors():
+        title = "Losses that evaluate takes; in --loss a trailing _loss may be dropped"
+        report.catalogue(title, HEADER, _catalogue_rows(expression.TAKEN))
+        typer.echo()
+        title = "Losses that evaluate does not take: of several inputs, or of targets -1 and 1"
+        report.catalogue(title, HEADER, _catalogue_rows(others))
 
 
 @app.command()
 def info() -> None:
     """Version, backend, instruction set and threads."""
-    fastloss.show_config()
+    with user_errors():
+        fastloss.show_config()
 
 
 def _losses(texts: Sequence[str], activation: Activation | None, ignore_index: int | None) -> dict[str, Loss]:
