@@ -230,6 +230,12 @@ def test_probabilities_of_0_and_1(dtype, backend):
     np.testing.assert_array_equal(want_gradient[4:], [0, 0])
 
 
+def test_probabilities_outside_0_to_1_are_not_looked_for(backend):
+    with pytest.raises(RuntimeError, match="between 0 and 1"):
+        F.binary_cross_entropy(tensor([3.0]), tensor([1.0]))
+    assert fl.binary_cross_entropy(np.array([3.0]), np.array([1.0])) == pytest.approx(-np.log(3))
+
+
 def test_soft_margin_where_torch_overflows(backend):
     """log(1 + exp(1e4)) = 1e4; torch's exp is inf."""
     assert fl.soft_margin_loss([1e4], [-1.0]) == 1e4
