@@ -115,6 +115,27 @@ def test_ready_made_maps(loss, axis, backend):
             loss(x, None, distance_maps=maps)
 
 
+@pytest.mark.parametrize("loss", [fl.BoundaryLoss(classes=[2, 0]), fl.HausdorffDTLoss(classes=[1])], ids=repr)
+def test_ready_made_maps_of_classes_that_do_not_count(loss, backend):
+    import dataclasses
+
+    x, y = data(3)
+    maps = dataclasses.replace(loss, classes=None).make_batch(x, y, None).maps
+    maps[:, [c for c in range(x.shape[1]) if c not in loss.classes]] = np.nan
+    for some in (loss, loss + fl.DiceLoss()):
+        value, gradient = some.value_and_grad(x, y)
+        assert some(x, y, distance_maps=maps) == value
+        np.testing.assert_array_equal(some.value_and_grad(x, y, distance_maps=maps)[1], gradient)
+
+
+def test_weights_by_class_beside_ready_made_maps(backend):
+    x, y = data(4)
+    loss, rng = fl.BoundaryLoss(), np.random.default_rng(0)
+    maps, weight = loss.make_batch(x, y, None).maps, rng.random(x.shape)
+    want = loss(x, one_hot(y, x.shape[1]), pixel_weight=weight)
+    assert loss(x, None, distance_maps=maps, pixel_weight=weight) == pytest.approx(want, rel=1e-12)
+
+
 def test_in_a_sum(backend):
     x, y = data(7)
     boundary, dice = fl.BoundaryLoss(classes=[1, 2]), fl.GeneralizedDiceLoss()

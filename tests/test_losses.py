@@ -143,11 +143,15 @@ def test_every_label_dtype(case, dtype, backend):
 @cases
 def test_an_input_without_samples_is_one_sample(case, backend):
     loss = case.make(5)
-    if "+" in case.name and loss.kind == "element" and loss.by_sample():
-        pytest.skip("elements in one dimension are samples")
     x, y, _ = images(case, loss, (1, 5), seed=3)
     if case.target == "labels":
         y[...] = 1
+    if (
+        "+" in case.name and loss.kind == "element" and loss.by_sample()
+    ):  # its parts disagree on what a sample is
+        with pytest.raises(ValueError, match=r"^input: expected two dimensions or more"):
+            loss(x[0], y[0])
+        return
     got = loss.value_and_grad(x[0], y[0])
     want = loss.value_and_grad(x, y)
     assert same_bits(got[0], want[0])
@@ -589,6 +593,30 @@ def test_no_target(case):
         case.make(3)(np.zeros((2, 3, 4)), None)
     with pytest.raises((TypeError, ValueError), match=r"^target: expected"):  # native, if NumPy's passes: it crashed
         case.make(3)(np.zeros((2, 3, 4)), None)
+
+
+def test_a_weight_of_the_targets_shape(backend):
+    """A dense target of one sample without an axis; labels of one channel on its axis."""
+    rng = np.random.default_rng(0)
+    x, t, w = rng.random(3), rng.random(3), rng.random(3)
+    want = fl.cross_entropy(x[None], t[None], pixel_weight=w[None])
+    assert fl.cross_entropy(x, t, pixel_weight=w) == want
+    x, y, w = rng.random((2, 1, 5, 6)), rng.integers(0, 2, (2, 1, 5, 6)), rng.random((2, 1, 5, 6))
+    for loss in (fl.DiceLoss(activation="sigmoid"), fl.DiceLoss(activation="sigmoid") + fl.BCEWithLogitsLoss()):
+        want = loss(x, y[:, 0], pixel_weight=w[:, 0])
+        assert loss(x, y, pixel_weight=w) == want
+        assert loss(x, y.astype(bool), pixel_weight=w) == want
+
+
+@pytest.mark.parametrize("loss", [fl.CrossEntropyLoss, fl.BoundaryLoss, fl.MSELoss, fl.BalancedBCELoss, fl.DiceLoss])
+def test_a_map_is_an_array_however_small(loss, backend):
+    x, y = np.array([0.5, -1.0, 2.0]), 1
+    if issubclass(loss, fl.losses.base.ElementLoss):
+        x, y = np.array(0.25), np.array(1.0)
+    value = loss(reduction="none")(x, y)
+    assert isinstance(value, np.ndarray)
+    assert value.shape == ((3,) if loss is fl.DiceLoss else ())
+    assert value.sum() == pytest.approx(loss(reduction="sum")(x, y))
 
 
 def test_a_label_beyond_int64_is_not_ignored(backend):

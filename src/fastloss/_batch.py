@@ -310,7 +310,7 @@ def class_batch(
     w, given_weight = None, None
     if pixel_weight is not None:
         given_weight = as_array(pixel_weight, "pixel_weight")
-        w, given_weight = _weight(given_weight, x, view, where, y is not None and not labels)
+        w, given_weight = _weight(given_weight, x, view, where, given is None or given.shape == x.shape)
     return Batch(view, y, labels, base, w, ignore_index, x.shape, where, given, given_weight)
 
 
@@ -377,7 +377,7 @@ def _target(y: Array, x: Array, view: Array, axis: int, binary: bool) -> tuple[A
 
 def _weight(w: Array, x: Array, view: Array, axis: int, dense: bool) -> tuple[Array, Array]:
     """The weight as the kernels take it, and as the caller sees it."""
-    if dense and w.ndim == x.ndim > 1:
+    if dense and w.ndim == x.ndim:
         given = broadcast(w, x.shape, "pixel_weight")
         full = kernel_view(given, axis)
         return full[:, 0] if w.shape[axis] == 1 else full, given

@@ -273,7 +273,7 @@ class SumLoss(Loss):
         out = np.empty(shape, real_dtype(batch.input.dtype))
         view = batch.kernel_view(out) if by_class else out
         _backend.run(batch, self.terms(), Mode.MAP, by_sample=batch.pixels >= LARGE_SAMPLE, output=view)
-        return out[0] if not by_class and len(batch.shape) == 1 else out
+        return out.reshape(out.shape[1:]) if not by_class and len(batch.shape) == 1 else out
 
 
 class MapsLoss(Loss):
@@ -281,6 +281,10 @@ class MapsLoss(Loss):
 
     def make_maps(self, batch: Batch) -> Array:
         """Distance maps of shape (N, C, *S), float32."""
+        raise NotImplementedError
+
+    def own_maps(self, batch: Batch, maps: Array) -> Array:
+        """Ready-made maps of shape (N, C, *S), 0 for the classes that do not count."""
         raise NotImplementedError
 
     def __call__(
@@ -326,7 +330,7 @@ class MapsLoss(Loss):
         maps = as_array(distance_maps, "distance_maps")
         if maps.shape != batch.shape:
             raise ValueError(f"distance_maps: expected shape {batch.shape} (the input's), got {maps.shape}")
-        return batch._replace(maps=batch.kernel_view(maps))
+        return batch._replace(maps=maker.own_maps(batch, batch.kernel_view(maps)))
 
 
 class ElementLoss(SumLoss):

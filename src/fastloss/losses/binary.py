@@ -167,8 +167,8 @@ class BalancedBCELoss(ElementLoss):
         """b positive + (1 - b) negative; a factor 0 silences inf."""
         first = np.multiply(b, positive, out=np.zeros_like(positive), where=b != 0)
         second = np.multiply(1 - b, negative, out=np.zeros_like(negative), where=b != 1)
-        blend: Array = first + second
-        return blend
+        first += second
+        return first
 
     def rows(self, sums: list[Array]) -> Array:
         return np.hstack([self._blend(self._share(sums), sums[0][:, :1], sums[1][:, :1]), sums[0][:, 1:2]])
@@ -187,7 +187,7 @@ class BalancedBCELoss(ElementLoss):
         maps = [np.empty(batch.shape, b.dtype) for _ in range(2)]
         for term, out in zip(self.terms(), maps, strict=False):
             _backend.run(batch, (term,), Mode.MAP, output=batch.kernel_view(out))
-        b = b.reshape(-1, *[1] * (len(batch.shape) - 1)) if batch.split else b[0]
+        b = b.reshape(-1, *[1] * (len(batch.shape) - 1)) if batch.split else b[0, 0]
         return self._blend(b, *maps)
 
 

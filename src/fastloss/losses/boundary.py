@@ -48,14 +48,26 @@ class DistanceLoss(MapsLoss, SumLoss):
         share = None if self.classes is None else 1 / len(self.classes)
         return Term(name, "pixel", ACTIVATIONS.index(self.activation), None, (share,))
 
+    def _chosen(self, batch: Batch) -> list[int]:
+        chosen = list(range(batch.classes) if self.classes is None else self.classes)
+        if not all(0 <= c < batch.classes for c in chosen):
+            raise ValueError(f"classes: expected numbers in [0, {batch.classes}), got {chosen}")
+        return chosen
+
+    def own_maps(self, batch: Batch, maps: Array) -> Array:
+        chosen = self._chosen(batch)
+        if self.classes is None:
+            return maps
+        own = np.zeros_like(maps)
+        own[:, chosen] = maps[:, chosen]
+        return own
+
     def _each(self, batch: Batch, fill: Callable[[int, int, tuple[float, ...], Array], None]) -> Array:
         """Maps of the input's shape from fill(sample, class, spacing, map), which writes one."""
         pixels = batch.input.shape[2:]
         if len(pixels) > MOST_DIMS:
             raise ValueError(f"input: expected at most {MOST_DIMS} pixel dimensions, got shape {batch.shape}")
-        chosen = range(batch.classes) if self.classes is None else self.classes
-        if not all(0 <= c < batch.classes for c in chosen):
-            raise ValueError(f"classes: expected numbers in [0, {batch.classes}), got {list(chosen)}")
+        chosen = self._chosen(batch)
         maps = np.zeros(batch.input.shape, np.float32)
         if not pixels:  # a lone pixel has no boundary
             return maps

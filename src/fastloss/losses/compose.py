@@ -121,6 +121,8 @@ class Composed(MapsLoss):
 def check_targets(batch: Batch, losses: Sequence[Loss]) -> None:
     """Element-wise losses see labels only as those of a single channel, if 0 and 1 are what they mean by them."""
     for loss in losses:
+        if loss.kind == "element" and loss.by_sample() and len(batch.shape) < 2:  # alone, it says what a sample is
+            raise ValueError(f"input: expected two dimensions or more for {loss!r} beside others, got {batch.shape}")
         if loss.kind == "element" and batch.labels and not (loss.takes_binary and batch.label_base == 1):
             single = " or a single channel with labels {0, 1}" if loss.takes_binary else ""
             raise ValueError(
