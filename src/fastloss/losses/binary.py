@@ -45,7 +45,7 @@ class BCELoss(ElementLoss):
     See also: `BCEWithLogitsLoss`, for logits: more exact; `BalancedBCELoss`, which chooses the weights itself.
     """
 
-    pos_weight: float | Sequence[float] | None = None
+    pos_weight: float | Sequence[float] | Array | None = None
     reduction: str = "mean"
     axis: int = 1
 
@@ -86,7 +86,7 @@ class BCEWithLogitsLoss(ElementLoss):
     See also: `CrossEntropyLoss` for classes that exclude one another.
     """
 
-    pos_weight: float | Sequence[float] | None = None
+    pos_weight: float | Sequence[float] | Array | None = None
     label_smoothing: float = 0.0
     reduction: str = "mean"
     axis: int = 1
@@ -395,7 +395,7 @@ class MultiLabelSoftMarginLoss(SumLoss):
     See also: `BCEWithLogitsLoss`.
     """
 
-    class_weight: Sequence[float] | None = None
+    class_weight: Sequence[float] | Array | None = None
     axis: int = 1
     reduction: str = "mean"
 

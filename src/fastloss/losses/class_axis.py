@@ -18,7 +18,7 @@ from .base import ElementLoss, SumLoss, as_param
 class LabelLoss(SumLoss):
     """Base of the losses whose pixels weigh what their label's class does."""
 
-    class_weight: Sequence[float] | None = None
+    class_weight: Sequence[float] | Array | None = None
     ignore_index: int = -100
     reduction: str = "mean"
     axis: int = 1
@@ -157,8 +157,8 @@ class FocalLoss(SumLoss):
     See also: `BinaryFocalLoss`, which also has a term for the negatives.
     """
 
-    gamma: float | Sequence[float] = 2.0
-    alpha: Sequence[float] | None = None
+    gamma: float | Sequence[float] | Array = 2.0
+    alpha: Sequence[float] | Array | None = None
     activation: str | None = "softmax"
     ignore_index: int = -100
     reduction: str = "mean"

@@ -191,8 +191,8 @@ class FocalTverskyLoss(RegionLoss):
     See also: `TverskyLoss`.
     """
 
-    gamma: float | Sequence[float] = 0.75
-    class_alpha: Sequence[float] | None = None
+    gamma: float | Sequence[float] | Array = 0.75
+    class_alpha: Sequence[float] | Array | None = None
     alpha: float = 0.5
     beta: float = 0.5
     smooth: float | tuple[float, float] = 1e-5

@@ -85,7 +85,7 @@ class RegionLoss(Loss):
     by_class: ClassVar[tuple[str, ...]] = ("class_weight",)  # the options that may be vectors of one number a class
 
     activation: str | None = "softmax"
-    class_weight: Sequence[float] | None = None
+    class_weight: Sequence[float] | Array | None = None
     classes: Sequence[int] | None = None
     batch: bool = False
     absent: str = "keep"
