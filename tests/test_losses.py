@@ -146,9 +146,7 @@ def test_an_input_without_samples_is_one_sample(case, backend):
     x, y, _ = images(case, loss, (1, 5), seed=3)
     if case.target == "labels":
         y[...] = 1
-    if (
-        "+" in case.name and loss.kind == "element" and loss.by_sample()
-    ):  # its parts disagree on what a sample is
+    if "+" in case.name and loss.kind == "element" and loss.by_sample():  # its parts disagree on what a sample is
         with pytest.raises(ValueError, match=r"^input: expected two dimensions or more"):
             loss(x[0], y[0])
         return

@@ -7,7 +7,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from .._batch import Array
 from ..losses import Loss
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -33,12 +32,12 @@ def function_of(loss: Callable[..., Loss]) -> Callable[[Function], Function]:
 
     def make(function: Function) -> Function:
         @functools.wraps(documented(loss)(function))
-        def with_default(*arrays: Any, **options: Any) -> float | Array:
+        def with_default(*arrays: Any, **options: Any) -> float | Any:
             # To bind arguments that are not given and to look them up again takes a microsecond.
             return (
                 default(*arrays)
                 if len(arrays) == 2 and not options
-                else cast("float | Array", function(*arrays, **options))
+                else cast("float | Any", function(*arrays, **options))
             )
 
         return cast(Function, with_default)
@@ -46,7 +45,7 @@ def function_of(loss: Callable[..., Loss]) -> Callable[[Function], Function]:
     return make
 
 
-def call(loss: Callable[..., Loss], arguments: dict[str, Any]) -> float | Array:
+def call(loss: Callable[..., Loss], arguments: dict[str, Any]) -> float | Any:
     """Make the loss from a function's own arguments and call it."""
     input, target = arguments.pop("input"), arguments.pop("target")
     data = {"pixel_weight": arguments.pop("pixel_weight")}

@@ -30,7 +30,7 @@ def binary_cross_entropy_with_logits(
     reduction: str = "mean",
     axis: int = 1,
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.binary_cross_entropy_with_logits([0.5, -1.0], [1.0, 0.0])
@@ -49,7 +49,7 @@ def binary_cross_entropy(
     reduction: str = "mean",
     axis: int = 1,
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.binary_cross_entropy([0.8, 0.4], [1.0, 0.0])
@@ -67,7 +67,7 @@ def balanced_binary_cross_entropy(
     activation: str | None = "sigmoid",
     reduction: str = "mean",
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.balanced_binary_cross_entropy([[2.0, -1.0, -2.0, 0.5]], [[1.0, 0.0, 0.0, 0.0]])
@@ -87,7 +87,7 @@ def binary_focal_loss(
     activation: str | None = "sigmoid",
     reduction: str = "mean",
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.binary_focal_loss([2.0, -1.0], [1.0, 0.0])
@@ -106,7 +106,7 @@ def binary_kl_div(
     activation: str | None = None,
     reduction: str = "mean",
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.binary_kl_div([0.5, 0.9], [0.5, 0.5])
@@ -128,7 +128,7 @@ def js_div(
     ignore_index: int = -100,
     reduction: str = "mean",
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.js_div([[0.5, 0.5]], [[1.0, 0.0]])
@@ -145,7 +145,7 @@ def soft_margin_loss(
     *,
     reduction: str = "mean",
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.soft_margin_loss([2.0, -1.0], [1.0, -1.0])
@@ -164,7 +164,7 @@ def multilabel_soft_margin_loss(
     axis: int = 1,
     reduction: str = "mean",
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.multilabel_soft_margin_loss([[2.0, -1.0]], [[1.0, 0.0]])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .._batch import Array
 from ..losses import BoundaryLoss, HausdorffDTLoss
 from ._call import call, function_of
 
@@ -24,7 +23,7 @@ def boundary_loss(
     axis: int = 1,
     pixel_weight: Any = None,
     distance_maps: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.boundary_loss([[[2.0, 1.0, -3.0], [-2.0, -1.0, 3.0]]], [[0, 0, 1]])
@@ -48,7 +47,7 @@ def hausdorff_dt_loss(
     axis: int = 1,
     pixel_weight: Any = None,
     distance_maps: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.hausdorff_dt_loss([[[2.0, 1.0, -3.0], [-2.0, -1.0, 3.0]]], [[0, 0, 1]])

@@ -29,7 +29,7 @@ def cross_entropy(
     reduction: str = "mean",
     axis: int = 1,
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.cross_entropy([[2.0, 0.0, -1.0]], [0])
@@ -49,7 +49,7 @@ def nll_loss(
     reduction: str = "mean",
     axis: int = 1,
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.nll_loss([[-0.2, -1.7]], [0])
@@ -70,7 +70,7 @@ def categorical_cross_entropy(
     reduction: str = "mean",
     axis: int = 1,
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.categorical_cross_entropy([[0.7, 0.2, 0.1]], [0])
@@ -92,7 +92,7 @@ def focal_loss(
     reduction: str = "mean",
     axis: int = 1,
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.focal_loss([[2.0, 0.0, -1.0]], [0])
@@ -112,7 +112,7 @@ def perceptron_loss(
     reduction: str = "mean",
     axis: int = 1,
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.perceptron_loss([[2.0, 0.0, -1.0]], [1])
@@ -130,7 +130,7 @@ def kl_div(
     log_target: bool = False,
     reduction: str = "mean",
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.kl_div([[-0.2, -1.7]], [[0.5, 0.5]])

@@ -30,7 +30,7 @@ def dice_ce_loss(
     reduction: str = "mean",
     axis: int = 1,
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.dice_ce_loss([[[2.0, 0.0], [0.0, 1.0]]], [[0, 1]])

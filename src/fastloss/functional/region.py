@@ -34,7 +34,7 @@ def dice_loss(
     reduction: str = "mean",
     axis: int = 1,
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.dice_loss([[[0.8, 0.3], [0.2, 0.7]]], [[0, 1]], activation=None)
@@ -59,7 +59,7 @@ def jaccard_loss(
     reduction: str = "mean",
     axis: int = 1,
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.jaccard_loss([[[0.8, 0.3], [0.2, 0.7]]], [[0, 1]], activation=None)
@@ -86,7 +86,7 @@ def tversky_loss(
     reduction: str = "mean",
     axis: int = 1,
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.tversky_loss([[[0.8, 0.3], [0.2, 0.7]]], [[0, 1]], alpha=0.3, beta=0.7, activation=None)
@@ -115,7 +115,7 @@ def focal_tversky_loss(
     reduction: str = "mean",
     axis: int = 1,
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.focal_tversky_loss([[[0.8, 0.3], [0.2, 0.7]]], [[0, 1]], activation=None)
@@ -141,7 +141,7 @@ def sensitivity_specificity_loss(
     reduction: str = "mean",
     axis: int = 1,
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.sensitivity_specificity_loss([[[0.8, 0.3], [0.2, 0.7]]], [[0, 1]], b=0.8, activation=None)
@@ -167,7 +167,7 @@ def generalized_dice_loss(
     reduction: str = "mean",
     axis: int = 1,
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.generalized_dice_loss([[[0.8, 0.3, 0.4], [0.2, 0.7, 0.6]]], [[0, 1, 1]], activation=None)

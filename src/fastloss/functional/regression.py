@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._batch import Array
 from ..losses import HuberLoss, L1Loss, LogCoshLoss, MSELoss, PseudoHuberLoss, SmoothL1Loss
 from ._call import call, function_of
 
@@ -17,7 +16,7 @@ def mse_loss(
     *,
     reduction: str = "mean",
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.mse_loss([1.0, 2.0], [1.5, 5.0])
@@ -34,7 +33,7 @@ def l1_loss(
     *,
     reduction: str = "mean",
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.l1_loss([1.0, 2.0], [1.5, 5.0])
@@ -52,7 +51,7 @@ def huber_loss(
     delta: float = 1.0,
     reduction: str = "mean",
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.huber_loss([1.0, 2.0], [1.5, 5.0])
@@ -70,7 +69,7 @@ def smooth_l1_loss(
     beta: float = 1.0,
     reduction: str = "mean",
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.smooth_l1_loss([1.0, 2.0], [1.5, 5.0])
@@ -87,7 +86,7 @@ def log_cosh_loss(
     *,
     reduction: str = "mean",
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.log_cosh_loss([1.0, 2.0], [1.5, 5.0])
@@ -105,7 +104,7 @@ def pseudo_huber_loss(
     delta: float = 1.0,
     reduction: str = "mean",
     pixel_weight: Any = None,
-) -> float | Array:
+) -> float | Any:
     """
     >>> import fastloss as fl
     >>> fl.pseudo_huber_loss([1.0, 2.0], [1.5, 5.0])

@@ -93,9 +93,9 @@ class Loss:
         """The loss that makes the distance maps of a batch, if there is one."""
         return None
 
-    # ---- what every loss then has
+    # ---- what every loss then has. A value is a float, with "none" an array: Any, so that the float needs no cast
 
-    def __call__(self, input: Any, target: Any, /, *, pixel_weight: Any = None) -> float | Array:
+    def __call__(self, input: Any, target: Any, /, *, pixel_weight: Any = None) -> float | Any:
         """The loss, a float; with `reduction="none"` the array of its values."""
         sums = None if pixel_weight is not None else self._plain_sums(input, target)
         if sums is not None:
@@ -104,7 +104,7 @@ class Loss:
 
     def value_and_grad(
         self, input: Any, target: Any, /, *, pixel_weight: Any = None, out: Array | None = None
-    ) -> tuple[float | Array, Array]:
+    ) -> tuple[float | Any, Array]:
         """The loss and its gradient d(loss)/d(input), exact, in the input's dtype and shape.
 
         out: the array to write the gradient to (of the input's shape and dtype); nothing is written when a check fails.
@@ -153,7 +153,7 @@ class Loss:
 
     # ---- steps
 
-    def _value(self, batch: Batch) -> float | Array:
+    def _value(self, batch: Batch) -> float | Any:
         if self.reduction == "none":
             return self.value_map(batch)
         return self._of_sums(self.sums(batch), batch.classes)
@@ -169,7 +169,7 @@ class Loss:
         ignore = -100 if self.ignore_index is None else self.ignore_index
         return _backend.run_plain(input, target, self.terms, self.by_sample(), ignore)
 
-    def _value_and_grad(self, batch: Batch, out: Array | None) -> tuple[float | Array, Array]:
+    def _value_and_grad(self, batch: Batch, out: Array | None) -> tuple[float | Any, Array]:
         gradient = batch.new_gradient() if out is None else batch.check_out(out)
         value = self._gradient(batch, gradient)
         return value, gradient
@@ -209,7 +209,7 @@ class Loss:
         """The merged numbers, (m, k)."""
         return _exact.exact_sum([self.rows(sums)])
 
-    def _gradient(self, batch: Batch, gradient: Array) -> float | Array:
+    def _gradient(self, batch: Batch, gradient: Array) -> float | Any:
         out, terms, by_sample = batch.kernel_view(gradient), self.terms(), self.splits(batch)
         if self.is_linear():
             known = (
@@ -289,7 +289,7 @@ class MapsLoss(Loss):
 
     def __call__(
         self, input: Any, target: Any, /, *, pixel_weight: Any = None, distance_maps: Any = None
-    ) -> float | Array:
+    ) -> float | Any:
         """The loss, a float; with `reduction="none"` the array of its values.
 
         distance_maps: of the input's shape, ready-made; `target` may then be None.
@@ -307,7 +307,7 @@ class MapsLoss(Loss):
         pixel_weight: Any = None,
         distance_maps: Any = None,
         out: Array | None = None,
-    ) -> tuple[float | Array, Array]:
+    ) -> tuple[float | Any, Array]:
         """The loss and its gradient d(loss)/d(input), in the input's dtype and shape; the maps are data, not
         differentiated. See `Loss.value_and_grad` for `out`, and the call for `distance_maps`."""
         return self._value_and_grad(self.make_batch(input, target, pixel_weight, distance_maps), out)
