@@ -983,6 +983,8 @@ def test_worst_ranks_without_the_images_that_have_no_value():
     found = report.Findings(report=SimpleNamespace(losses={"ce": None}, per_image=values), pairs=[], classes=[])
     assert found.worst(10) == [2, 0, 3]
     assert found.worst(1) == [2]
+    found = report.Findings(report=found.report, pairs=[], classes=[], nan=[1])
+    assert found.worst(10) == [1, 2, 0, 3]
 
 
 @pytest.mark.parametrize(

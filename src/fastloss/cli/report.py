@@ -49,8 +49,9 @@ class Findings:
         a value is none of them."""
         values = self.report.per_image[next(iter(self.losses))]
         keys = {index: -value for index, value in enumerate(values.tolist()) if not math.isnan(value)}
-        keys |= dict.fromkeys(self.nan, -math.inf)
-        return sorted(keys, key=lambda index: (index not in self.nan, keys[index], index))[:count]
+        first = set(self.nan)
+        keys |= dict.fromkeys(first, 0.0)
+        return sorted(keys, key=lambda index: (index not in first, keys[index], index))[:count]
 
 
 def averaging(loss: Loss) -> str:
