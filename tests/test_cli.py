@@ -770,6 +770,16 @@ def test_output_is_checked_before_any_work(scene, capsys):
     assert "there is no folder" in refused(capsys, *arguments, scene / "deep" / "report.json")
     (scene / "folder.json").mkdir()
     assert "is a folder" in refused(capsys, *arguments, scene / "folder.json")
+    if os.name == "posix":
+        os.mkfifo(scene / "pipe.json")
+        assert "is there, and no file that may be written" in refused(capsys, *arguments, scene / "pipe.json")
+
+
+def test_two_reports(scene, capsys):
+    outputs = ("--output", scene / "r.json", "--output", scene / "r.csv")
+    assert run(capsys, "evaluate", scene / "p", scene / "m", "--loss=dice", *outputs)[0] == 0
+    value = json.loads((scene / "r.json").read_text())["losses"]["dice"]["value"]
+    assert f"all,,dice,{value}" in (scene / "r.csv").read_text()
 
 
 def test_no_number_is_null_in_json(tmp_path, capsys):

@@ -106,7 +106,7 @@ def evaluate(
     key: Annotated[str | None, typer.Option(help="Which array of an .npz.")] = None,
     dtype: Annotated[RawType | None, typer.Option(help="What |V2 or uint16 numbers really are.")] = None,
     scale: Annotated[float | None, typer.Option(help="Divide integer predictions by this, e.g. 255.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Write everything to a .json or .csv file.")] = None,
+    output: Annotated[list[Path] | None, typer.Option(help="Write everything to a .json or .csv file. Repeat.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute with.")] = None,
     worst: Annotated[int, typer.Option(min=0, help="How many of the worst images to show.")] = 10,
 ) -> None:
@@ -118,8 +118,8 @@ def evaluate(
     with user_errors():
         losses = _losses(loss, activation, ignore_index)
         _check_scale(scale, dtype)
-        if output is not None:
-            report.check_output(output)
+        for path in output or ():
+            report.check_output(path)
         names = None if class_names is None else _class_names(class_names)
         found = pairs(predictions, targets)
         if threads is not None:
@@ -131,8 +131,8 @@ def evaluate(
         classes = names or [str(index) for index in range(measured.classes)]
         findings = report.Findings(report=measured.report, pairs=found, classes=classes, nan=measured.nan)
         _note_images(found, measured)
-        if output is not None:
-            report.write(findings, output)
+        for path in output or ():
+            report.write(findings, path)
         report.tables(findings, worst)
         _say_speed(measured, len(found))
 

@@ -162,6 +162,8 @@ def check_output(path: Path) -> None:
         raise UserError(f"--output {shown(path)}: expected a name ending in {' or '.join(WRITERS)}")
     if path.is_dir():
         raise UserError(f"--output {shown(path)}: is a folder")
+    if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
+        raise UserError(f"--output {shown(path)}: is there, and no file that may be written")
     folder = Path(os.path.realpath(path)).parent
     if not folder.is_dir():
         raise UserError(f"--output {shown(path)}: there is no folder {shown(folder)}")
