@@ -1,7 +1,7 @@
 /* parallel.c: the only file that knows threads: OpenMP, or one thread without it.
  *
  * Every region says num_threads(n); nothing is ever set for the process.  A child of fork() runs on one thread: libgomp's
- * pool does not survive a fork and would hang.  Calls from several threads at once share the workers that one may have,
+ * pool does not survive a fork and would hang.  (A signal's handler may fork between two slices of a call.)  Calls from several threads at once share the workers that one may have,
  * and a limit set in the OpenMP runtime after we were loaded (threadpoolctl's) holds for us, too.  Workers take the
  * caller's floating-point mode (x86's MXCSR, Arm's FPCR: rounding, flush to zero), so that results do not depend on
  * which thread computed them, and get their own back afterwards.
@@ -108,7 +108,7 @@ static void threaded_for(ptrdiff_t n, int threads, void (*body)(void *, ptrdiff_
 #endif
 
 void fl_parallel_for(ptrdiff_t n, int threads, void (*body)(void *, ptrdiff_t, int), void *context) {
-    int workers = threads > 1 && n > 1 ? take_workers(threads - 1) : 0;
+    int workers = threads > 1 && n > 1 && !forked ? take_workers(threads - 1) : 0;
     if (workers == 0) {
         serial_for(n, body, context);
         return;
