@@ -11,7 +11,6 @@
 #include "transpose.h"
 
 enum { REAL_DTYPE = FL_REAL_BITS == 32 ? FL_F32 : FL_F64 };
-static const ptrdiff_t dtype_size[FL_DTYPES] = {4, 8, 2, 2, 1, 1, 2, 2, 4, 4, 8, 8, 1};
 
 /* Copy n strided elements of `size` bytes into native order, reversing the bytes of each. */
 static void copy_swapped(char *out, ptrdiff_t out_stride, const char *in, ptrdiff_t in_stride, ptrdiff_t n,

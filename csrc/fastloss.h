@@ -29,6 +29,7 @@ enum fl_dtype {
     FL_BOOL, /* any byte but 0 is true */
     FL_DTYPES
 };
+static const ptrdiff_t dtype_size[FL_DTYPES] = {4, 8, 2, 2, 1, 1, 2, 2, 4, 4, 8, 8, 1};
 
 enum fl_activation { FL_NONE, FL_SIGMOID, FL_SOFTMAX };
 

@@ -1,10 +1,10 @@
 /* parallel.c: the only file that knows threads: OpenMP, or one thread without it.
  *
  * Every region says num_threads(n); nothing is ever set for the process.  A child of fork() runs on one thread: libgomp's
- * pool does not survive a fork and would hang.  (A signal's handler may fork between two slices of a call.)  Calls from several threads at once share the workers that one may have,
- * and a limit set in the OpenMP runtime after we were loaded (threadpoolctl's) holds for us, too.  Workers take the
- * caller's floating-point mode (x86's MXCSR, Arm's FPCR: rounding, flush to zero), so that results do not depend on
- * which thread computed them, and get their own back afterwards.
+ * pool does not survive a fork and would hang.  (A signal's handler may fork between two slices of a call.)  Calls from
+ * several threads at once share the workers that one may have, and a limit set in the OpenMP runtime after we were loaded
+ * (threadpoolctl's) holds for us, too.  Workers take the caller's floating-point mode (x86's MXCSR, Arm's FPCR: rounding,
+ * flush to zero), so that results do not depend on which thread computed them, and get their own back afterwards.
  */
 #include "kernels.h"
 

@@ -406,6 +406,42 @@ def test_eight_threads_of_python_at_once_give_equal_values():
     assert equal == [True] * 96
 
 
+X, Y, D = np.zeros((2, 3, 4), np.float32), np.zeros((2, 4), int), np.zeros((2, 3, 4))
+CHANGED = {  # a call's arrays; which of them is another when its buffer is taken, and what the caller calls it
+    "labels": ((X, Y, None), {"target": Y[:, :3]}, "target"),
+    "samples": ((X, Y, None), {"target": Y[:1]}, "target"),
+    "dimensions": ((X, Y, None), {"target": Y.ravel()}, "target"),
+    "dense": ((X, D, None), {"target": D[:, :2]}, "target"),
+    "weight": ((X, Y, Y), {"weight": Y.T}, "pixel_weight"),
+    "by class": ((X, D, D), {"weight": D[..., 1:]}, "pixel_weight"),
+    "maps": ((X, Y, None), {"maps": D.transpose(0, 2, 1)}, "distance_maps"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGED)
+def test_an_array_that_another_thread_reshapes_during_the_call_is_refused(what):
+    arrays, change, name = CHANGED[what]
+    loss = fl.CrossEntropyLoss()
+    batch = loss.make_batch(*arrays)
+    assert loss.sums(batch)
+    with pytest.raises(ValueError, match=f"^{name}: changed during the call$"):
+        loss.sums(batch._replace(**change))
+
+
+def test_a_mask_that_another_thread_reshapes_during_the_call_is_refused():
+    for mask, key, spacing in [(Y[:, :3], Y[0, 0], (1, 1)), (Y, X[0, 0, 0], (1, 1)), (Y, Y[0, 0], (1,))]:
+        with pytest.raises(ValueError, match=r"^mask: changed during the call$"):
+            _backend.distance(mask, key, True, spacing, np.empty((2, 4), np.float32))
+
+
+def test_the_kernels_see_the_shape_that_was_checked():
+    """And not another thread's."""
+    x = X.copy()
+    batch = fl.CrossEntropyLoss().make_batch(x, Y, None)
+    assert batch.input is not x
+    assert np.shares_memory(batch.input, x)
+
+
 def test_the_gil_is_free_during_a_call():
     script = """
     import threading

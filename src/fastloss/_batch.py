@@ -339,9 +339,9 @@ def _axis(axis: int, ndim: int) -> int:
 
 
 def kernel_view(array: Array, axis: int | None, split: bool = False) -> Array:
-    """An array of the input's shape as `(N, C, *S)`."""
+    """An array of the input's shape as `(N, C, *S)`: a view of our own, whose shape no other thread can change."""
     if axis == 1:
-        return array
+        return array[...]
     if axis is None:  # large samples stay apart, so that merging them is exact; small ones share tiles
         apart = split or (array.ndim > 1 and array[:1].size >= LARGE_SAMPLE)
         return array[:, None] if apart and array.ndim else array[None, None]

@@ -1,5 +1,6 @@
 # The bridge to csrc/: fills one fl_job from buffers, releases the GIL, looks for signals between slices.
 # Called by _backend.py alone, with arrays that _batch.py or distance.py has checked; run_plain looks for itself.
+# Another thread may change a shape after that: what counts is the buffer, and that all buffers fit together.
 # Knows no loss: it grows with none.
 # cython: language_level=3, boundscheck=False, wraparound=False
 
@@ -33,6 +34,7 @@ cdef extern from "fastloss.h" nogil:
         int64_t ignore_index
         fl_term *terms
         double *sums
+    const ptrdiff_t *dtype_size
     int fl_prepare(fl_job *job)
     ptrdiff_t fl_run(fl_job *job, ptrdiff_t first)
     void fl_release(fl_job *job)
@@ -100,11 +102,25 @@ cdef void _place_input(fl_job *job, const Py_buffer *view, int dtype, bint swapp
         job.shape[k - 2 + merge] = view.shape[k]
 
 
-cdef _Buffer _operand(fl_operand *to, tuple operand, bint by_class, bint merge, bint writable=False):
-    """operand is (array, dtype tag, swapped), or None."""
+cdef bint _fits(const Py_buffer *view, int dtype, const Py_buffer *input, bint by_class) noexcept:
+    """Whether an operand has the dtype, and the input's shape, without the classes if not by_class."""
+    cdef int k, lacks = 0 if by_class else 1
+    if view.itemsize != dtype_size[dtype] or view.ndim != input.ndim - lacks:
+        return False
+    for k in range(view.ndim):
+        if view.shape[k] != input.shape[k + lacks if k > 0 else 0]:
+            return False
+    return True
+
+
+cdef _Buffer _operand(fl_operand *to, name, tuple operand, _Buffer input, bint by_class, bint merge,
+                      bint writable=False):
+    """operand is (array, dtype tag, swapped), or None; name is the caller's for it."""
     if operand is None:
         return None
     cdef _Buffer b = _buffer(operand[0], writable)
+    if not _fits(&b.view, operand[1], &input.view, by_class):
+        raise ValueError(f"{name}: changed during the call")
     _place(to, &b.view, operand[1], operand[2], by_class, merge)
     return b
 
@@ -123,10 +139,10 @@ def run(input, target, weight, output, maps, list terms, coefs, bint labels, ptr
     _place_input(&job, &x.view, input[1], input[2], merge)
     held = [
         x,
-        _operand(&job.target, target, not labels, merge),
-        _operand(&job.weight, weight, weight_by_class, merge),
-        _operand(&job.output, output, output_by_class, merge, True),
-        _operand(&job.maps, maps, True, merge),
+        _operand(&job.target, "target", target, x, not labels, merge),
+        _operand(&job.weight, "pixel_weight", weight, x, weight_by_class, merge),
+        _operand(&job.output, "out", output, x, output_by_class, merge, True),
+        _operand(&job.maps, "distance_maps", maps, x, True, merge),
     ]
     job.labels, job.label_base, job.weight_by_class = labels, label_base, weight_by_class
     job.ignore_index, job.double_precision, job.mode, job.threads = ignore_index, double_precision, mode, threads
@@ -150,11 +166,11 @@ def run_plain(input, target, dict reals, dict labels, terms_of, terms, bint by_s
     cdef _Buffer x = _buffer(input), y = _buffer(target)
     cdef ptrdiff_t pixels = 1
     cdef int k
-    if x.view.ndim < 2 or y.view.ndim != x.view.ndim - 1 or x.view.shape[0] != y.view.shape[0] or x.view.shape[1] < 2:
+    if x.view.ndim < 2 or x.view.shape[1] < 2 or x.view.itemsize != dtype_size[real]:
+        return None
+    if not _fits(&y.view, label, &x.view, False):
         return None
     for k in range(2, x.view.ndim):
-        if x.view.shape[k] != y.view.shape[k - 1]:
-            return None
         pixels *= x.view.shape[k]
     cdef bint merge = not by_sample and pixels < large
     memset(&job, 0, sizeof(job))
@@ -216,6 +232,8 @@ def distance(values, bytes key, bint inverted, spacing, out, int threads):
     cdef ptrdiff_t at = 0
     cdef int k
     cdef _Buffer mask = _buffer(values), result = _buffer(out, True)
+    if mask.view.itemsize != len(key) or mask.view.ndim != len(spacing) or not _fits(&result.view, 0, &mask.view, True):
+        raise ValueError("mask: changed during the call")
     job.ndim, job.itemsize = mask.view.ndim, mask.view.itemsize
     for k in range(job.ndim):
         job.shape[k], job.stride[k], job.spacing[k] = mask.view.shape[k], mask.view.strides[k], spacing[k]
