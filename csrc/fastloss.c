@@ -16,6 +16,7 @@ enum {
     STREAM_BYTES = 1 << 23,      /* an output past the caches is written around them */
     STREAM_CLASSES = 1 << 11     /* at the most: each takes a thread 80 bytes */
 };
+#define MOST_CLASSES ((int64_t)1 << 40) /* 2 TB a pixel: only broadcast arrays have more, and sizes would overflow */
 
 static const fl_kernels *kernels_of(const fl_job *job) { return fl_active_kernels()[job->double_precision != 0]; }
 
@@ -70,6 +71,7 @@ int fl_prepare(fl_job *job) {
     job->faults = 0;
     job->scratch = NULL;
     job->chunk_sums = NULL;
+    if (job->classes > MOST_CLASSES) return -1;
     coalesce(job);
     plan(job);
     job->threads = fl_usable_threads(job->threads);

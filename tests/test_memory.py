@@ -10,9 +10,12 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of the address space, and /proc")
+import fastloss as fl
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="limits of the address space, and /proc")
 
 SCRIPT = """
 import os, resource, sys
@@ -59,6 +62,7 @@ with fl.backend(sys.argv[1]):
 """
 
 
+@linux
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_without_memory_a_call_raises_and_the_next_is_right(threads, backend):
     command = [sys.executable, "-c", SCRIPT, backend, threads]
@@ -71,3 +75,26 @@ def test_without_memory_a_call_raises_and_the_next_is_right(threads, backend):
     if backend == "native":
         assert failed >= {"value", "out", "partial"}  # the scratch alone
         assert all(computed == "True" for _, _, computed in lines), lines  # 128 MiB suffice
+
+
+@pytest.mark.parametrize("classes", [2**41, 2**57, 2**58, 2**58 + 1, (2**64 + 2) // 6, 2**62 - 1])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, y: fl.cross_entropy(x, y),
+        lambda x, y: fl.cross_entropy(x, y, reduction="none"),
+        lambda x, y: fl.DiceLoss(activation=None, batch=True)(x, y),
+        lambda x, y: fl.dice_loss(x, y, pixel_weight=[1.0]),
+        lambda x, y: fl.evaluate({"ce": fl.CrossEntropyLoss()}, x, y),
+        lambda x, y: fl.mse_loss(x, x, reduction="none"),
+        lambda x, y: fl.BCEWithLogitsLoss(axis=1).value_and_grad(x, x),
+        lambda x, y: fl.logsumexp(x, axis=1),
+        lambda x, y: fl.softmax(x, axis=1),
+        lambda x, y: fl.sigmoid(x),
+    ],
+)
+def test_more_classes_than_any_memory_holds_are_refused(call, classes, backend):
+    """An array of one number, broadcast: sizes made of its shape would overflow. NumPy says ValueError for some."""
+    x = np.broadcast_to(np.float16(0), (1, classes))
+    with pytest.raises((MemoryError, ValueError)):
+        call(x, np.zeros(1, int))
