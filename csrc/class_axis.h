@@ -331,7 +331,8 @@ static void focal_backward(tile *t, const fl_term *term, const term_rows *r, ptr
 }
 
 /* ---- perceptron: max_c x_c - x_y; dense: sum_c w_c y_c (max x - x_c) ---------------------------------------------------------
- * a: the value; b: sum_c w_c y_c; p: 1 + the first class that is the maximum, which takes the gradient. */
+ * a: the value; b: sum_c w_c y_c; p, as integers: 1 + the first class that is the maximum, which takes the
+ * gradient. */
 static const real *mass_row(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, ptrdiff_t c) {
     const real *restrict y = target_row(t, r, c0, c), *restrict wc = t->wc ? t->wc + c * t->width : NULL;
     real *restrict mass = r->log_p, w = class_weight(term, c0 + c);
@@ -342,13 +343,14 @@ static const real *mass_row(tile *t, const fl_term *term, const term_rows *r, pt
 }
 
 static void perceptron_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
-    real *restrict a = r->a, *restrict b = r->b, *restrict first = r->p;
+    real *restrict a = r->a, *restrict b = r->b;
+    ireal *restrict first = (ireal *)(void *)r->p;
     const real *restrict m = t->m;
     if (c0 == 0)
         for (ptrdiff_t i = 0; i < t->padded; i++) first[i] = 0;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *restrict x = t->x + c * t->width, *restrict mass = mass_row(t, term, r, c0, c);
-        real number = (real)(c0 + c + 1);
+        ireal number = (ireal)(c0 + c + 1);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
             real below = m[i] - x[i];
@@ -361,10 +363,12 @@ static void perceptron_forward(tile *t, const fl_term *term, const term_rows *r,
 
 static void perceptron_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
     real k = (real)term->coef[t->group];
-    const real *restrict b = r->b, *restrict first = r->p, *restrict w = t->w;
+    const real *restrict b = r->b, *restrict w = t->w;
+    const ireal *restrict first = (const ireal *)(const void *)r->p;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *restrict mass = mass_row(t, term, r, c0, c);
-        real *restrict g = t->g + c * t->width, number = (real)(c0 + c + 1);
+        real *restrict g = t->g + c * t->width;
+        ireal number = (ireal)(c0 + c + 1);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
             real top = first[i] == number ? R(1.0) : 0, v = k * w[i] * (top * b[i] - mass[i]);

@@ -556,3 +556,12 @@ def test_masked_pixels_in_every_reduction(backend):
     value, gradient = CE().value_and_grad(x, [[1, 0, 0]], pixel_weight=[[1, 0, 0]])
     assert value == pytest.approx(2 * LOG2 - LOG3, rel=1e-15)
     np.testing.assert_allclose(gradient, [[[0.25, 0, 0], [-0.25, 0, 0]]], rtol=1e-15)
+
+
+def test_the_perceptrons_gradient_is_of_one_class_beyond_2_to_the_24(backend):
+    """From where float32 does not count."""
+    x = np.zeros((1, 2**24 + 4), np.float32)
+    x[0, -2] = 1
+    value, gradient = fl.PerceptronLoss().value_and_grad(x, [5])
+    assert value == 1
+    assert [(int(c), gradient[0, c]) for c in np.flatnonzero(gradient)] == [(5, -1), (2**24 + 2, 1)]
