@@ -66,8 +66,8 @@ static void load_reals(real *out, ptrdiff_t width, const char *in, ptrdiff_t row
     }
 }
 
-/* A uint64 above the largest int64 is no class: it becomes the least int64, not the negative number it would wrap to,
- * which could be an ignore_index. */
+/* A uint64 above the largest int64 is no class: it becomes the least int64, not the negative number it would wrap to.
+ * So -1 is none of them: what tile.h ignores instead of a negative ignore_index. */
 static inline int64_t label_from_u64(uint64_t v) { return v <= INT64_MAX ? (int64_t)v : INT64_MIN; }
 
 /* Labels as 64-bit integers. */

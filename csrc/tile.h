@@ -161,7 +161,7 @@ static void load_labels(tile *t) {
     const fl_job *job = t->job;
     const fl_operand *a = &job->target;
     int64_t value[FL_TILE], base = (int64_t)job->label_base, end = base + (int64_t)job->classes,
-                            ignore = job->ignore_index;
+                            ignore = a->dtype == FL_U64 && job->ignore_index < 0 ? -1 : job->ignore_index;
     char native[FL_TILE * 8];
     for (int r = 0; r < t->nruns; r++) {
         const char *in = a->data + t->runs[r].offset[TARGET];

@@ -560,6 +560,14 @@ def test_a_bad_label_is_named_whatever_its_dtype(dtype, loss, backend):
         assert (caught.value.label, caught.value.position, caught.value.classes) == (value, (1, 257), 3)
 
 
+@pytest.mark.parametrize("ignored", [-(2**63), -1, 2**63 - 1])
+@pytest.mark.parametrize("order", "<>")
+def test_no_unsigned_label_is_ignored_for_another(order, ignored, backend):
+    for value in {2**63, 2**64 - 1, 2**63 - 1} - {ignored}:
+        with pytest.raises(fl.LabelError, match=f"got {value} at"):
+            fl.cross_entropy(X, label(value, f"{order}u8"), ignore_index=ignored)
+
+
 def test_a_label_error_is_an_index_error_and_a_value_error_and_pickles():
     error = pickle.loads(pickle.dumps(fl.LabelError(7, (1, 2), 3)))
     assert isinstance(error, IndexError)
