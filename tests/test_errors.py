@@ -132,6 +132,12 @@ ERRORS = {
          "Use Tensor.cpu() to copy the tensor to host memory first."),
         ("fl.cross_entropy(torch.zeros(2, 3, dtype=torch.bfloat16), torch.tensor([0, 5]))", fl.LabelError,
          LABELS + "5 at (1,)"),
+        # What a kernel found is no longer there: another thread has mended it.
+        ("fl.CrossEntropyLoss().make_batch(X, Y, None).raise_fault()", ValueError, "target: changed during the call"),
+        ("fl.CrossEntropyLoss().make_batch(X, D, D).raise_fault()", ValueError,
+         "pixel_weight: changed during the call"),
+        ("fl.CrossEntropyLoss().make_batch(X, Y, Y).raise_fault()", ValueError,
+         "target or pixel_weight: changed during the call"),
     ],
     "pixel_weight": [
         ("fl.cross_entropy(X, Y, pixel_weight=1j)", TypeError, "pixel_weight: " + REAL + "complex128"),

@@ -235,13 +235,14 @@ class Batch(NamedTuple):
                 wrong: Array = ~(np.isfinite(cast) & (cast >= 0))
                 return wrong
 
-            where = first(self.given_weight, bad)
-            if where is not None:
-                got = self.given_weight[where].item()
+            found = first(self.given_weight, bad)
+            if found is not None:
+                where, got = found
                 raise ValueError(f"pixel_weight: expected finite values >= 0, got {got} at {where}")
         if self.labels and self.given_target is not None:
             check_labels(self.given_target, self.classes + self.label_base, self.ignore_index)
-        raise AssertionError("a kernel reported a fault that is not in the data")  # pragma: no cover
+        read = ["target"] * self.labels + ["pixel_weight"] * (self.given_weight is not None)
+        raise ValueError(f"{' or '.join(read)}: changed during the call")  # another thread has mended it
 
 
 def slabs(a: Array, order: Any = "C") -> Iterator[Array]:
@@ -250,13 +251,14 @@ def slabs(a: Array, order: Any = "C") -> Iterator[Array]:
     yield from np.nditer(a, flags, ["readonly"], order=order, buffersize=SLAB)
 
 
-def first(a: Array, bad: Callable[[Array], Array]) -> tuple[int, ...] | None:
-    """Where the first element is that `bad` finds, or None."""
+def first(a: Array, bad: Callable[[Array], Array]) -> tuple[tuple[int, ...], Any] | None:
+    """Where the first element is that `bad` finds, and the element; or None."""
     start = 0
-    for slab in slabs(a):
+    for slab in map(np.copy, slabs(a)):  # copies: another thread may be writing
         found = bad(slab)
         if found.any():
-            return tuple(int(k) for k in np.unravel_index(start + int(found.argmax()), a.shape)) if a.ndim else ()
+            k = int(found.argmax())
+            return tuple(int(i) for i in np.unravel_index(start + k, a.shape)) if a.ndim else (), slab[k].item()
         start += len(slab)
     return None
 
@@ -268,9 +270,10 @@ def check_labels(labels: Array, classes: int, ignore_index: int | None, name: st
         outside: Array = (slab < 0) | (slab >= classes)
         return outside if ignore_index is None else outside & (slab != ignore_index)
 
-    where = first(labels, bad)
-    if where is not None:
-        raise LabelError(int(labels[where]), where, classes, name, ignore_index is not None)
+    found = first(labels, bad)
+    if found is not None:
+        where, label = found
+        raise LabelError(int(label), where, classes, name, ignore_index is not None)
 
 
 def _overlaps_itself(a: Array) -> bool:

@@ -89,9 +89,10 @@ class AnchorLoss(JointLoss):
         if t.shape != (*y.shape, 4):
             raise ValueError(f"box_pred: expected shape {(*y.shape, 4)} (labels' and 4), got {t.shape}")
         positive, sampled = y == 1, y != -1
-        where = first(y, lambda v: (v != 1) & (v != 0) & (v != -1))
-        if where is not None:
-            raise ValueError(f"labels: expected 1, 0 or -1 (not sampled), got {y[where]} at {where}")
+        found = first(y, lambda v: (v != 1) & (v != 0) & (v != -1))
+        if found is not None:
+            where, label = found
+            raise ValueError(f"labels: expected 1, 0 or -1 (not sampled), got {label} at {where}")
         return [
             Part(names=("cls_logits", "labels"), input=x, target=positive, pixel_weight=sampled),
             Part(
