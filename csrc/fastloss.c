@@ -10,7 +10,7 @@
 enum {
     TILE_ELEMENTS = 128 * 256,   /* class rows x pixels that stay in the caches: 128 KiB of float */
     CHUNK_ELEMENTS = 1 << 17,    /* of a chunk: some 20 microseconds */
-    SLICE_ELEMENTS = 1 << 24,    /* of a slice: after it the caller may look for signals */
+    SLICE_ELEMENTS = 1 << 23,    /* of a slice and thread: after it the caller may look for signals */
     SLICE_SUM_BYTES = 1 << 19,   /* of the chunks' sums in a slice */
     THREAD_ELEMENTS = 1 << 17,   /* of a thread: below, waking it costs more than it takes over (docs/kernels.md) */
     STREAM_BYTES = 1 << 23,      /* an output past the caches is written around them */
@@ -61,7 +61,8 @@ static void plan(fl_job *job) {
     ptrdiff_t work = job->classes * job->pixels * job->groups / THREAD_ELEMENTS;
     job->threads = (int)most(1, least(job->threads, least(work, job->chunks)));
     ptrdiff_t by_sums = SLICE_SUM_BYTES / (8 * most(1, job->nsums));
-    ptrdiff_t by_work = SLICE_ELEMENTS / most(1, job->classes * least(job->pixels, job->chunk_tiles * job->width));
+    ptrdiff_t chunk_work = job->nterms * job->classes * least(job->pixels, job->chunk_tiles * job->width);
+    ptrdiff_t by_work = SLICE_ELEMENTS / most(1, chunk_work) * job->threads;
     job->slice_chunks = least(job->chunks, most(job->threads, least(by_sums, by_work)));
     job->stream = job->output.data && job->classes <= STREAM_CLASSES &&
                   job->classes * job->pixels * job->groups * 4 >= STREAM_BYTES;

@@ -91,7 +91,7 @@ typedef struct {
 
 /* 0, or -1 when memory ran out. */
 int fl_prepare(fl_job *job);
-/* Run one slice (some tens of milliseconds at most) from chunk `first`; returns the next chunk, or job->chunks. */
+/* Run one slice (some tens of milliseconds mostly) from chunk `first`; returns the next chunk, or job->chunks. */
 ptrdiff_t fl_run(fl_job *job, ptrdiff_t first);
 void fl_release(fl_job *job);
 
