@@ -8,24 +8,35 @@
 
 #if defined(FL_HAVE_V3) || defined(FL_HAVE_V4)
 #include <cpuid.h>
-/* F16C, MOVBE and LZCNT have no name in older compilers' __builtin_cpu_supports. */
-static int small_features(void) {
-    unsigned a, b, c, d, c1 = 0, c2 = 0;
-    if (__get_cpuid(1, &a, &b, &c, &d)) c1 = c;
-    if (__get_cpuid(0x80000001u, &a, &b, &c, &d)) c2 = c;
-    return (c1 >> 29 & 1) && (c1 >> 22 & 1) && (c2 >> 5 & 1);
+/* By cpuid itself: __builtin_cpu_supports asks a runtime library, which clang-cl does not link (llvm-project's issue
+ * 144630), and older ones know no F16C, MOVBE and LZCNT.  The bits are those of Intel's manual, volume 2, CPUID. */
+static int has(unsigned leaf, unsigned in_ebx, unsigned in_ecx) {
+    unsigned a, b, c, d;
+    return __get_cpuid_count(leaf, 0, &a, &b, &c, &d) && (b & in_ebx) == in_ebx && (c & in_ecx) == in_ecx;
+}
+
+/* Whether the operating system saves these registers: XCR0, which is there if cpuid says OSXSAVE. */
+static int saves(unsigned registers) {
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low & registers) == registers;
 }
 
 static int has_v3(void) {
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-           __builtin_cpu_supports("bmi2") && small_features();
+    const unsigned fma = 1u << 12, movbe = 1u << 22, osxsave = 1u << 27, avx = 1u << 28, f16c = 1u << 29;
+    const unsigned bmi = 1u << 3, avx2 = 1u << 5, bmi2 = 1u << 8, lzcnt = 1u << 5, xmm_ymm = 0x6;
+    return has(1, 0, fma | movbe | osxsave | avx | f16c) && has(7, bmi | avx2 | bmi2, 0) &&
+           has(0x80000001u, 0, lzcnt) && saves(xmm_ymm);
 }
 
 static int has_v4(void) {
-    return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl");
+    const unsigned f = 1u << 16, dq = 1u << 17, cd = 1u << 28, bw = 1u << 30, vl = 1u << 31;
+#ifdef __APPLE__
+    const unsigned masks_zmm = 0; /* saved from their first use on, and not announced before */
+#else
+    const unsigned masks_zmm = 0xe0;
+#endif
+    return has_v3() && has(7, f | dq | cd | bw | vl, 0) && saves(masks_zmm);
 }
 #endif
 

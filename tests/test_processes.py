@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextvars
 import math
 import os
+import pathlib
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -74,6 +76,16 @@ def test_a_level_only_lowers():
     best = output("import fastloss as fl; print(fl.config()['level'])")
     assert output("import fastloss as fl; print(fl.config()['level'])", FASTLOSS_ISA="v4") == best
     assert output("import fastloss as fl; print(fl.config()['level'])", FASTLOSS_ISA="") == best
+
+
+@linux
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the levels are x86-64's")
+def test_the_level_is_the_best_that_the_cpu_has():
+    flags = re.search(r"^flags\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)[1].split()
+    v3 = {"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe", "abm"} <= set(flags)
+    v4 = v3 and {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= set(flags)
+    best = output("import fastloss as fl; print(fl.config()['level'])")
+    assert best == ("v4" if v4 else "v3" if v3 else "base")
 
 
 @pytest.mark.parametrize("cap", ["v5", "V3", "avx2"])
