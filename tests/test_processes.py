@@ -542,6 +542,24 @@ def test_flush_to_zero_of_the_caller_gives_the_same_bits_on_any_number_of_thread
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="MXCSR is x86's")
+@pytest.mark.parametrize("level", ["base", "v4"])
+def test_flush_to_zero_of_the_caller_leaves_subnormal_halves_whatever_the_layout(level, tmp_path):
+    """They are normal numbers of float32."""
+    library = compiled(tmp_path, "#include <xmmintrin.h>\nvoid flush(void) { _mm_setcsr(_mm_getcsr() | 0x8040); }")
+    script = f"""
+    import ctypes
+    import fastloss as fl
+    halves = np.arange(0x7c00, dtype=np.uint16).view(np.float16)
+    want = -halves.astype(np.float32)
+    ctypes.CDLL({library!r}).flush()
+    for x in (halves, np.repeat(halves, 2)[::2], halves.astype(">f2")):
+        got = fl.nll_loss(x[:, None], np.zeros(len(x), int), reduction="none")
+        print(np.array_equal(got.view(np.int32)[1:], want.view(np.int32)[1:]))  # but for the zero's sign
+    """
+    assert output(script, FASTLOSS_ISA=level).split() == ["True"] * 3
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="MXCSR is x86's")
 @pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="Linux tells which runtimes are loaded")
 def test_workers_get_their_own_floating_point_mode_back(tmp_path):
     """Another user of the same OpenMP runtime finds them as they were."""
