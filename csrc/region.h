@@ -3,7 +3,7 @@
  * Per class: I = sum w p y, A = sum w p, B = sum w y, A2 = sum w p^2, B2 = sum w y^2, W = sum w; a loss is a formula over
  * them in Python (losses/overlap.py), which gives back d(loss)/dI, dA, dA2 as coefficients.  Within a tile whose
  * pixels all count once the sums run in `real` over 16 lanes of at most 16 pixels each, else in double.  param[0]: whether A2 and B2 are wanted.
- * Term rows: a = sum_c p_c u_c (softmax backward), b = 1 / s, value = the probabilities of one class.
+ * Term rows: a = sum_c p_c u_c (softmax backward), b = 1 / s, value = the probabilities of one class, backward its input.
  */
 #ifndef FASTLOSS_REGION_H
 #define FASTLOSS_REGION_H
@@ -35,9 +35,17 @@ static double weighted_sum(const real *restrict v, const real *restrict w, ptrdi
     return tree_total(lane);
 }
 
-/* The probabilities of one class row; 0 where the pixel does not count, whatever the input holds. */
+/* A row of numbers, 0 where they do not count, whatever they are.  v NULL: no row; w NULL: all count. */
+static const real *counted(const tile *t, const real *v, const real *restrict w, real *out) {
+    if (t->plain || !v || !w) return v;
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < t->padded; i++) out[i] = w[i] > 0 ? v[i] : 0;
+    return out;
+}
+
+/* The probabilities of one class row. */
 static const real *region_probabilities(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c) {
-    const real *restrict x = t->x + c * t->width, *restrict e = t->e + c * t->width, *restrict w = t->w;
+    const real *restrict x = t->x + c * t->width, *restrict e = t->e + c * t->width;
     const real *restrict inverse = r->b;
     real *restrict p = r->value;
     if (term->activation == FL_SOFTMAX)
@@ -46,8 +54,6 @@ static const real *region_probabilities(tile *t, const fl_term *term, const term
         for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = r_sigmoid(x[i]);
     else
         for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = x[i];
-    if (!t->plain)
-        for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = w[i] > 0 ? p[i] : 0;
     return p;
 }
 
@@ -107,7 +113,8 @@ static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptr
             region_row_plain(t->e + c * t->width, r->b, t->label, (ireal)(c0 + c), t->padded,
                              r->lanes + 3 * c * FL_LANES);
         } else {
-            const real *p = region_probabilities(t, term, r, c), *y = target_row(t, r, c0, c);
+            const real *p = counted(t, region_probabilities(t, term, r, c), w, r->value);
+            const real *y = counted(t, target_row(t, r, c0, c), w, r->y);
             sum[0] = product_sum(p, y, w, t->padded);
             sum[1] = product_sum(p, NULL, w, t->padded);
             sum[2] = product_sum(y, NULL, w, t->padded);
@@ -186,8 +193,8 @@ static void region_prepare(tile *t, const fl_term *term, const term_rows *r, ptr
         return;
     }
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        const real *e = t->e + c * t->width, *y = t->y ? t->y + c * t->width : NULL;
-        const real *wc = t->wc ? t->wc + c * t->width : NULL;
+        const real *e = t->e + c * t->width, *wc = t->wc ? t->wc + c * t->width : NULL;
+        const real *y = counted(t, t->y ? t->y + c * t->width : NULL, wc, r->y);
         real k[3], *a = r->a;
         const real *inverse = r->b;
         const ireal *label = t->label;
@@ -203,8 +210,10 @@ static void region_prepare(tile *t, const fl_term *term, const term_rows *r, ptr
 FL_INLINE void region_backward_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add,
                                     int activation) {
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        const real *x = t->x + c * t->width, *e = t->e + c * t->width, *y = t->y ? t->y + c * t->width : NULL;
-        const real *wc = t->wc ? t->wc + c * t->width : NULL, *w = t->w, *dot = r->a, *inverse = r->b;
+        const real *e = t->e + c * t->width, *wc = t->wc ? t->wc + c * t->width : NULL;
+        const real *x = counted(t, t->x + c * t->width, wc, r->value);
+        const real *y = counted(t, t->y ? t->y + c * t->width : NULL, wc, r->y);
+        const real *w = t->w, *dot = r->a, *inverse = r->b;
         const ireal *label = t->label;
         real k[3], *g = t->g + c * t->width;
         region_coefficients(t, term, c0 + c, k);

@@ -16,6 +16,7 @@ from cases import (
     EMPTY_SHAPES,
     LABEL_DTYPES,
     LAYOUTS,
+    REGION,
     SHAPES,
     SINGLE_CASES,
     SUM_CASES,
@@ -203,6 +204,35 @@ def test_an_input_that_does_not_count_is_silent(case, bad, backend):
     assert same_bits(gradient, silenced_gradient)
     assert off.any()
     assert (gradient[off] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if c.target == "dense" and not c.name.startswith(DEPENDENT)], ids=str
+)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_target_that_does_not_count_is_silent(case, bad, backend):
+    loss = case.make(5)
+    x, y, w = images(case, loss, SHAPE, np.float32)
+    value, gradient = loss.value_and_grad(x, y, pixel_weight=w)
+    silenced, silenced_gradient = loss.value_and_grad(x, np.where(w[:, None] == 0, bad, y), pixel_weight=w)
+    assert same_bits(value, silenced)
+    assert same_bits(gradient, silenced_gradient)
+
+
+@pytest.mark.parametrize("case", [c for c in SINGLE_CASES if c.name.startswith(REGION)], ids=str)
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_has_no_weight_in_its_class_of_a_region_is_silent(case, activation, bad, backend):
+    loss = dataclasses.replace(case.make(5), activation=activation)
+    x, y = np.random.default_rng(0).random((2, *SHAPE)).astype(np.float32)
+    w = np.random.default_rng(1).choice([0.0, 0.5, 1.0], SHAPE)
+    value, gradient = loss.value_and_grad(x, y, pixel_weight=w)
+    bad_y = np.where(w == 0, np.float32(bad), y)
+    bad_x = x if activation == "softmax" else np.where(w == 0, np.float32(bad), x)  # a softmax needs all its classes
+    silenced, silenced_gradient = loss.value_and_grad(bad_x, bad_y, pixel_weight=w)
+    assert same_bits(value, silenced)
+    assert same_bits(gradient, silenced_gradient)
+    assert activation == "softmax" or not gradient[w == 0].any()
 
 
 @sum_cases

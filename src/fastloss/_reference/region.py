@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._batch import Array
-from .tile import Tile, sigmoid, softmax_parts
+from .tile import Tile, sigmoid, softmax_parts, times
 
 if TYPE_CHECKING:
     from .._backend import Term
@@ -20,12 +20,13 @@ class Region:
 
     @staticmethod
     def probabilities(t: Tile, term: Term) -> Array:
-        p = (lambda x: x, sigmoid, lambda x: (e := softmax_parts(x))[1] / e[2])[term.activation](t.x)
-        return np.where(t.w > 0, p, 0)
+        p: Array = (lambda x: x, sigmoid, lambda x: (e := softmax_parts(x))[1] / e[2])[term.activation](t.x)
+        return p
 
     @classmethod
     def sums(cls, t: Tile, term: Term) -> Array:
-        p, y, w = cls.probabilities(t, term), t.y, t.weights
+        w = t.weights
+        p, y = (np.where(w > 0, a, 0) for a in (cls.probabilities(t, term), t.y))
         rows = [w * p * y, w * p, w * y]
         rows += [w * p * p, w * y * y] if term.params[0] else [np.zeros_like(p)] * 2
         return np.stack([r.sum(axis=1, dtype=np.float64) for r in [*rows, w + np.zeros_like(p)]])
@@ -35,9 +36,9 @@ class Region:
         k = coef.reshape(3, -1, 1).astype(t.x.dtype)
         p = cls.probabilities(t, term)
         u: Array = k[0] * t.y + k[1] + 2 * k[2] * p
-        u = u if t.wc is None else u * t.wc
+        u = u if t.wc is None else times(t.wc, u)
         if term.activation == 2:
-            u = p * (u - (p * u).sum(axis=0))
-        elif term.activation == 1:
+            return p * (u - (p * u).sum(axis=0))
+        if term.activation == 1:
             u = u * sigmoid(t.x) * sigmoid(-t.x)
-        return u
+        return np.where(t.weights > 0, u, 0)
