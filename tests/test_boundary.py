@@ -171,3 +171,27 @@ def test_what_does_not_count_is_no_prediction(backend):
     assert value == want[0]
     np.testing.assert_array_equal(gradient, want[1])
     assert np.isfinite(value)
+
+
+@pytest.mark.parametrize("loss", [fl.BoundaryLoss, fl.HausdorffDTLoss])
+@pytest.mark.parametrize("ignored", [0, 2])
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8])
+def test_an_ignored_class_has_no_mask(loss, ignored, dtype, backend):
+    x, y = data(4)
+    y = y.astype(dtype)
+    value, gradient = loss(ignore_index=ignored).value_and_grad(x, y)
+    elsewhere = np.where(y == ignored, 255, y)
+    dense = fl.one_hot(y, 3, ignore_index=ignored)
+    for same in (
+        loss(ignore_index=255).value_and_grad(x, elsewhere),
+        loss().value_and_grad(x, dense, pixel_weight=y != ignored),
+    ):
+        assert value == pytest.approx(same[0], rel=1e-14)
+        np.testing.assert_allclose(gradient, same[1], rtol=1e-12, atol=1e-18)
+
+
+def test_an_ignored_label_of_one_channel_has_no_mask(backend):
+    x, y = data(1, (2, 2, 15, 15), 2)
+    loss = fl.BoundaryLoss(activation="sigmoid", ignore_index=1)
+    assert loss(x[:, :1], y) == 0
+    assert loss(x[:, :1], y > 0) == 0

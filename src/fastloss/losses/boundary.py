@@ -82,7 +82,8 @@ def target_mask(batch: Batch, n: int, c: int) -> tuple[Array, int, bool]:
     """The target of a class as `distance_to` takes it: values, a number, and whether the mask is where they differ."""
     assert batch.target is not None
     if batch.labels:
-        return batch.target[n], c + batch.label_base, False
+        label = c + batch.label_base
+        return batch.target[n], -1 if label == batch.ignore_index else label, False  # -1: no pixel has it, then
     return batch.target[n, c] > 0.5, 0, True
 
 
