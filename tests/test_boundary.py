@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import ml_dtypes
 import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
@@ -195,3 +196,16 @@ def test_an_ignored_label_of_one_channel_has_no_mask(backend):
     loss = fl.BoundaryLoss(activation="sigmoid", ignore_index=1)
     assert loss(x[:, :1], y) == 0
     assert loss(x[:, :1], y > 0) == 0
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
+def test_what_does_not_count_warns_of_nothing(activation, backend):
+    x, y = data(2)
+    x = x.astype(ml_dtypes.bfloat16)
+    x[0, :, 5, 5] = np.nan
+    y = one_hot(y, 3).astype(x.dtype)
+    w = np.ones((2, 20, 17))
+    w[0, 5, 5] = 0
+    y[0, :, 5, 5] = np.nan
+    for loss in (fl.BoundaryLoss(activation=activation), fl.HausdorffDTLoss(activation=activation)):
+        assert np.isfinite(loss(x, y, pixel_weight=w))  # a warning is an error

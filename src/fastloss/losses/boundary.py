@@ -213,7 +213,8 @@ class HausdorffDTLoss(DistanceLoss):
     def _predicted(self, x: Array) -> Array:
         """Where p > 1/2, of one image, (C, *S)."""
         if self.activation == "sigmoid":
-            mask: Array = x > 0
+            with np.errstate(invalid="ignore"):  # a bfloat16's NaN
+                mask: Array = x > 0
             return mask
         mask = (x if self.activation is None else softmax(x.astype(real_dtype(x.dtype)), axis=0)) > 0.5
         return mask
