@@ -340,3 +340,23 @@ def test_fractions_of_pixels(backend):
     p = fl.softmax(x.astype(np.float64), axis=1)[0, 1]
     # Class 0 has no negatives: 0. Of class 1, all are: TN = sum w (1 - p).
     assert value == pytest.approx((w[0] * p).sum() / w.sum() / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", ["C", "F", "channels last"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_class_that_fills_the_image_has_no_negatives(dtype, order, weighted, batch, backend):
+    """A - I and W - B cancel to 0, not to what is left of sums in two orders: over the floor 1e-7 it would show."""
+    rng = np.random.default_rng(0)
+    x, y = rng.random((1, 2, 61, 67)).astype(dtype), np.zeros((1, 61, 67), int)
+    w = rng.random(y.shape).astype(dtype) if weighted else np.ones(y.shape, dtype)
+    p = x[:, 0].astype(np.float64)
+    if order == "F":
+        x = np.asfortranarray(x)
+    elif order == "channels last":
+        x = np.moveaxis(np.moveaxis(x, 1, -1).copy(), -1, 1)
+    loss = fl.SensitivitySpecificityLoss(activation=None, smooth=0, b=0.2, classes=[0], batch=batch)
+    value, gradient = loss.value_and_grad(x, y, pixel_weight=w if weighted else None)
+    assert value == pytest.approx(1 - 0.2 * (w * p).sum(dtype=np.float64) / w.sum(dtype=np.float64), rel=1e-6)
+    np.testing.assert_allclose(gradient[:, 0], -0.2 * w / w.sum(dtype=np.float64), rtol=1e-6)

@@ -29,7 +29,9 @@ class Region:
         p, y = (np.where(w > 0, a, 0) for a in (cls.probabilities(t, term), t.y))
         rows = [w * p * y, w * p, w * y]
         rows += [w * p * p, w * y * y] if term.params[0] else [np.zeros_like(p)] * 2
-        return np.stack([r.sum(axis=1, dtype=np.float64) for r in [*rows, w + np.zeros_like(p)]])
+        # One array: summed in the same order, A - I and W - B are exactly 0 where they should be.
+        sums: Array = np.array([*rows, w + np.zeros_like(p)]).sum(axis=2, dtype=np.float64)
+        return sums
 
     @classmethod
     def gradient(cls, t: Tile, term: Term, coef: Array) -> Array:
