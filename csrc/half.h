@@ -23,12 +23,16 @@ static inline uint32_t float_to_bits(float x) {
     return i;
 }
 
-/* IEEE half: the exponent and mantissa moved up, then scaled by 2^112, which also makes subnormals right. */
+/* IEEE half: the exponent and mantissa moved up, the exponent's bias exchanged.  A subnormal, 2^-14 m, is 2^-15 (1 + m) then:
+ * what that exceeds 2^-14 by is added once more.  No subnormal float occurs, which a caller's flush to zero would make 0;
+ * a mask costs least where a level has no select (a scaling by 2^112 alone would take 0.8 of the time). */
 static inline real real_from_f16(uint16_t h) {
-    uint32_t bits = (uint32_t)(h & 0x7fff) << 13, sign = (uint32_t)(h & 0x8000) << 16;
-    uint32_t special = bits >= 0x0f800000u ? 0x7f800000u : 0; /* inf and NaN keep the largest exponent */
-    uint32_t scaled = float_to_bits(float_from_bits(bits) * 0x1p112f);
-    return (real)float_from_bits(scaled | special | sign);
+    int32_t a = h & 0x7fff;
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, special = a >= 0x7c00 ? 0x7f800000u : 0; /* inf and NaN */
+    uint32_t subnormal = a < 0x400 ? UINT32_MAX : 0;
+    float x = float_from_bits(((uint32_t)a << 13) + (112u << 23));
+    x += float_from_bits(float_to_bits(x - 0x1p-14f) & subnormal);
+    return (real)float_from_bits(float_to_bits(x) | special | sign);
 }
 
 static inline real real_from_bf16(uint16_t h) { return (real)float_from_bits((uint32_t)h << 16); }
