@@ -175,15 +175,19 @@ FL_INLINE real categorical(chance v, real y, const real *k) { return -times(targ
 FL_INLINE real categorical_slope(chance v, real y, const real *k) { return -target_mass(y, k) * v.dlog_p; }
 CHANCE_ROWS(categorical, given, chance_given(x[i]))
 
-/* KL(y || m) of Bernoulli distributions, m = a p + (1 - a) y; k: a.  half_kl is one outcome's share.  With a < 1 the
- * quotient y / m is at most 1 / (1 - a), and its log does not cancel as a difference of logs would. */
+/* u / m for m = (1 - a) u + a v, at most 1 / (1 - a), its limit at v = 0.  That it is where m is too small to have digits
+ * or is 0, for u alone could then be more. */
+FL_INLINE real quotient(real u, real m, real a) { return m < R_TINY ? 1 / (1 - a) : u / m; }
+
+/* KL(y || m) of Bernoulli distributions, m = a p + (1 - a) y; k: a.  half_kl is one outcome's share.  With a < 1 the log
+ * of the quotient y / m does not cancel as a difference of logs would. */
 FL_INLINE real half_kl(real p, real log_p, real y, real a) {
     real m = R_FMA(a, p, (1 - a) * y);
-    return a == 1 ? r_xlogx(y) - times(y, log_p) : times(y, r_log_chance(y / m));
+    return a == 1 ? r_xlogx(y) - times(y, log_p) : times(y, r_log_chance(quotient(y, m, a)));
 }
 FL_INLINE real half_kl_slope(real p, real dp, real dlog_p, real y, real a) {
     real m = R_FMA(a, p, (1 - a) * y);
-    return a == 1 ? -y * dlog_p : y == 0 ? 0 : -a * dp * (y / m); /* y / m is at most 1 / (1 - a) */
+    return a == 1 ? -y * dlog_p : y == 0 ? 0 : -a * dp * quotient(y, m, a);
 }
 FL_INLINE real binary_kl(chance v, real y, const real *k) {
     return half_kl(v.p, v.log_p, y, k[0]) + half_kl(v.q, v.log_q, 1 - y, k[0]);
@@ -197,11 +201,11 @@ CHANCE_LOSS(binary_kl)
  * outcome's share, binary_js both outcomes'. */
 FL_INLINE real js_share(real p, real log_p, real y, real a) {
     real m = R_FMA(a, y, (1 - a) * p);
-    return R(0.5) * (half_kl(p, log_p, y, a) + times(p, a == 1 ? log_p - r_log_chance(y) : r_log_chance(p / m)));
+    return R(0.5) *
+           (half_kl(p, log_p, y, a) + times(p, a == 1 ? log_p - r_log_chance(y) : r_log_chance(quotient(p, m, a))));
 }
 FL_INLINE real js_share_slope(real p, real log_p, real dp, real dlog_p, real y, real a) {
-    real b = 1 - a, m = R_FMA(a, y, b * p),
-         part = m > 0 ? p / m : 1 / b; /* 0 / 0: where y = 0 it is 1 / b up to p = 0 */
+    real b = 1 - a, m = R_FMA(a, y, b * p), part = quotient(p, m, a);
     real inner = a == 1 ? (log_p < -100 ? -100 : log_p) - r_log_chance(y) + 1 : r_log_chance(part) + (1 - b * part);
     return R(0.5) * (half_kl_slope(p, dp, dlog_p, y, a) + times(dp, inner));
 }

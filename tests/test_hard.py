@@ -541,6 +541,23 @@ def test_sums_over_very_many_classes_lose_no_digits(backend):
     np.testing.assert_allclose(gradient, want[1], rtol=16 * eps, atol=16 * eps * LOG2 / C)
 
 
+@DTYPES
+@pytest.mark.parametrize("alpha", [0.1, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("part", [1, 100, 2**20])  # of the smallest normal number: subnormal ones
+def test_quotients_of_the_smallest_probabilities_are_bounded(alpha, part, dtype, backend):
+    """p / m is at most 1 / (1 - alpha), though (1 - alpha) p may be 0; the slope at y = 0 is that of p = 0."""
+    tiny, one = float(np.finfo(dtype).smallest_normal) / part, np.ones(1, dtype)
+    most = -np.log1p(-alpha)
+    for loss in (JS(alpha=alpha, **SUM), JS(alpha=alpha, binary=True, **SUM), fl.BinaryKLDivLoss(alpha=alpha, **SUM)):
+        at_0 = loss.value_and_grad(np.zeros((1, 1), dtype), [[0.0]])
+        for p, y in ((tiny, 0.0), (0.0, tiny), (tiny, tiny)):
+            value, gradient = loss.value_and_grad(p * one[None], [[y]])
+            assert abs(value) <= 2 * tiny * most
+            assert np.isfinite(gradient).all()
+            if y == 0:
+                np.testing.assert_allclose(gradient, at_0[1], rtol=1e-3)  # float32's 1 - 0.999
+
+
 @pytest.mark.parametrize("loss", [Balanced(reduction="none"), Balanced(reduction="none", activation=None)])
 def test_balanced_maps_of_one_side_are_0(loss, backend):
     x = [[INF, -INF]] if loss.activation else [[0.0, 1.0]]

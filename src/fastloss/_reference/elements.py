@@ -321,13 +321,20 @@ class Categorical:
         return slope
 
 
+def _quotient(u: Array, v: Array, a: float) -> Array:
+    """u / m with m = (1 - a) u + a v, at most 1 / (1 - a), its limit at v = 0: so it is where m is too small for digits."""
+    m = (1 - a) * u + a * v
+    quotient: Array = np.where(m < np.finfo(m.dtype).tiny, 1 / (1 - a), u / m)
+    return quotient
+
+
 def _half_kl(p: Array, log_p: Array, y: Array, a: float) -> Array:
-    """y log(y / m) with m = a p + (1 - a) y; for a < 1 the quotient is bounded."""
-    return xlogx(y) - times(y, log_p) if a == 1 else times(y, log_chance(y / (a * p + (1 - a) * y)))
+    """y log(y / m) with m = a p + (1 - a) y."""
+    return xlogx(y) - times(y, log_p) if a == 1 else times(y, log_chance(_quotient(y, p, a)))
 
 
 def _half_kl_slope(p: Array, dp: Any, dlog_p: Any, y: Array, a: float) -> Array:
-    slope: Array = -y * dlog_p if a == 1 else -a * dp * np.where(y == 0, 0, y / (a * p + (1 - a) * y))
+    slope: Array = -y * dlog_p if a == 1 else -a * dp * np.where(y == 0, 0, _quotient(y, p, a))
     return slope
 
 
@@ -353,18 +360,16 @@ class JS:
 
     @staticmethod
     def share(p: Array, log_p: Array, y: Array, a: float) -> Array:
-        m = a * y + (1 - a) * p
-        log_ratio = log_p - log_chance(y) if a == 1 else log_chance(p / m)
+        log_ratio = log_p - log_chance(y) if a == 1 else log_chance(_quotient(p, y, a))
         share: Array = (_half_kl(p, log_p, y, a) + times(p, log_ratio)) / 2
         return share
 
     @staticmethod
     def share_slope(p: Array, log_p: Array, dp: Any, dlog_p: Any, y: Array, a: float) -> Array:
-        m = a * y + (1 - a) * p
         if a == 1:
             inner = np.maximum(log_p, -100) - log_chance(y) + 1
         else:
-            ratio = np.where(m > 0, p / m, 1 / (1 - a))  # where y = 0 it is 1 / (1 - a) up to p = 0
+            ratio = _quotient(p, y, a)
             inner = log_chance(ratio) + (1 - (1 - a) * ratio)
         slope: Array = (_half_kl_slope(p, dp, dlog_p, y, a) + times(dp, inner)) / 2
         return slope
