@@ -232,6 +232,16 @@ ERRORS = {
         ("fl.HuberLoss(delta=0)", ValueError, "delta: expected a finite number > 0, got 0"),
         ("fl.PseudoHuberLoss(delta=-1)", ValueError, "delta: expected a finite number >= 0, got -1"),
         ("fl.SmoothL1Loss(beta=-1)", ValueError, "beta: expected a finite number >= 0, got -1"),
+        *((f"fl.{loss}({option}={v})", ValueError, f"{option}: expected 0 or a size from 1e-30 to 1e+30, got {got}")
+          for loss, option, v, got in (
+              ("SmoothL1Loss", "beta", "1e-40", "1e-40"), ("SmoothL1Loss", "beta", "1e-320", "1e-320"),
+              ("PseudoHuberLoss", "delta", "1e-50", "1e-50"), ("PseudoHuberLoss", "delta", "1e39", "1e+39"),
+              ("HuberLoss", "delta", "1e39", "1e+39"), ("FocalLoss", "gamma", "1e39", "1e+39"),
+              ("FocalTverskyLoss", "gamma", "[1, 1e39]", "1e+39"), ("DiceLoss", "smooth", "(1e-40, 0)", "1e-40"),
+              ("CrossEntropyLoss", "class_weight", "[1e39, 1]", "1e+39"),
+              ("BCEWithLogitsLoss", "pos_weight", "1e39", "1e+39"),
+              ("BCELoss", "pos_weight", "[0, 1e-40]", "1e-40"))),
+        ("1e-40 * fl.DiceLoss()", ValueError, "factor: expected 0 or a size from 1e-30 to 1e+30, got 1e-40"),
         ("fl.boundary_loss(np.zeros((1, 2, 1, 1, 1, 1)), np.zeros((1, 1, 1, 1, 1), int))", ValueError,
          "input: expected at most 3 pixel dimensions, got shape (1, 2, 1, 1, 1, 1)"),
         ("fl.boundary_loss(X, Y, classes=[3])", ValueError, "classes: expected numbers in [0, 3), got [3]"),

@@ -558,6 +558,28 @@ def test_quotients_of_the_smallest_probabilities_are_bounded(alpha, part, dtype,
                 np.testing.assert_allclose(gradient, at_0[1], rtol=1e-3)  # float32's 1 - 0.999
 
 
+@DTYPES
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_options_of_the_least_and_the_largest_size(size, dtype, backend):
+    x, y = np.array([[1e-3, 0.5, 2.0], [-1.0, 0.25, 1.0]], dtype), np.array([[0.0, 0.5, 1.0], [1.0, 0.0, 0.0]])
+    for loss in (
+        fl.SmoothL1Loss(beta=size),
+        fl.HuberLoss(delta=size),
+        fl.PseudoHuberLoss(delta=size),
+        fl.BCEWithLogitsLoss(pos_weight=size),
+        CE(class_weight=[1, size, 0]),
+        fl.FocalLoss(gamma=size, alpha=[1, size, 0]),
+        fl.DiceLoss(class_weight=[1, size, 0], smooth=size),
+        fl.TverskyLoss(alpha=size, beta=1, smooth=0),
+        size * fl.DiceLoss(),
+    ):
+        value, gradient = loss.value_and_grad(x, y)
+        assert np.isfinite(value)
+        assert np.isfinite(gradient).all()
+    assert fl.SmoothL1Loss(beta=1e-30)(x, y) == pytest.approx(fl.L1Loss()(x, y), rel=1e-6)
+    assert fl.HuberLoss(delta=1e30)(x, y) == pytest.approx(fl.MSELoss()(x, y) / 2, rel=1e-6)
+
+
 @pytest.mark.parametrize("loss", [Balanced(reduction="none"), Balanced(reduction="none", activation=None)])
 def test_balanced_maps_of_one_side_are_0(loss, backend):
     x = [[INF, -INF]] if loss.activation else [[0.0, 1.0]]

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .._batch import foreign, vector
+from .. import _batch
+from .._batch import foreign
+
+LEAST, MOST = 1e-30, 1e30  # the size of an option that is not 0: with room to spare in float32, for 1 / x, too
 
 
 def check_common(loss: Any) -> None:
@@ -56,7 +59,20 @@ def number(value: Any, name: str, low: float = -np.inf, high: float = np.inf) ->
         above = f"a finite number >= {low:g}" if np.isfinite(low) else "a finite number"
         expected = f"a number in [{low:g}, {high:g}]" if np.isfinite(high) else above
         raise ValueError(f"{name}: expected {expected}, got {value!r}")
-    return float(value)
+    return sized(float(value), name)
+
+
+def sized(value: float, name: str) -> float:
+    """An option that float32 holds, whatever the dtype of the call."""
+    if value != 0 and not LEAST <= abs(value) <= MOST:
+        raise ValueError(f"{name}: expected 0 or a size from {LEAST:g} to {MOST:g}, got {value!r}")
+    return value
+
+
+def vector(value: Any, name: str) -> tuple[float, ...] | None:
+    """A parameter of one number a class, such as class_weight."""
+    checked = _batch.vector(value, name)
+    return None if checked is None else tuple(sized(number, name) for number in checked)
 
 
 def _finite(value: Any) -> bool:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._batch import Array, vector
-from ._checks import choice, freeze, number
+from .._batch import Array
+from ._checks import choice, freeze, number, vector
 from ._shared import shared, shared_but
 from .region import RegionLoss, Slopes, Sums, smooth_option, smooth_pair
 

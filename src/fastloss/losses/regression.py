@@ -79,7 +79,7 @@ class HuberLoss(DifferenceLoss):
     Parameters
     ----------
     delta : float
-        $\delta$, > 0: from where on the loss is linear.
+        $\delta$, from 1e-30 to 1e30: from where on the loss is linear.
     {element_reduction}
 
     {element_call}
@@ -113,7 +113,7 @@ class SmoothL1Loss(DifferenceLoss):
     Parameters
     ----------
     beta : float
-        $\beta$, >= 0.
+        $\beta$, 0 or from 1e-30 to 1e30.
     {element_reduction}
 
     {element_call}
@@ -177,7 +177,7 @@ class PseudoHuberLoss(DifferenceLoss):
     Parameters
     ----------
     delta : float
-        $\delta$, > 0.
+        $\delta$, from 1e-30 to 1e30.
     {element_reduction}
 
     {element_call}
