@@ -322,7 +322,7 @@ class Categorical:
 
 
 def _quotient(u: Array, v: Array, a: float) -> Array:
-    """u / m with m = (1 - a) u + a v, at most 1 / (1 - a), its limit at v = 0: so it is where m is too small for digits."""
+    """u / m with m = (1 - a) u + a v: at most 1 / (1 - a), its limit at v = 0; that it is where m lacks digits."""
     m = (1 - a) * u + a * v
     quotient: Array = np.where(m < np.finfo(m.dtype).tiny, 1 / (1 - a), u / m)
     return quotient

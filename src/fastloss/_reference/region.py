@@ -25,6 +25,7 @@ class Region:
 
     @classmethod
     def sums(cls, t: Tile, term: Term) -> Array:
+        assert t.y is not None
         w = t.weights
         p, y = (np.where(w > 0, a, 0) for a in (cls.probabilities(t, term), t.y))
         rows = [w * p * y, w * p, w * y]
@@ -40,7 +41,7 @@ class Region:
         u: Array = k[0] * t.y + k[1] + 2 * k[2] * p
         u = u if t.wc is None else times(t.wc, u)
         if term.activation == 2:
-            return p * (u - (p * u).sum(axis=0))
-        if term.activation == 1:
+            u = p * (u - (p * u).sum(axis=0))
+        elif term.activation == 1:
             u = u * sigmoid(t.x) * sigmoid(-t.x)
-        return np.where(t.weights > 0, u, 0)
+        return u if term.activation == 2 else np.where(t.weights > 0, u, 0)
