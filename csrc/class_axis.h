@@ -367,11 +367,12 @@ static void perceptron_backward(tile *t, const fl_term *term, const term_rows *r
     const ireal *restrict first = (const ireal *)(const void *)r->p;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *restrict mass = mass_row(t, term, r, c0, c);
-        real *restrict g = t->g + c * t->width;
+        real *restrict g = t->g + c * t->width, *restrict top = r->value; /* the values are summed, their row is free */
         ireal number = (ireal)(c0 + c + 1);
+        for (ptrdiff_t i = 0; i < t->padded; i++) top[i] = first[i] == number ? b[i] : 0;
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
-            real top = first[i] == number ? R(1.0) : 0, v = k * w[i] * (top * b[i] - mass[i]);
+            real v = k * w[i] * (top[i] - mass[i]);
             g[i] = add ? g[i] + v : v;
         }
     }

@@ -10,7 +10,7 @@
 enum {
     TILE_ELEMENTS = 128 * 256,   /* class rows x pixels that stay in the caches: 128 KiB of float */
     CHUNK_ELEMENTS = 1 << 17,    /* of a chunk: some 20 microseconds */
-    SLICE_ELEMENTS = 1 << 23,    /* of a slice and thread: after it the caller may look for signals */
+    SLICE_ELEMENTS = 1 << 22,    /* of a slice and thread: after it the caller may look for signals */
     SLICE_SUM_BYTES = 1 << 19,   /* of the chunks' sums in a slice */
     THREAD_ELEMENTS = 1 << 17,   /* of a thread: below, waking it costs more than it takes over (docs/kernels.md) */
     STREAM_BYTES = 1 << 23,      /* an output past the caches is written around them */
