@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* Always: a loop that calls does not vectorise, and there are enough of them to exhaust GCC's will to inline. */
-#if defined(__GNUC__)
+#if defined(__GNUC__) || defined(__clang__) /* clang-cl is the latter alone */
 #define FL_INLINE static inline __attribute__((always_inline))
 #else
 #define FL_INLINE static inline

@@ -52,7 +52,7 @@ typedef struct {
     run *runs;
 } tile;
 
-#if defined(__GNUC__)
+#if defined(__GNUC__) || defined(__clang__)
 #define FL_PREFETCH(p) __builtin_prefetch((p), 0, 3)
 #else
 #define FL_PREFETCH(p) (void)(p)

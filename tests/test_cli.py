@@ -60,9 +60,9 @@ def save_palette(path, labels):
 
 
 def run(capsys, *arguments):
-    """Exit code, stdout, stderr of the command line run in this process."""
+    """Exit code, stdout, stderr of the command line run in this process; without colours, which typer makes in CI."""
     code = main([str(argument) for argument in arguments])
-    return code, *capsys.readouterr()
+    return code, *(re.sub(r"\x1b\[[0-9;]*m", "", text) for text in capsys.readouterr())
 
 
 def evaluated(capsys, predictions, targets, *more, losses=("dice", "cross_entropy")):
@@ -395,8 +395,8 @@ def test_binary_cross_entropy_of_one_channel(rng, tmp_path, capsys):
     for losses in ([name], [name, "dice(activation='sigmoid')"]):
         found = evaluated(capsys, tmp_path / "x.npy", tmp_path / "y.npy", "--ignore-index=255", losses=losses)
         assert values(found)[name] == whole
-    np.save(tmp_path / "x.npy", np.zeros((2, 8, 9), np.float32))
-    assert "takes one channel" in refused(capsys, *arguments)
+    np.save(tmp_path / "two.npy", np.zeros((2, 8, 9), np.float32))  # x.npy may be mapped still
+    assert "takes one channel" in refused(capsys, "evaluate", tmp_path / "two.npy", *arguments[2:])
 
 
 def test_npy_is_mapped_not_read(scene):
@@ -752,7 +752,7 @@ def test_a_name_that_is_not_utf8(scene, capsys):
     try:
         for folder, ending in (("p", b".npy"), ("m", b".png")):
             os.rename(os.fsencode(scene / folder / "a") + ending, os.fsencode(scene / folder) + b"/\xff\x1b" + ending)
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         pytest.skip("the file system has no such names")
     found = evaluated(capsys, scene / "p", scene / "m", "--output", scene / "report.json")
     assert "\\xff\\x1b" in [image["image"] for image in found["per_image"]]
