@@ -62,6 +62,14 @@ def test_edges(name, values, backend):
         np.testing.assert_allclose(getattr(fl, name)(a), getattr(scipy.special, name)(a), rtol=1e-14)
 
 
+@names
+@pytest.mark.parametrize("values", [[np.inf, 0], [np.inf, -np.inf], [np.inf, np.inf], [-np.inf, -np.inf], [np.nan, 0]])
+def test_edges_over_two_axes(name, values, backend):
+    a = np.array([values])
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(getattr(fl, name)(a), getattr(scipy.special, name)(a))
+
+
 @pytest.mark.parametrize(
     ("shape", "axis"), [((0, 3), 0), ((0, 3), 1), ((3, 0), 1), ((2, 0, 3), (0, 2)), ((0,), None)], ids=str
 )

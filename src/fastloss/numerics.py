@@ -110,8 +110,11 @@ def _transform(name: str, a: Any, axis: int | tuple[int, ...] | None) -> Array:
     lse = np.asarray(logsumexp(array, axes, keepdims=True))
     wide = array.astype(real_dtype(array.dtype)) if is_bfloat16(array.dtype) else array
     with np.errstate(all="ignore"):
-        shifted = wide - lse
-        out[...] = (np.exp(shifted) if name == "softmax" else shifted).astype(out.dtype)
+        if name == "softmax":
+            rows = np.exp(wide - np.where(lse == np.inf, np.nan, lse))  # inf / inf, and so are all the others
+        else:
+            rows = wide - lse
+        out[...] = rows.astype(out.dtype)
     return out
 
 
