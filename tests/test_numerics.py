@@ -63,7 +63,10 @@ def test_edges(name, values, backend):
 
 
 @names
-@pytest.mark.parametrize("values", [[np.inf, 0], [np.inf, -np.inf], [np.inf, np.inf], [-np.inf, -np.inf], [np.nan, 0]])
+@pytest.mark.parametrize(
+    "values",
+    [[np.inf, 0], [np.inf, -np.inf], [np.inf, np.inf], [-np.inf, -np.inf], [np.nan, 0], [1e300, 1e300], [-1e300, 1]],
+)
 def test_edges_over_two_axes(name, values, backend):
     a = np.array([values])
     with np.errstate(all="ignore"):

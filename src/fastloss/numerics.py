@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _backend
 from ._backend import Mode, Term
-from ._batch import Array, Batch, as_array, as_input, broadcast, is_bfloat16, real_dtype
+from ._batch import Array, Batch, as_array, as_input, broadcast, real_dtype
 from .losses._checks import choice
 from .losses.base import Loss
 
@@ -107,13 +107,15 @@ def _transform(name: str, a: Any, axis: int | tuple[int, ...] | None) -> Array:
             batch = _kernel_input(array, axes[0])
             _backend.run(batch, (Term(name, "transform"),), Mode.GRADIENT, by_sample=False, output=view)
         return out
-    lse = np.asarray(logsumexp(array, axes, keepdims=True))
-    wide = array.astype(real_dtype(array.dtype)) if is_bfloat16(array.dtype) else array
+    wide = array.astype(real_dtype(array.dtype), copy=False)
     with np.errstate(all="ignore"):
+        most = wide.max(axis=axes, keepdims=True, initial=-np.inf)
+        rows = wide - np.where(np.isfinite(most), most, 0)  # first, so that its log-sum-exp keeps its digits
+        lse = np.asarray(logsumexp(rows, axes, keepdims=True))
         if name == "softmax":
-            rows = np.exp(wide - np.where(lse == np.inf, np.nan, lse))  # inf / inf, and so are all the others
+            rows = np.exp(rows - np.where(lse == np.inf, np.nan, lse))  # inf / inf, and so are all the others
         else:
-            rows = wide - lse
+            rows = rows - lse
         out[...] = rows.astype(out.dtype)
     return out
 
