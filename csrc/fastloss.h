@@ -94,6 +94,8 @@ int fl_prepare(fl_job *job);
 /* Run one slice (some tens of milliseconds mostly) from chunk `first`; returns the next chunk, or job->chunks. */
 ptrdiff_t fl_run(fl_job *job, ptrdiff_t first);
 void fl_release(fl_job *job);
+/* The time, from some start; on Windows it may be set back between two calls. */
+double fl_seconds(void);
 
 /* The loss table: its row by name or -1, its names by row or NULL. */
 int fl_find_loss(const char *name);

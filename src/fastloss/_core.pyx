@@ -13,6 +13,8 @@ from libc.string cimport memset
 import numpy
 from numpy import ndarray
 
+cdef double PATIENCE = 0.05  # seconds of work until a look for signals, which waits for whoever has the GIL
+
 cdef extern from "fastloss.h" nogil:
     ctypedef struct fl_operand:
         char *data
@@ -38,6 +40,7 @@ cdef extern from "fastloss.h" nogil:
     int fl_prepare(fl_job *job)
     ptrdiff_t fl_run(fl_job *job, ptrdiff_t first)
     void fl_release(fl_job *job)
+    double fl_seconds()
     ctypedef struct fl_distance:
         int ndim, itemsize, inverted, threads
         ptrdiff_t *shape
@@ -185,6 +188,7 @@ def run_plain(input, target, dict reals, dict labels, terms_of, terms, bint by_s
 cdef _run(fl_job *job, list terms, coefs, list held):
     """Run a job whose operands are in place, and return its sums. held: what must live as long."""
     cdef ptrdiff_t at = 0
+    cdef double start
     cdef int k, j
     job.nterms = len(terms)
     job.terms = <fl_term *> calloc(max(1, job.nterms), sizeof(fl_term))
@@ -209,7 +213,11 @@ cdef _run(fl_job *job, list terms, coefs, list held):
         job.sums = <double *> _doubles(sums, held)
         while at < job.chunks:
             with nogil:
-                at = fl_run(job, at)
+                start = fl_seconds()
+                while True:
+                    at = fl_run(job, at)
+                    if at >= job.chunks or not 0 <= fl_seconds() - start < PATIENCE:
+                        break
             PyErr_CheckSignals()
         return sums
     finally:
@@ -230,6 +238,7 @@ def distance(values, bytes key, bint inverted, spacing, out, int threads):
     """Fill `out` (float32, C-contiguous) with distances; foreground: values == key, one element's bytes, or != it."""
     cdef fl_distance job
     cdef ptrdiff_t at = 0
+    cdef double start
     cdef int k
     cdef _Buffer mask = _buffer(values), result = _buffer(out, True)
     if mask.view.itemsize != len(key) or mask.view.ndim != len(spacing) or not _fits(&result.view, 0, &mask.view, True):
@@ -244,7 +253,11 @@ def distance(values, bytes key, bint inverted, spacing, out, int threads):
     try:
         while at < job.tasks:
             with nogil:
-                at = fl_distance_run(&job, at)
+                start = fl_seconds()
+                while True:
+                    at = fl_distance_run(&job, at)
+                    if at >= job.tasks or not 0 <= fl_seconds() - start < PATIENCE:
+                        break
             PyErr_CheckSignals()
     finally:
         fl_distance_release(&job)

@@ -27,7 +27,7 @@ MUTANTS = [
             ("a >= 0x7c00", "a > 0x7c00"),
             ("(112u << 23)", "(111u << 23)"),
             ("a < 0x400", "a < 0x3ff"),
-            ("a < 0x400", "a <= 0x400"),
+            ("a < 0x400", "a <= 0x400", "0x400 is 2^-14, and so 0 is added"),
             ("x - 0x1p-14f", "x - 0x1p-15f"),
             ("float_to_bits(x) | special | sign", "float_to_bits(x) | special"),
             ("float_to_bits(x) | special | sign", "float_to_bits(x) | sign"),
