@@ -78,8 +78,9 @@ wheel-check: $(VENV)/wheel.stamp
 	python tools/wheel.py --awkward
 
 # Of a build that is not optimised: a line of C is then what runs. One instruction set is enough. Without the tests that
-# hold a time, or give a large call one: this build takes a hundred times as long.
-UNTIMED := not ctrl_c_ends_a_long and not gil_is_free and not many_more_threads and not eight_callers
+# hold a time, or give a large call one: this build takes a hundred times as long. And without that of the best set.
+UNTIMED := not ctrl_c_ends_a_long and not gil_is_free and not many_more_threads and not eight_callers \
+    and not fork_by_a_signal and not level_is_the_best
 coverage: $(VENV)/test.stamp $(VENV)/data.stamp $(VENV)/peers.stamp $(VENV)/tools.stamp
 	rm -rf build/coverage
 	$(PIP) install . --no-deps --target build/coverage/package --config-settings=build-dir=build/coverage/cmake \
