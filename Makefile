@@ -80,7 +80,7 @@ wheel-check: $(VENV)/wheel.stamp
 # Of a build that is not optimised: a line of C is then what runs. One instruction set is enough. Without the tests that
 # hold a time, or give a large call one: this build takes a hundred times as long. And without that of the best set.
 UNTIMED := not ctrl_c_ends_a_long and not gil_is_free and not many_more_threads and not eight_callers \
-    and not fork_by_a_signal and not level_is_the_best
+    and not fork_by_a_signal and not level_is_the_best and not beyond_2_to_the_24
 coverage: $(VENV)/test.stamp $(VENV)/data.stamp $(VENV)/peers.stamp $(VENV)/tools.stamp
 	rm -rf build/coverage
 	$(PIP) install . --no-deps --target build/coverage/package --config-settings=build-dir=build/coverage/cmake \
