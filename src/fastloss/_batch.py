@@ -79,9 +79,9 @@ def operand(a: Array | None) -> tuple[Array, int | None, bool] | None:
 
 def as_array(value: Any, name: str) -> Array:
     """Whatever offers the buffer, DLPack or `__array__` protocol, as an array without a copy."""
-    if isinstance(value, np.ma.MaskedArray):
+    array: Array = value if isinstance(value, np.ndarray) else foreign(value, name)
+    if type(array) is not np.ndarray and isinstance(array, np.ma.MaskedArray):  # np.ma is looked up for subclasses only
         raise TypeError(f"{name}: expected an array without a mask (pixel_weight=~mask is one), got a masked one")
-    array: Array = foreign(value, name)
     if not isinstance(array, np.ndarray):
         try:
             array = np.asarray(value)

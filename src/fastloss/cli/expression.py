@@ -20,9 +20,11 @@ from .errors import UserError
 LONGEST = 1000
 """Characters: far above any real expression."""
 
-TAKEN: dict[str, Callable[..., Loss]] = LOSSES | {"dice_ce_loss": DiceCELoss}
+TAKEN: dict[str, Callable[..., Loss]] = {
+    **{name: cls for name, cls in LOSSES.items() if cls.kind == "class" or cls.takes_binary},
+    "dice_ce_loss": DiceCELoss,
+}
 """What an expression may name. A mask holds 0, 1 and so on, no -1 as soft margin wants."""
-del TAKEN["soft_margin_loss"]
 
 T = TypeVar("T")
 

@@ -122,8 +122,8 @@ class Loss:
             raise TypeError(f"partial: expected a Partial, got {type(partial).__name__}")
         if partial.loss != repr(self):
             raise ValueError(f"partial: expected a partial of {self!r}, got {partial!r}")
-        if partial.numbers.shape[1] != self.row_size(partial.classes):
-            size = self.row_size(partial.classes)
+        size = self.row_size(partial.classes)
+        if partial.numbers.shape[1] != size:
             raise ValueError(f"partial: expected {size} sums of {self!r}, got {partial!r}")
         return self.total(partial.numbers[0], partial.classes)
 

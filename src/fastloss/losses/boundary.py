@@ -18,7 +18,7 @@ from ..numerics import softmax
 from ._checks import freeze, number
 from ._shared import shared
 from .base import MapsLoss, SumLoss
-from .region import class_numbers
+from .region import chosen_classes, class_numbers
 
 
 class DistanceLoss(MapsLoss, SumLoss):
@@ -48,14 +48,8 @@ class DistanceLoss(MapsLoss, SumLoss):
         share = None if self.classes is None else 1 / len(self.classes)
         return Term(name, "pixel", ACTIVATIONS.index(self.activation), None, (share,))
 
-    def _chosen(self, batch: Batch) -> list[int]:
-        chosen = list(range(batch.classes) if self.classes is None else self.classes)
-        if not all(0 <= c < batch.classes for c in chosen):
-            raise ValueError(f"classes: expected numbers in [0, {batch.classes}), got {chosen}")
-        return chosen
-
     def own_maps(self, batch: Batch, maps: Array) -> Array:
-        chosen = self._chosen(batch)
+        chosen = chosen_classes(self.classes, batch.classes)
         if self.classes is None:
             return maps
         own = np.zeros_like(maps)
@@ -67,7 +61,7 @@ class DistanceLoss(MapsLoss, SumLoss):
         pixels = batch.input.shape[2:]
         if len(pixels) > MOST_DIMS:
             raise ValueError(f"input: expected at most {MOST_DIMS} pixel dimensions, got shape {batch.shape}")
-        chosen = self._chosen(batch)
+        chosen = chosen_classes(self.classes, batch.classes)
         maps = np.zeros(batch.input.shape, np.float32)
         if not pixels:  # a lone pixel has no boundary
             return maps

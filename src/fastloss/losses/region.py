@@ -63,6 +63,14 @@ def class_numbers(value: Any) -> tuple[int, ...] | None:
     return numbers
 
 
+def chosen_classes(wanted: Sequence[int] | None, classes: int) -> list[int]:
+    """The numbers of the classes that count, checked against how many there are."""
+    chosen = list(range(classes) if wanted is None else wanted)
+    if not all(0 <= c < classes for c in chosen):
+        raise ValueError(f"classes: expected numbers in [0, {classes}), got {chosen}")
+    return chosen
+
+
 def smooth_option(value: Any) -> float | tuple[float, float]:
     """smooth, checked: one number for both, or (numerator, denominator)."""
     if not isinstance(value, (tuple, list)):
@@ -125,10 +133,7 @@ class RegionLoss(Loss):
             value = getattr(self, name)
             if isinstance(value, tuple) and len(value) != classes:
                 raise ValueError(f"{name}: expected shape ({classes},), got ({len(value)},)")
-        chosen = range(classes) if self.classes is None else self.classes
-        if not all(0 <= c < classes for c in chosen):
-            raise ValueError(f"classes: expected numbers in [0, {classes}), got {list(chosen)}")
-        return list(chosen)
+        return chosen_classes(self.classes, classes)
 
     def _entering(self, s: Sums) -> Array:
         """1 where a class enters, (groups, C): it is chosen, and not skipped; else 0."""
