@@ -4,6 +4,7 @@ import pytest
 
 from fastloss.cli.errors import UserError
 from fastloss.cli.expression import LONGEST, TAKEN, names, parse
+from fastloss.cli.suggestions import OTHER_NAMES
 from fastloss.losses import LOSSES, CrossEntropyLoss, DiceLoss, TverskyLoss
 
 
@@ -80,6 +81,15 @@ def test_defaults_reach_the_losses_that_have_them_and_did_not_set_them():
         ("True*dice", "expected a loss or a number", "True"),
         ("1j*dice", "expected a loss or a number", "1j"),
         ("1e999*dice", "expected a finite number", "1e999"),
+        ("1e400*dice", "expected a finite number, at most 1.8e+308 in size", "1e400"),
+        ("dice*-1e400", "expected a finite number", "1e400"),
+        (f"1{'0' * 400}*dice", "expected a finite number", f"1{'0' * 400}"),
+        (f"dice + -1{'0' * 400}*dice", "expected a finite number", f"1{'0' * 400}"),
+        (f"dice(smooth=1{'0' * 400})", "expected a finite number", f"1{'0' * 400}"),
+        (f"1{'0' * 200}*1{'0' * 200}*dice", "expected a finite number", f"1{'0' * 200}*1{'0' * 200}"),
+        (f"(1e308 + 1{'0' * 308})*dice", "expected a finite number", f"1e308 + 1{'0' * 308}"),
+        ("10**400*dice", "only + and * combine losses", "10**400"),
+        ("1e39*dice", "factor: ", "1e39*dice"),
         ("'dice'", "expected a loss or a number", "'dice'"),
         ("f'{dice}'", "expected a loss, a number, + or *", "f'{dice}'"),
         ("dice if 1 else dice", "expected a loss, a number, + or *", "dice if 1 else dice"),
@@ -105,6 +115,61 @@ def test_refused_where_it_stands(text, message, marked):
     assert shown == "    " + text
     if marked is not None:
         assert shown[marks.index("^") : len(marks)] == marked
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("ce", "cross_entropy"),
+        ("bce", "binary_cross_entropy"),
+        ("CE", "cross_entropy"),
+        ("ce_loss", "cross_entropy"),
+        ("cross_entropy_loss", "cross_entropy"),
+        ("crossentropy", "cross_entropy"),
+        ("xent", "cross_entropy"),
+        ("wce", "cross_entropy"),
+        ("sparse_categorical_crossentropy", "cross_entropy"),
+        ("bce_with_logits", "binary_cross_entropy_with_logits"),
+        ("iou", "jaccard"),
+        ("IoULoss", "jaccard"),
+        ("kl", "kl_div"),
+        ("KLDivergence", "kl_div"),
+        ("js", "js_div"),
+        ("mae", "l1"),
+        ("l2", "mse"),
+        ("gdice", "generalized_dice"),
+        ("gdl", "generalized_dice"),
+        ("generalised_dice_loss", "generalized_dice"),
+        ("hausdorff", "hausdorff_dt"),
+        ("sigmoid_focal_loss", "binary_focal"),
+        ("focal_tversk", "focal_tversky"),
+        ("DiceCrossEntropy", "dice_ce"),
+    ],
+)
+def test_the_name_that_was_meant(word, name):
+    with pytest.raises(UserError, match=f'unknown loss "{word}"; did you mean "{name}"'):
+        parse(word)
+    assert name in names()
+
+
+def test_the_name_of_a_class_leads_to_its_function():
+    for function, cls in TAKEN.items():
+        with pytest.raises(UserError) as caught:
+            parse(f"{cls.__name__}()")
+        assert f'did you mean "{function.removesuffix("_loss")}"?' in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["ace", "lovasz", "combo", "ssim", "hinge", "topk"])
+def test_no_name_is_guessed_from_a_few_letters(word):
+    with pytest.raises(UserError, match=rf'unknown loss "{word}" \('):
+        parse(word)
+
+
+def test_other_names_are_of_losses_and_of_one_each():
+    others = [other for text in OTHER_NAMES.values() for other in text.split()]
+    assert len(set(others)) == len(others)
+    assert not set(others) & set(names())
+    assert set(OTHER_NAMES) <= set(names())
 
 
 @pytest.mark.parametrize(

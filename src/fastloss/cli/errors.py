@@ -10,7 +10,16 @@ class UserError(Exception):
     """Something the user can put right: the message is the whole story, no traceback follows."""
 
 
-def shown(path: str | os.PathLike[str]) -> str:
-    """The path as printable text, also for a name that is not UTF-8 or holds control characters."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+def printable(text: str) -> str:
+    """The text for a terminal: a control character, which the terminal would obey, is written as `\\x1b`."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def well_formed(path: str | os.PathLike[str]) -> str:
+    """The path as text that UTF-8 can hold: a byte that is not UTF-8 is written as `\\xff`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """The path for a terminal, even if it is not UTF-8 or holds control characters."""
+    return printable(well_formed(path))

@@ -6,16 +6,17 @@ else is a `UserError` that points at its place. Called by `app.py`; knows nothin
 """
 
 import ast
-import difflib
 import inspect
 import math
+import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from fastloss.losses import LOSSES, DiceCELoss, Loss
 
-from .errors import UserError
+from .errors import UserError, printable
+from .suggestions import meant_loss, nearest
 
 LONGEST = 1000
 """Characters: far above any real expression."""
@@ -58,13 +59,6 @@ def parameters(make: Callable[..., object]) -> dict[str, object]:
     return {name: parameter.default for name, parameter in inspect.signature(make).parameters.items()}
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean "dice"?`, or nothing when no name is near."""
-    by_lower = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
-    return f'; did you mean "{by_lower[near[0]]}"?' if near else ""
-
-
 class _Reader:
     """One expression: its text for the messages, the defaults for its losses."""
 
@@ -80,7 +74,8 @@ class _Reader:
         return self._pointed(message, start, end - start)
 
     def _pointed(self, message: str, start: int, length: int) -> UserError:
-        return UserError(f"--loss: {message}\n    {self.text}\n    {' ' * start}{'^' * max(length, 1)}")
+        before, marked = (len(printable(part)) for part in (self.text[:start], self.text[start : start + length]))
+        return UserError(f"--loss: {message}\n    {printable(self.text)}\n    {' ' * before}{'^' * max(marked, 1)}")
 
     def tree(self) -> ast.expr:
         if "\n" in self.text or "\r" in self.text or not self.text.strip():
@@ -109,7 +104,7 @@ class _Reader:
                 raise self.error(node.args[0], "parameters are given by name, for example dice(smooth=1)")
             return self._made(node, node.func, node.keywords)
         if isinstance(node, ast.Constant | ast.UnaryOp):
-            return self._number(node)
+            return float(self._number(node))
         raise self.error(node, "expected a loss, a number, + or *")
 
     def _operation(self, node: ast.BinOp) -> Loss | float:
@@ -126,7 +121,7 @@ class _Reader:
             return self._checked(node, lambda: first + second)
         if isinstance(left, Loss) or isinstance(right, Loss):
             raise self.error(node, "a number cannot be added to a loss, only multiplied with it")
-        return left + right
+        return self._finite(node, left + right)
 
     def _product(self, node: ast.BinOp, left: Loss | float, right: Loss | float) -> Loss | float:
         if isinstance(left, Loss):
@@ -136,7 +131,7 @@ class _Reader:
         if isinstance(right, Loss):
             weight, loss = left, right
             return self._checked(node, lambda: weight * loss)
-        return left * right
+        return self._finite(node, left * right)
 
     def _number(self, node: ast.expr) -> float:
         if isinstance(node, ast.UnaryOp):
@@ -146,8 +141,16 @@ class _Reader:
         value = node.value if isinstance(node, ast.Constant) else None
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.error(node, f"expected a loss or a number, got {value!r}")
-        if not math.isfinite(value):
-            raise self.error(node, "expected a finite number")
+        return self._finite(node, value)
+
+    def _finite(self, node: ast.AST, value: float) -> float:
+        """The number, if float64 holds it: 1e400 is infinity there, an integer of 400 digits cannot be converted."""
+        try:
+            finite = math.isfinite(value)
+        except OverflowError:
+            finite = False
+        if not finite:
+            raise self.error(node, f"expected a finite number, at most {sys.float_info.max:.2g} in size")
         return value
 
     def _made(self, node: ast.expr, func: ast.expr, keywords: list[ast.keyword]) -> Loss:
@@ -159,7 +162,7 @@ class _Reader:
             same = "binary_cross_entropy_with_logits is the same of masks of 0 and 1"
             raise self.error(func, f"{func.id} is for targets -1 and 1, which a mask does not hold: {same}")
         if func.id not in known:
-            raise self.error(func, f'unknown loss "{func.id}"{_nearest(func.id, known)} (fastloss losses lists them)')
+            raise self.error(func, f'unknown loss "{func.id}"{meant_loss(func.id, known)} (fastloss losses lists them)')
         make = TAKEN[known[func.id]]
         own = self._parameters(func.id, parameters(make), keywords)
         given = {name: value for name, value in self.defaults.items() if name in parameters(make)}
@@ -172,7 +175,7 @@ class _Reader:
             if name is None:
                 raise self.error(keyword.value, "** is not understood here: give the parameters by name")
             if name not in known:
-                hint = f"{_nearest(name, known)} ({', '.join(known)})"
+                hint = f"{nearest(name, known)} ({', '.join(known)})"
                 raise self.error(keyword, f'{loss} has no parameter "{name}"{hint}')
             if name in found:
                 raise self.error(keyword, f'parameter "{name}" is given twice')
