@@ -12,7 +12,6 @@ import subprocess
 import sys
 import unicodedata
 import zipfile
-from pathlib import Path
 from types import SimpleNamespace
 
 import ml_dtypes
@@ -20,6 +19,7 @@ import nibabel
 import numpy as np
 import pytest
 import tifffile
+from commandline import evaluated, process, refused, run
 from PIL import Image, ImageFile
 
 import fastloss as fl
@@ -57,34 +57,6 @@ def save_palette(path, labels):
     image.putpalette([7, 8, 9] * 256)
     assert image.mode == "P"
     image.save(path)
-
-
-def run(capsys, *arguments):
-    """Exit code, stdout, stderr of the command line run in this process; without colours, which typer makes in CI."""
-    code = main([str(argument) for argument in arguments])
-    return code, *(re.sub(r"\x1b\[[0-9;]*m", "", text) for text in capsys.readouterr())
-
-
-def evaluated(capsys, predictions, targets, *more, losses=("dice", "cross_entropy")):
-    """The JSON report of a run that must succeed."""
-    output = Path(predictions).parent / "report.json"
-    options = [f"--loss={loss}" for loss in losses]
-    code, _, err = run(capsys, "evaluate", predictions, targets, *options, "--output", output, *more)
-    assert code == 0, err
-    return json.loads(output.read_text())
-
-
-def refused(capsys, *arguments):
-    """The error message of a run that must end with 2, say it on stderr alone, and show no traceback."""
-    code, out, err = run(capsys, *arguments)
-    assert (code, out) == (2, ""), err
-    assert "Traceback" not in err
-    return err
-
-
-def process(*arguments, code="from fastloss.cli import main; import sys; sys.exit(main())", **options):
-    command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, **options)
 
 
 def load(path):
@@ -936,17 +908,6 @@ def test_info(capsys):
     assert code == 0
     assert fl.config()["version"] in out
     assert run(capsys, "--version") == (0, fl.__version__ + "\n", "")
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no full disk here")
-@pytest.mark.parametrize("command", ["evaluate", "info", "losses"])
-def test_output_that_cannot_be_written_is_said(scene, command):
-    arguments = ["evaluate", scene / "p", scene / "m", "--loss=dice"] if command == "evaluate" else [command]
-    call = [sys.executable, "-m", "fastloss.cli", *map(str, arguments)]
-    with open("/dev/full", "wb") as full:
-        done = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True, timeout=100, check=False)
-    assert "error: standard output: No space left on device" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_help(capsys):

@@ -4,9 +4,10 @@ Holds `main`, the entry point of the console script, and nothing that needs the 
 said in one line instead of a traceback. The commands are in `app.py`; the library never imports this package.
 """
 
-import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
+
+from .streams import say
 
 __all__ = ["main"]
 
@@ -17,11 +18,12 @@ REQUIRED = {"typer": "typer", "rich": "rich", "PIL": "pillow", "tifffile": "tiff
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line on `arguments` (default: those of the process) and return its exit code.
 
-    0: done; 2: something the user can put right, said on stderr; 130: stopped by Ctrl-C.
+    0: done; 2: something the user can put right, said on stderr; 130: stopped by Ctrl-C; 141: the reader of standard
+    output went away.
     """
     missing = [name for module, name in REQUIRED.items() if find_spec(module) is None]
     if missing:
-        print(f'fastloss: {", ".join(missing)} not installed; run: pip install "fastloss[cli]"', file=sys.stderr)
+        say(f'fastloss: {", ".join(missing)} not installed; run: pip install "fastloss[cli]"')
         return 2
     try:
         from .app import run

@@ -6,11 +6,10 @@
 import inspect
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +20,7 @@ from . import expression, report
 from .errors import UserError, shown
 from .files import Pair, Reading, pairs
 from .measure import Measured, measure
+from .streams import CLOSED_PIPE, discard, say
 
 app = typer.Typer(
     name="fastloss",
@@ -35,6 +35,7 @@ TAKE_LOGITS = (
     (BCEWithLogitsLoss, "binary_cross_entropy_with_logits", "binary_cross_entropy"),
     (MultiLabelSoftMarginLoss, "multilabel_soft_margin", "binary_cross_entropy"),
 )
+USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # newer versions of typer have their own, older ones click's
 HEADER = ["loss", "class", "what it is", "parameters and defaults"]
 
 
@@ -49,39 +50,61 @@ class RawType(StrEnum):
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the application and return the exit code instead of leaving the process."""
+    """Run the application and return the exit code instead of leaving the process.
+
+    What the user can put right goes to stderr, with exit code 2. Anything else is a bug and is shown as one. The
+    modules that read or write files turn an OSError into a UserError that names the file; an OSError that arrives
+    here comes from standard output.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name the terminal cannot show is no reason to stop
     try:
-        app(None if arguments is None else list(arguments), prog_name="fastloss")
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    return 0
-
-
-@contextmanager
-def user_errors() -> Iterator[None]:
-    """What the user can put right goes to stderr and exits 2; Ctrl-C exits 130. Anything else is a bug and is shown."""
-    try:
-        yield
-        sys.stdout.flush()
+        return _run(sys.argv[1:] if arguments is None else list(arguments))
     except UserError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+        say(f"error: {error}")
+        return 2
+    except USAGE_ERROR as error:
+        _say_usage(error)
+        return 2
     except KeyboardInterrupt:
-        typer.echo("stopped", err=True)
-        raise typer.Exit(130) from None
-    except BrokenPipeError:
-        raise  # whoever read has enough: typer ends quietly
-    except OSError as error:  # of files it would be a UserError
-        typer.echo(f"error: standard output: {error.strerror or error}", err=True)
-        raise typer.Exit(2) from None
+        say("stopped")
+        return 130
+    except (BrokenPipeError, SystemExit):  # SystemExit is what rich makes of a broken pipe
+        discard(sys.stdout)
+        return CLOSED_PIPE
+    except OSError as error:
+        say(f"error: standard output: {error.strerror or error}")
+        discard(sys.stdout)
+        return 2
+
+
+def _run(arguments: list[str]) -> int:
+    if sys.stdout is None:
+        raise UserError("standard output is closed; redirect it to a file, or to /dev/null")
+    command = typer.main.get_command(app)
+    try:
+        # Not app(), which prints usage errors itself and fails if standard error is full.
+        with command.make_context("fastloss", arguments) as context:
+            command.invoke(context)
+    except typer.Exit as stop:
+        code = stop.exit_code
+    else:
+        code = 0
+    sys.stdout.flush()
+    return code
+
+
+def _say_usage(error: Any) -> None:
+    message = error.format_message()
+    if message:  # without arguments it is empty: typer has printed the help
+        command = error.ctx.command_path if error.ctx else "fastloss"
+        say(f"error: {message}\n{command} --help shows what may be given")
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(fastloss.__version__)
+        print(fastloss.__version__)
         raise typer.Exit
 
 
@@ -115,26 +138,26 @@ def evaluate(
     Two files, or two folders whose files are matched by name without extension. A prediction is one array
     (classes, *pixels), a mask (*pixels).
     """
-    with user_errors():
-        losses = _losses(loss, activation, ignore_index)
-        _check_scale(scale, dtype)
-        for path in output or ():
-            report.check_output(path)
-        names = None if class_names is None else _class_names(class_names)
-        found = pairs(predictions, targets)
-        if threads is not None:
-            fastloss.set_num_threads(threads)
-        _note_activation(losses, scale, activation)
-        how = Reading(axis=axis, key=key, bfloat16=dtype is RawType.bfloat16, scale=scale)
-        named = None if names is None else len(names)
-        measured = measure(found, losses, how, ignore_index=ignore_index, names=named)
-        classes = names or [str(index) for index in range(measured.classes)]
-        findings = report.Findings(report=measured.report, pairs=found, classes=classes, nan=measured.nan)
-        _note_images(found, measured)
-        for path in output or ():
-            report.write(findings, path)
-        report.tables(findings, worst)
-        _say_speed(measured, len(found))
+    losses = _losses(loss, activation, ignore_index)
+    _check_scale(scale, dtype)
+    for path in output or ():
+        report.check_output(path)
+    names = None if class_names is None else _class_names(class_names)
+    found = pairs(predictions, targets)
+    if threads is not None:
+        fastloss.set_num_threads(threads)
+    _note_activation(losses, scale, activation)
+    how = Reading(axis=axis, key=key, bfloat16=dtype is RawType.bfloat16, scale=scale)
+    named = None if names is None else len(names)
+    measured = measure(found, losses, how, ignore_index=ignore_index, names=named)
+    classes = names or [str(index) for index in range(measured.classes)]
+    findings = report.Findings(report=measured.report, pairs=found, classes=classes, nan=measured.nan)
+    _note_images(found, measured)
+    for path in output or ():
+        report.write(findings, path)
+    report.tables(findings, worst)
+    sys.stdout.flush()  # if the tables are lost, nothing else is said
+    _say_speed(measured, len(found))
 
 
 @app.callback()
@@ -150,19 +173,17 @@ def common(
 def list_losses() -> None:
     """The losses there are, with their parameters and defaults."""
     others = {name: cls for name, cls in (LOSSES | JOINT_LOSSES).items() if name not in expression.TAKEN}
-    with user_errors():
-        title = "Losses that evaluate takes; in --loss a trailing _loss may be dropped"
-        report.catalogue(title, HEADER, _catalogue_rows(expression.TAKEN))
-        typer.echo()
-        title = "Losses that evaluate does not take: of several inputs, or of targets -1 and 1"
-        report.catalogue(title, HEADER, _catalogue_rows(others))
+    title = "Losses that evaluate takes; in --loss a trailing _loss may be dropped"
+    report.catalogue(title, HEADER, _catalogue_rows(expression.TAKEN))
+    print()
+    title = "Losses that evaluate does not take: of several inputs, or of targets -1 and 1"
+    report.catalogue(title, HEADER, _catalogue_rows(others))
 
 
 @app.command()
 def info() -> None:
     """Version, backend, instruction set and threads."""
-    with user_errors():
-        fastloss.show_config()
+    fastloss.show_config()
 
 
 def _losses(texts: Sequence[str], activation: Activation | None, ignore_index: int | None) -> dict[str, Loss]:
@@ -186,12 +207,12 @@ def _note_activation(losses: dict[str, Loss], scale: float | None, activation: A
     """Of probabilities, a second softmax is legal but hardly meant."""
     leaves = [leaf for loss in losses.values() for _, leaf in loss.leaves()]
     if scale is not None and activation is None and any(getattr(leaf, "activation", None) for leaf in leaves):
-        typer.echo("note: --scale means probabilities, yet an activation is applied; give --activation none", err=True)
+        say("note: --scale means probabilities, yet an activation is applied; give --activation none")
     if scale is None and activation is not Activation.none:
         return
     for kind, name, other in TAKE_LOGITS:
         if any(type(leaf) is kind for leaf in leaves):
-            typer.echo(f"note: {name} takes logits whatever is said here; of probabilities it is {other}", err=True)
+            say(f"note: {name} takes logits whatever is said here; of probabilities it is {other}")
 
 
 def _note_images(pairs: Sequence[Pair], measured: Measured) -> None:
@@ -203,10 +224,10 @@ def _note_images(pairs: Sequence[Pair], measured: Measured) -> None:
 
     if measured.nan:
         why = "not a number in the prediction, or one that this loss does not take, as logits are no probabilities"
-        typer.echo(f"note: a loss is nan for {named(measured.nan)}: {why}", err=True)
+        say(f"note: a loss is nan for {named(measured.nan)}: {why}")
     if measured.moved:
         what = "prediction and mask differ in their affine, and are compared voxel by voxel all the same"
-        typer.echo(f"note: {named(measured.moved)}: {what}", err=True)
+        say(f"note: {named(measured.moved)}: {what}")
 
 
 def _class_names(path: Path) -> list[str]:
@@ -242,4 +263,4 @@ def _say_speed(measured: Measured, images: int) -> None:
     config = fastloss.config()
     how = f"{config['backend']} backend, {config['threads']} thread{'s' * (config['threads'] != 1)}"
     what = f"{images} image{'s' * (images != 1)}, {measured.nbytes / 1e9:.3g} GB in {measured.seconds:.3g} s"
-    typer.echo(f"{what}: {measured.speed(images)} ({how})", err=True)
+    say(f"{what}: {measured.speed(images)} ({how})")

@@ -1,0 +1,31 @@
+"""Standard output and standard error when they are closed, full, or nobody reads them any more.
+
+Called by `fastloss.cli.main` and `app.py`. Imports nothing that needs the `cli` extra.
+"""
+
+import io
+import os
+import sys
+from contextlib import suppress
+from typing import TextIO
+
+from .errors import printable
+
+CLOSED_PIPE = 141
+"""The exit code a shell reports for a program that SIGPIPE ended, 128 + 13."""
+
+
+def say(text: str) -> None:
+    """Print lines on standard error. Lines that cannot be written are lost; the exit code still tells the outcome."""
+    if sys.stderr is None:
+        return
+    try:
+        print("\n".join(map(printable, text.split("\n"))), file=sys.stderr, flush=True)
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Drop what is left in a stream's buffer: Python would try to write it again on exit, and fail again."""
+    with suppress(io.UnsupportedOperation), open(os.devnull, "wb") as nowhere:  # a test's stream is no file
+        os.dup2(nowhere.fileno(), stream.fileno())
