@@ -17,9 +17,10 @@ import fastloss
 from fastloss.losses import JOINT_LOSSES, LOSSES, BCEWithLogitsLoss, CrossEntropyLoss, Loss, MultiLabelSoftMarginLoss
 
 from . import expression, report
-from .errors import UserError, shown
+from .errors import UserError
 from .files import Pair, Reading, pairs
 from .measure import Measured, measure
+from .names import class_names as read_names
 from .streams import CLOSED_PIPE, discard, say
 
 app = typer.Typer(
@@ -125,7 +126,7 @@ def evaluate(
     ] = None,
     axis: Annotated[int, typer.Option(help="The axis of a prediction that holds the classes.")] = 0,
     ignore_index: Annotated[int | None, typer.Option(help="The label of pixels to leave out, e.g. 255.")] = None,
-    class_names: Annotated[Path | None, typer.Option(help="Text file, one class a line.")] = None,
+    class_names: Annotated[Path | None, typer.Option(help="Text file, one class per line.")] = None,
     key: Annotated[str | None, typer.Option(help="Which array of an .npz.")] = None,
     dtype: Annotated[RawType | None, typer.Option(help="What |V2 or uint16 numbers really are.")] = None,
     scale: Annotated[float | None, typer.Option(help="Divide integer predictions by this, e.g. 255.")] = None,
@@ -142,7 +143,7 @@ def evaluate(
     _check_scale(scale, dtype)
     for path in output or ():
         report.check_output(path)
-    names = None if class_names is None else _class_names(class_names)
+    names = None if class_names is None else read_names(class_names)
     found = pairs(predictions, targets)
     if threads is not None:
         fastloss.set_num_threads(threads)
@@ -228,20 +229,6 @@ def _note_images(pairs: Sequence[Pair], measured: Measured) -> None:
     if measured.moved:
         what = "prediction and mask differ in their affine, and are compared voxel by voxel all the same"
         say(f"note: {named(measured.moved)}: {what}")
-
-
-def _class_names(path: Path) -> list[str]:
-    try:
-        names = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--class-names {shown(path)}: cannot be read: {error}") from error
-    names = [name.strip() for name in names]
-    if not all(names):
-        raise UserError(f"--class-names {shown(path)}: line {names.index('') + 1} is empty")
-    twice = [name for name in names if names.count(name) > 1]
-    if twice or not names:
-        raise UserError(f"--class-names {shown(path)}: {f'{twice[0]} is there twice' if twice else 'no name in it'}")
-    return names
 
 
 def _catalogue_rows(losses: Mapping[str, Callable[..., object]]) -> list[list[str]]:

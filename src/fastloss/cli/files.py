@@ -2,29 +2,34 @@
 
 `pairs` matches two files or two folders by stem. `open_array` reads a file's header only and hands back a `Stored`:
 shape and dtype are known, and checked by `load_pair`, before anything large is unpacked. `load_pair` returns the
-arrays `fastloss.evaluate` takes. Whatever a file has wrong becomes a `UserError` that names it. Called by
-`measure.py`; knows nothing of losses.
+arrays `fastloss.evaluate` takes. It opens each file once: header and values are those of the same file. Whatever a
+file has wrong becomes a `UserError` that names it. Called by `measure.py`; knows nothing of losses.
 """
 
+import gzip
 import io
 import logging
 import lzma
 import math
+import os
+import stat
 import unicodedata
-import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 
 from .errors import UserError, shown
+from .opening import opened, reading
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Order = Literal["C", "F"]
 
 BOMB_BYTES = 256 * 2**20
 BOMB_RATIO = 500
@@ -53,7 +58,7 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """An array in a file: what its header says, and how to get the values."""
+    """An array in an open file: what its header says, and how to get the values."""
 
     path: Path
     shape: tuple[int, ...]
@@ -76,20 +81,25 @@ HEADER_BYTES = 2**14
 
 def pairs(predictions: Path, targets: Path) -> list[Pair]:
     """The pairs of two files, or of two folders: matched by stem. A file without a partner is an error."""
-    for path in (predictions, targets):
-        if not path.exists():
-            raise UserError(f"{shown(path)}: no such file or folder")
-    if predictions.is_dir() != targets.is_dir():
-        kinds = ["a folder" if path.is_dir() else "a file" for path in (predictions, targets)]
+    kinds = ["a folder" if _is_folder(path) else "a file" for path in (predictions, targets)]
+    if kinds[0] != kinds[1]:
         raise UserError(
             f"predictions {shown(predictions)} is {kinds[0]}, targets {shown(targets)} is {kinds[1]}: "
             "give two files or two folders"
         )
-    if not predictions.is_dir():
+    if kinds[0] == "a file":
         _check_suffix(predictions, PREDICTIONS, "prediction")
         _check_suffix(targets, MASKS, "mask")
         return [Pair(name=stem(predictions), prediction=predictions, target=targets)]
     return _matched(predictions, targets)
+
+
+def _is_folder(path: Path) -> bool:
+    with reading(path):
+        try:
+            return stat.S_ISDIR(path.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            raise UserError(f"{shown(path)}: no such file or folder") from None
 
 
 def _matched(predictions: Path, targets: Path) -> list[Pair]:
@@ -108,10 +118,12 @@ def _matched(predictions: Path, targets: Path) -> list[Pair]:
 
 def _by_stem(folder: Path, readers: "Mapping[str, Opener]", what: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    with reading(folder):
+        paths = sorted(folder.iterdir())
+    for path in paths:
         if path.name.startswith("."):
             continue
-        if path.is_dir():
+        if _is_folder(path):
             raise UserError(f"{shown(path)}: a folder inside the {what} folder; only files are matched")
         _check_suffix(path, readers, what)
         twin = found.setdefault(stem(path), path)
@@ -144,8 +156,13 @@ def stem(path: Path) -> str:
 def load_pair(pair: Pair, how: Reading) -> tuple[Array, Array, bool]:
     """Prediction `(1, C, *S)` and labels `(1, *S)`: views without a copy where the file can be mapped. And whether the
     files say that the two lie differently in space."""
-    prediction = open_array(pair.prediction, PREDICTIONS, how.key)
-    target = open_array(pair.target, MASKS)
+    with opened(pair.prediction) as left, opened(pair.target) as right:
+        prediction = open_array(pair.prediction, left, PREDICTIONS, how.key)
+        target = open_array(pair.target, right, MASKS)
+        return _loaded(pair, prediction, target, how)
+
+
+def _loaded(pair: Pair, prediction: Stored, target: Stored, how: Reading) -> tuple[Array, Array, bool]:
     axis = _class_axis(prediction, target, how.axis)
     _check_mask(target)
     _check_bomb(prediction)
@@ -254,63 +271,55 @@ def _scaled(raw: Array, scale: float) -> Array:
 # Reading the formats
 
 
-def open_array(path: Path, readers: "Mapping[str, Opener]", key: str | None = None) -> Stored:
-    """What the file's header says of its array; nothing large is read yet."""
+def open_array(path: Path, handle: BufferedReader, readers: "Mapping[str, Opener]", key: str | None = None) -> Stored:
+    """What the file's header says of its array; nothing large is read yet, but may be while the file is open."""
     with reading(path):
-        return readers[suffix(path)](path, key)
+        return readers[suffix(path)](path, handle, key)
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Any complaint of a library while this file is read becomes a `UserError` that names it."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except (UserError, KeyboardInterrupt):
-        raise
-    except Exception as error:  # the readers raise what they like: struct.error, zlib.error, SyntaxError (Pillow), ...
-        what = str(error) or type(error).__name__
-        raise UserError(f"{shown(path)}: cannot be read: {what}") from error
+def _size(handle: BufferedReader) -> int:
+    return os.fstat(handle.fileno()).st_size
 
 
-def _npy_header(handle: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    """Shape, dtype, and where the data begin. NumPy would read a header of any length before it refuses a long one."""
+def _npy_header(handle: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], Order, int]:
+    """Shape, dtype, order, and where the data begin. NumPy would read a header of any length before it refuses one."""
     head = io.BytesIO(handle.read(HEADER_BYTES))
     version = np.lib.format.read_magic(head)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
     if read is None:
         raise ValueError(f"npy format {version} holds structured data, not numbers")
-    shape, _, dtype = read(head)
+    shape, fortran_order, dtype = read(head)
     if dtype.hasobject:
         raise ValueError("pickled Python objects are refused; save plain numbers")
-    return shape, dtype, head.tell()
+    return shape, dtype, "F" if fortran_order else "C", head.tell()
 
 
-def _open_npy(path: Path, key: str | None) -> Stored:
-    with path.open("rb") as handle:
-        shape, dtype, start = _npy_header(handle)
-    held = path.stat().st_size - start
+def _open_npy(path: Path, handle: BufferedReader, key: str | None) -> Stored:
+    shape, dtype, order, start = _npy_header(handle)
+    held = _size(handle) - start
     promised = math.prod(shape) * dtype.itemsize
     if held < promised:
         raise ValueError(f"truncated: its header promises {promised} bytes of data, it holds {held}")
-    load = lambda: np.lib.format.open_memmap(path, mode="r")  # noqa: E731
+
+    def load() -> Array:
+        return np.memmap(handle, dtype, "r", start, shape, order)
+
     return Stored(path=path, shape=shape, dtype=dtype, packed=promised, load=load)
 
 
-def _open_npz(path: Path, key: str | None) -> Stored:
-    with zipfile.ZipFile(path) as archive:
+def _open_npz(path: Path, handle: BufferedReader, key: str | None) -> Stored:
+    with zipfile.ZipFile(handle) as archive:
         member = archive.getinfo(_npz_key(archive, key) + ".npy")
-        with archive.open(member) as handle:
-            shape, dtype, start = _npy_header(handle)
+        with archive.open(member) as packed:
+            shape, dtype, _, start = _npy_header(packed)
     held = member.file_size - start
     promised = math.prod(shape) * dtype.itemsize
     if held != promised:
         raise ValueError(f"{member.filename}: its header promises {promised} bytes of data, the archive {held}")
 
     def load() -> Array:
-        with zipfile.ZipFile(path) as archive, archive.open(member) as handle:
-            values: Array = np.lib.format.read_array(handle, allow_pickle=False)
+        with zipfile.ZipFile(handle) as archive, archive.open(member) as packed:
+            values: Array = np.lib.format.read_array(packed, allow_pickle=False)
             return values
 
     return Stored(path=path, shape=shape, dtype=dtype, packed=member.compress_size, load=load)
@@ -326,30 +335,27 @@ def _npz_key(archive: zipfile.ZipFile, key: str | None) -> str:
     raise ValueError(f"no array named {key} (--key); {held}" if key else f"which array? {held}; name one with --key")
 
 
-def _open_tif(path: Path, key: str | None) -> Stored:
-    import tifffile
-
-    with _tiff_log(), tifffile.TiffFile(path) as tif:
+def _open_tif(path: Path, handle: BufferedReader, key: str | None) -> Stored:
+    with _tiff(handle) as tif:
         if len(tif.series) != 1:
             raise ValueError(f"holds {len(tif.series)} arrays (series), expected one")
         series = tif.series[0]
         if series.dtype is None:
             raise ValueError("its samples are of mixed types")
+        if tif.is_ome and any(page is None for page in series):  # tifffile would read zeros
+            raise ValueError("a part of its array is in other files, as OME-XML allows; save the array as one file")
         shape, dtype = series.shape, series.dtype
 
     def load() -> Array:
-        with _tiff_log():
-            try:
-                mapped: Array = tifffile.memmap(path, mode="r")
-            except ValueError:  # compressed, tiled, in several pieces, or truncated: asarray() tells
-                mapped = np.empty(0)
-            if mapped.shape == shape:
-                return mapped
-            with tifffile.TiffFile(path) as tif:
-                _check_segments(tif)
-                return tif.series[0].asarray()
+        with _tiff(handle) as tif:
+            start = tif.series[0].dataoffset  # None: compressed, tiled, or in several pieces
+            if start is not None and start + math.prod(shape) * dtype.itemsize <= _size(handle):
+                return np.memmap(handle, dtype.newbyteorder(tif.byteorder), "r", start, shape)
+            _check_segments(tif)
+            values: Array = tif.series[0].asarray()
+            return values
 
-    return Stored(path=path, shape=shape, dtype=dtype, packed=path.stat().st_size, load=load)
+    return Stored(path=path, shape=shape, dtype=dtype, packed=_size(handle), load=load)
 
 
 UNPACKERS: dict[int, Callable[[], Any]] = {
@@ -373,9 +379,18 @@ def _check_segments(tif: Any) -> None:
                     raise ValueError(f"a strip or tile that unpacks to more than {BOMB_BYTES} bytes: an archive bomb")
 
 
+class _Alone:
+    """A file without a descriptor, for tifffile: it then opens no other files, whatever the metadata name."""
+
+    def __init__(self, handle: BufferedReader) -> None:
+        self.read, self.readinto, self.seek, self.tell = handle.read, handle.readinto, handle.seek, handle.tell
+
+
 @contextmanager
-def _tiff_log() -> Iterator[None]:
-    """Make what tifffile only logs as an error (it fills unreadable parts with zeros then) an exception."""
+def _tiff(handle: BufferedReader) -> Iterator[Any]:
+    """The opened TIFF. What tifffile only logs as an error (it fills unreadable parts with zeros then) is raised."""
+    import tifffile
+
     log, records = logging.getLogger("tifffile"), list[logging.LogRecord]()
 
     def keep(record: logging.LogRecord) -> bool:
@@ -384,7 +399,9 @@ def _tiff_log() -> Iterator[None]:
 
     log.addFilter(keep)
     try:
-        yield
+        handle.seek(0)
+        with tifffile.TiffFile(_Alone(handle), name=Path(handle.name).name) as tif:  # type: ignore[arg-type]
+            yield tif
     finally:
         log.removeFilter(keep)
     errors = [record.getMessage() for record in records if record.levelno >= logging.ERROR]
@@ -392,64 +409,73 @@ def _tiff_log() -> Iterator[None]:
         raise ValueError(errors[0])
 
 
-def _open_nii(path: Path, key: str | None) -> Stored:
+def _open_nii(path: Path, handle: BufferedReader, key: str | None) -> Stored:
+    return _nifti(path, handle, _size(handle))
+
+
+def _open_nii_gz(path: Path, handle: BufferedReader, key: str | None) -> Stored:
+    return _nifti(path, gzip.GzipFile(fileobj=handle), _size(handle))
+
+
+def _nifti(path: Path, unpacked: BufferedReader | gzip.GzipFile, packed: int) -> Stored:
     import nibabel
 
     library: Any = nibabel
-    with library.openers.ImageOpener(path) as handle:
-        first = handle.read(540)
+    first = unpacked.read(540)
     kinds = [k for k in (library.Nifti1Header, library.Nifti2Header) if k.may_contain_header(first)]
     if not kinds:
         raise ValueError("no NIfTI header")
     # From the header alone: nibabel.load would read extensions, too, of any length that they claim.
     header = kinds[0](first[: kinds[0].template_dtype.itemsize])
-    data = library.arrayproxy.ArrayProxy(path, header)
+    data = library.arrayproxy.ArrayProxy(unpacked, header)
     scaled = (data.slope, data.inter) != (1.0, 0.0)
     dtype = np.dtype(np.float64) if scaled else data.dtype
     load = (lambda: np.asarray(data)) if scaled else data.get_unscaled  # mapped, unless it is a .gz
     affine = header.get_best_affine()
-    return Stored(path=path, shape=data.shape, dtype=dtype, packed=path.stat().st_size, load=load, affine=affine)
+    return Stored(path=path, shape=data.shape, dtype=dtype, packed=packed, load=load, affine=affine)
 
 
-def _open_png(path: Path, key: str | None) -> Stored:
-    with _picture(path) as image:
+def _open_png(path: Path, handle: BufferedReader, key: str | None) -> Stored:
+    with _picture(handle) as image:
         mode, shape = image.mode, (image.height, image.width)
     if mode not in PNG_MODES:
         raise ValueError(f"a picture of mode {mode}, not labels: save it with a palette or as one grey channel")
-    spread = _grey_spread(path, mode)
+    spread = _grey_spread(handle, mode)
 
     def load() -> Array:
-        with _picture(path) as image:
+        with _picture(handle) as image:
             values: Array = np.asarray(image.convert("L") if mode == "1" else image)
         return values // np.uint8(spread) if spread > 1 else values
 
-    return Stored(path=path, shape=shape, dtype=np.dtype(PNG_MODES[mode]), packed=path.stat().st_size, load=load)
+    return Stored(path=path, shape=shape, dtype=np.dtype(PNG_MODES[mode]), packed=_size(handle), load=load)
 
 
 PNG_MODES = {"1": np.uint8, "L": np.uint8, "P": np.uint8, "I": np.int32, "I;16": np.uint16, "I;16B": np.uint16}
 
 
 @contextmanager
-def _picture(path: Path) -> Iterator[Any]:
+def _picture(handle: BufferedReader) -> Iterator[Any]:
     """The opened PNG, of any size: its shape is compared with the prediction's before it is unpacked."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        with Image.open(handle, formats=["PNG"]) as image:
             yield image
+    except UnidentifiedImageError:
+        raise ValueError("not a PNG file") from None  # Pillow's message shows the Python object
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def _grey_spread(path: Path, mode: str) -> int:
+def _grey_spread(handle: BufferedReader, mode: str) -> int:
     """What Pillow multiplies grey values of 1, 2 or 4 bits with, to fill 0..255; labels must stay what they are."""
-    with path.open("rb") as handle:
-        depth, colour = handle.read(26)[24:26]  # IHDR, always the first chunk
+    handle.seek(0)
+    depth, colour = handle.read(26)[24:26]  # IHDR, always the first chunk
     return {1: 255, 2: 85, 4: 17}.get(depth, 1) if mode in ("1", "L") and colour == 0 else 1
 
 
-Opener = Callable[[Path, str | None], Stored]
+Opener = Callable[[Path, BufferedReader, str | None], Stored]
 
 PREDICTIONS: dict[str, Opener] = {
     ".npy": _open_npy,
@@ -457,7 +483,7 @@ PREDICTIONS: dict[str, Opener] = {
     ".tif": _open_tif,
     ".tiff": _open_tif,
     ".nii": _open_nii,
-    ".nii.gz": _open_nii,
+    ".nii.gz": _open_nii_gz,
 }
 MASKS: dict[str, Opener] = {
     ".png": _open_png,
@@ -465,5 +491,5 @@ MASKS: dict[str, Opener] = {
     ".tiff": _open_tif,
     ".npy": _open_npy,
     ".nii": _open_nii,
-    ".nii.gz": _open_nii,
+    ".nii.gz": _open_nii_gz,
 }

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,23 +160,30 @@ def check_output(path: Path) -> None:
     """Complain about an output that could not be written before any work is done."""
     if path.suffix.lower() not in WRITERS:
         raise UserError(f"--output {shown(path)}: expected a name ending in {' or '.join(WRITERS)}")
-    if path.is_dir():
-        raise UserError(f"--output {shown(path)}: is a folder")
-    if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
-        raise UserError(f"--output {shown(path)}: is there, and no file that may be written")
-    folder = Path(os.path.realpath(path)).parent
-    if not folder.is_dir():
-        raise UserError(f"--output {shown(path)}: there is no folder {shown(folder)}")
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"--output {shown(path)}: the folder {shown(folder)} cannot be written to")
+    with _writing(path):
+        final = Path(os.path.realpath(path))  # a link keeps pointing where it does
+        if final.is_dir():
+            raise UserError(f"--output {shown(path)}: is a folder")
+        if final.exists() and not (final.is_file() and os.access(final, os.W_OK)):
+            raise UserError(f"--output {shown(path)}: is there, and no file that may be written")
+        folder = final.parent
+        if not folder.is_dir():
+            raise UserError(f"--output {shown(path)}: there is no folder {shown(folder)}")
+        if not os.access(folder, os.W_OK):
+            raise UserError(f"--output {shown(path)}: the folder {shown(folder)} cannot be written to")
 
 
 def write(found: Findings, path: Path) -> None:
     """Write everything to `path`, all or nothing: into a temporary file beside it, which then takes its name."""
     text = WRITERS[path.suffix.lower()](found)
-    final = os.path.realpath(path)  # a link keeps pointing where it does
+    with _writing(path):
+        _replace(os.path.realpath(path), text.encode())
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
-        _replace(final, text.encode())
+        yield
     except OSError as error:
         raise UserError(f"--output {shown(path)}: cannot be written: {error.strerror or error}") from error
 

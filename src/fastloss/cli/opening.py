@@ -1,0 +1,70 @@
+"""How the command line opens a file to read: without waiting, and nothing but a regular file.
+
+Called by `files.py` and `names.py`; knows nothing of formats.
+"""
+
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from io import BufferedReader
+from pathlib import Path
+
+from .errors import UserError, printable, shown
+
+KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+@contextmanager
+def reading(path: Path, option: str = "") -> Iterator[None]:
+    """Turn any complaint of a library while this file is read into a `UserError` that names it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (UserError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # the readers raise what they like: struct.error, zlib.error, SyntaxError (Pillow), ...
+        what = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+        raise UserError(f"{option}{shown(path)}: cannot be read: {printable(what)}") from error
+
+
+@contextmanager
+def opened(path: Path, option: str = "") -> Iterator[BufferedReader]:
+    """The open file, a regular one. Errors of opening it become a `UserError`, those of using it do not."""
+    with ExitStack() as stack:
+        with reading(path, option):
+            handle = stack.enter_context(open(path, "rb", opener=_regular))
+        yield handle
+
+
+def _regular(path: str, flags: int) -> int:
+    """Open a regular file, without waiting: to open a pipe that nobody writes to would wait for ever.
+
+    The kind is that of the open file: after a check of the path, another file could take its place.
+    """
+    try:
+        # Windows has neither flag.
+        descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+    except OSError:
+        _check_kind(os.stat(path))  # a socket cannot be opened
+        raise
+    try:
+        _check_kind(os.fstat(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_kind(status: os.stat_result) -> None:
+    for is_kind, kind in KINDS:
+        if is_kind(status.st_mode):
+            raise ValueError(f"not a regular file but {kind}; give the path of a file that holds the data")
