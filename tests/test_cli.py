@@ -720,19 +720,6 @@ def test_class_names_in_the_report(scene, capsys):
     assert list(found["losses"]["dice"]["per_class"]) == found["classes"]
 
 
-def test_a_name_that_is_not_utf8(scene, capsys):
-    try:
-        for folder, ending in (("p", b".npy"), ("m", b".png")):
-            os.rename(os.fsencode(scene / folder / "a") + ending, os.fsencode(scene / folder) + b"/\xff\x1b" + ending)
-    except (OSError, UnicodeDecodeError):
-        pytest.skip("the file system has no such names")
-    found = evaluated(capsys, scene / "p", scene / "m", "--output", scene / "report.json")
-    assert "\\xff\\x1b" in [image["image"] for image in found["per_image"]]
-    output = scene / "r.csv"
-    assert run(capsys, "evaluate", scene / "p", scene / "m", "--loss=dice", "--output", output)[0] == 0
-    assert b"\\xff\\x1b" in output.read_bytes()
-
-
 # The report as a file
 
 

@@ -17,7 +17,7 @@ import fastloss
 from fastloss.losses import JOINT_LOSSES, LOSSES, BCEWithLogitsLoss, CrossEntropyLoss, Loss, MultiLabelSoftMarginLoss
 
 from . import expression, report
-from .errors import UserError
+from .errors import UserError, shown
 from .files import Pair, Reading, pairs
 from .measure import Measured, measure
 from .names import class_names as read_names
@@ -221,7 +221,7 @@ def _note_images(pairs: Sequence[Pair], measured: Measured) -> None:
 
     def named(images: list[int]) -> str:
         more = f" and {len(images) - 5} more" if len(images) > 5 else ""
-        return f"{', '.join(pairs[index].name for index in images[:5])}{more}"
+        return f"{', '.join(shown(pairs[index].name) for index in images[:5])}{more}"
 
     if measured.nan:
         why = "not a number in the prediction, or one that this loss does not take, as logits are no probabilities"

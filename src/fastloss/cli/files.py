@@ -113,7 +113,7 @@ def _matched(predictions: Path, targets: Path) -> list[Pair]:
         raise UserError("\n".join(lines[:10] + more))
     if not left:
         raise UserError(f"{shown(predictions)}: no file to evaluate in this folder")
-    return [Pair(name=shown(name), prediction=left[name], target=right[name]) for name in sorted(left)]
+    return [Pair(name=name, prediction=left[name], target=right[name]) for name in sorted(left)]
 
 
 def _by_stem(folder: Path, readers: "Mapping[str, Opener]", what: str) -> dict[str, Path]:

@@ -27,7 +27,7 @@ from fastloss.losses import GeneralizedDiceLoss, Loss
 from fastloss.losses.compose import Composed
 from fastloss.losses.region import RegionLoss
 
-from .errors import UserError, shown
+from .errors import UserError, printable, shown, well_formed
 from .files import Pair
 
 
@@ -81,6 +81,8 @@ def console() -> Console:
 
 def table(out: Console, title: str, header: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = True) -> None:
     """A title line and a table under it; the columns after the first are numbers, or text."""
+    title, header = printable(title), [printable(name) for name in header]
+    rows = [[printable(cell) for cell in row] for row in rows]
     if not out.is_terminal:
         print(title, *_plain([header, *rows], numbers), sep="\n")
         return
@@ -141,7 +143,7 @@ def tables(found: Findings, worst: int) -> None:
         print()
         rows = [
             [
-                found.pairs[i].name,
+                shown(found.pairs[i].name),
                 *(number(report.per_image[name][i], "nan" if i in found.nan else "-") for name in names),
             ]
             for i in ranked
@@ -211,7 +213,7 @@ def _json(found: Findings) -> str:
         "fastloss": config["version"],
         "backend": config["backend"],
         "images": int(report.images),
-        "nan_images": [found.pairs[index].name for index in found.nan],
+        "nan_images": [well_formed(found.pairs[index].name) for index in found.nan],
         "classes": list(found.classes),
         "losses": {
             name: {
@@ -224,15 +226,21 @@ def _json(found: Findings) -> str:
         },
         "per_image": [
             {
-                "image": pair.name,
-                "prediction": shown(pair.prediction),
-                "target": shown(pair.target),
+                **_named("image", pair.name),
+                **_named("prediction", pair.prediction),
+                **_named("target", pair.target),
                 "losses": {name: _finite(report.per_image[name][index]) for name in names},
             }
             for index, pair in enumerate(found.pairs)
         ],
     }
     return json.dumps(data, indent=1, allow_nan=False) + "\n"
+
+
+def _named(key: str, path: str | os.PathLike[str]) -> dict[str, str]:
+    """A name for JSON, which escapes control characters itself. A name that is not UTF-8 comes with its bytes."""
+    text, exact = well_formed(path), os.fsencode(path)
+    return {key: text} if text.encode() == exact else {key: text, f"{key}_bytes": exact.hex()}
 
 
 def _finite(value: float) -> float | None:
@@ -242,23 +250,39 @@ def _finite(value: float) -> float | None:
 
 def _csv(found: Findings) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["scope", "name", "loss", "value"])
-    writer.writerows(_csv_rows(found))
+    plain = csv.writer(text, lineterminator="\n")
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    plain.writerow(["scope", "name", "loss", "value"])
+    for row in _csv_rows(found):
+        (quoted if "\r" in "".join(row) else plain).writerow(row)  # Python 3.11 leaves a carriage return unquoted
     return text.getvalue()
 
 
 def _csv_rows(found: Findings) -> Iterator[tuple[str, str, str, str]]:
     report, names = found.report, list(found.losses)
     for name in names:
-        yield "all", "", name, repr(float(report[name]))
+        yield "all", "", _text_cell(name), repr(float(report[name]))
     columns = report.per_class
     for index, label in enumerate(found.classes):
         for name in names:
-            yield "class", label, name, repr(float(columns[name][index]))
+            yield "class", _text_cell(label), _text_cell(name), repr(float(columns[name][index]))
     for index, pair in enumerate(found.pairs):
         for name in names:
-            yield "image", pair.name, name, repr(float(report.per_image[name][index]))
+            yield (
+                "image",
+                _text_cell(well_formed(pair.name)),
+                _text_cell(name),
+                repr(float(report.per_image[name][index])),
+            )
 
+
+def _text_cell(name: str) -> str:
+    """The name as a cell that a spreadsheet takes for text, whatever the name begins with."""
+    return f"'{name}" if name.startswith(FORMULA) else name
+
+
+FORMULA = tuple("=+-@\t\r\n\0＝＋－＠'")
+"""What begins a formula, from OWASP's page on CSV injection and its ASVS 1.2.10. The quote is one of them, so that a
+reader who drops one quote gets the name back."""
 
 WRITERS: dict[str, Callable[[Findings], str]] = {".json": _json, ".csv": _csv}
