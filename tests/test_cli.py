@@ -24,7 +24,7 @@ from PIL import Image, ImageFile
 
 import fastloss as fl
 from fastloss.cli import app as application
-from fastloss.cli import files, main, report
+from fastloss.cli import files, main, measure, report
 
 CLASSES, HEIGHT, WIDTH = 3, 20, 30
 
@@ -546,6 +546,14 @@ def test_what_one_channel_is_not_for(one, capsys, loss, words):
     np.save(folder / "x.npy", logits[:1])
     np.save(folder / "y.npy", np.minimum(labels, 1))
     assert words in refused(capsys, "evaluate", folder / "x.npy", folder / "y.npy", "--loss", loss)
+
+
+def test_a_derived_loss_is_called_as_the_public_one():
+    class OfOneChannel(fl.CrossEntropyLoss):
+        pass
+
+    assert measure._name(OfOneChannel()) == "cross_entropy"
+    assert all(measure._name(cls()) == name.removesuffix("_loss") for name, cls in fl.losses.LOSSES.items())
 
 
 def test_a_binary_mask_of_255(one, capsys):

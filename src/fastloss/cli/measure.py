@@ -121,8 +121,9 @@ class _Counted:
 
 
 def _name(loss: Loss) -> str:
-    """As expressions call it."""
-    return next(name for name, cls in LOSSES.items() if type(loss) is cls).removesuffix("_loss")
+    """The name in expressions: the loss's own, or that of the public loss it derives from."""
+    known = {cls: name for name, cls in LOSSES.items()}
+    return next(known[cls] for cls in type(loss).__mro__ if cls in known).removesuffix("_loss")
 
 
 def _has_nan(report: fastloss.Report) -> bool:
