@@ -60,6 +60,28 @@ def test_hausdorff_is_monais(seed, dims, activation, backend):
     np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-5, atol=1e-6 * np.abs(gradient).max())
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("background", [True, False])
+def test_hausdorff_reductions_are_monais(seed, background, backend):
+    """MONAI has one value per sample and class, a mean over pixels; ours has one per pixel, a mean over classes."""
+    x, y = data(seed)
+    pixels = y[0].size
+    classes = [0, 1, 2] if background else [1, 2]
+    options = {"softmax": True, "include_background": background}
+    tensor, target = torch.tensor(x, requires_grad=True), torch.tensor(one_hot(y, 3))
+    want = HausdorffDTLoss(reduction="sum", **options)(tensor, target)
+    want.backward()
+    loss = len(classes) / pixels * fl.HausdorffDTLoss(classes=classes, reduction="sum")
+    value, gradient = loss.value_and_grad(x, y)
+    # The tolerances of the test above.
+    assert value == pytest.approx(want.item(), rel=1e-6)
+    np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-5, atol=1e-6 * np.abs(gradient).max())
+    each = HausdorffDTLoss(reduction="none", **options)(tensor, target).detach().numpy()[..., 0, 0]
+    for k, c in enumerate(classes):
+        ours = fl.hausdorff_dt_loss(x, y, classes=[c], reduction="none").mean(axis=(1, 2))
+        np.testing.assert_allclose(ours, each[:, k], rtol=1e-6)
+
+
 @pytest.mark.parametrize("spacing", [None, 0.5, (1.0, 2.5)])
 @pytest.mark.parametrize("dense", [False, True])
 def test_boundary_is_the_sum_written_out(spacing, dense, backend):

@@ -112,6 +112,44 @@ def test_monai_softmax(situation, gamma, backend):
         assert not t.grad[:, 0].any()
 
 
+@situations
+@pytest.mark.parametrize("softmax", [True, False])
+def test_monai_sum_is_of_means_over_pixels(situation, softmax, backend):
+    x, y = data(situation)
+    loss = fl.FocalLoss(reduction="sum") if softmax else fl.BinaryFocalLoss(alpha=None, reduction="sum")
+    target = y if softmax else one_hot(y, x.shape[1])
+    peer = monai.FocalLoss(to_onehot_y=True, use_softmax=softmax, reduction="sum")
+    compare(1 / y[0].size * loss, peer, x, target, y[:, None], MONAI)
+
+
+@situations
+@pytest.mark.parametrize("softmax", [True, False])
+@pytest.mark.parametrize("some", [True, False])
+def test_monai_ignore_index_makes_its_mean_one_of_pixels(situation, softmax, some, backend):
+    """With `ignore_index` it divides by the pixels kept, without by pixels and classes: C times as much, even if no
+    pixel is ignored."""
+    x, y = data(situation)
+    marked = ignoring(y) if some else y
+    peer = monai.FocalLoss(to_onehot_y=True, use_softmax=softmax, ignore_index=255)
+    if softmax:
+        compare(fl.FocalLoss(ignore_index=255), peer, x, marked, marked[:, None], MONAI)
+    else:
+        C = x.shape[1]
+        w = np.broadcast_to((marked != 255)[:, None], x.shape)
+        loss = C * fl.BinaryFocalLoss(alpha=None)
+        compare(loss, peer, x, one_hot(y, C), marked[:, None], MONAI, pixel_weight=w)
+
+
+def test_monai_weight_of_one_channel(backend):
+    """MONAI refuses a sequence; a number multiplies the loss. A pixel weight would not: it leaves the mean as it is."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 1, 9, 11)), rng.integers(0, 2, (2, 1, 9, 11))
+    with pytest.raises(ValueError, match="single-channel"):
+        monai.FocalLoss(weight=[3.0])(torch.tensor(x), torch.tensor(y))
+    dense = y.astype(float)
+    compare(3 * fl.BinaryFocalLoss(alpha=None), monai.FocalLoss(weight=3.0), x, dense, dense, MONAI)
+
+
 @pytest.mark.parametrize("gamma", [0.25, 0.5, 0.75])
 def test_a_gamma_below_1_at_a_sure_prediction(gamma, backend):
     """MONAI's and smp's gradients are nan: the slope of 0 ** gamma is infinite, times 0."""
