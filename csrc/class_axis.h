@@ -57,7 +57,7 @@ static void sum_forward(tile *t, const fl_term *term, const term_rows *r, ptrdif
     const loss_row *loss = row_of(term);
     int softmax = term->activation == FL_SOFTMAX;
     if (softmax && c0 == 0)
-        for (ptrdiff_t i = 0; i < t->padded; i++) r->log_s[i] = r_log(t->s[i]);
+        for (ptrdiff_t i = 0; i < t->padded; i++) r->log_s[i] = r_log1p(t->z[i]);
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         row_input in = class_input(t, term, r, c);
         if (t->job->mode & (FL_FORWARD | FL_MAP)) {
@@ -77,17 +77,16 @@ static void sum_finish(tile *t, const fl_term *term, const term_rows *r) {
 }
 
 static void sum_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
-    real scale = (real)term->coef[t->group];
     int softmax = term->activation == FL_SOFTMAX;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         row_input in = class_input(t, term, r, c);
         real *restrict g = t->g + c * t->width, *restrict v = r->value;
-        const real *restrict w = t->w, *restrict p = in.p, *restrict total = r->b;
+        const real *restrict w = t->w, *restrict p = in.p, *restrict total = r->b, *restrict k = r->k[0];
         class_row(t, term, r, c0, c, in, row_of(term)->slope[term->activation]);
         if (softmax)
             for (ptrdiff_t i = 0; i < t->padded; i++) v[i] -= p[i] * total[i];
         for (ptrdiff_t i = 0; i < t->padded; i++) {
-            real u = scale * w[i] * v[i];
+            real u = k[i] * w[i] * v[i];
             g[i] = add ? g[i] + u : u;
         }
     }
@@ -146,10 +145,9 @@ static void picked_backward(tile *t, const fl_term *term, const term_rows *r, pt
         sum_backward(t, term, r, c0, add);
         return;
     }
-    real scale = (real)term->coef[t->group];
     if (c0 == 0) {
         picked_call(t, r, row_of(term)->slope[FL_NONE], r->b);
-        for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] *= scale * t->w[i];
+        for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] *= r->k[0][i] * t->w[i];
     }
     pick_rows(t, r, c0, add);
 }
@@ -188,10 +186,9 @@ static void cross_entropy_forward(tile *t, const fl_term *term, const term_rows 
 static void cross_entropy_finish(tile *t, const fl_term *term, const term_rows *r) {
     real eps = (real)term->param[0], even = eps / (real)t->job->classes;
     real *restrict value = r->value;
-    const real *restrict a = r->a, *restrict b = r->b, *restrict wy = r->wy, *restrict z = t->z, *restrict d = t->d,
-                         *restrict s = t->s;
+    const real *restrict a = r->a, *restrict b = r->b, *restrict wy = r->wy, *restrict z = t->z, *restrict d = t->d;
     if (!t->job->labels)
-        for (ptrdiff_t i = 0; i < t->padded; i++) value[i] = b[i] * r_log(s[i]) - a[i];
+        for (ptrdiff_t i = 0; i < t->padded; i++) value[i] = b[i] * r_log1p(z[i]) - a[i];
     else if (eps == 0)
         for (ptrdiff_t i = 0; i < t->padded; i++) value[i] = times(wy[i], r_log1p(z[i]) - d[i]);
     else {
@@ -206,23 +203,23 @@ static void cross_entropy_finish(tile *t, const fl_term *term, const term_rows *
 /* d/dx_c = p_c sum t - t_c; at the label p_y - 1 is written as -rest / s, which does not cancel. */
 FL_INLINE void cross_entropy_label_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add,
                                         int smooth) {
-    const real *a = r->a, *b = r->b, *q = r->value, *w = t->w;
+    const real *a = r->a, *b = r->b, *q = r->value, *w = t->w, *even = r->y;
     const ireal *label = t->label;
-    real even = (real)term->coef[t->group] * (real)term->param[0] / (real)t->job->classes; /* as below, to the bit */
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *e = t->e + c * t->width;
-        real *g = t->g + c * t->width, h = even * class_weight(term, c0 + c);
+        real *g = t->g + c * t->width, weight = class_weight(term, c0 + c);
         ireal own = (ireal)(c0 + c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
             real v = label[i] == own ? b[i] : a[i] * e[i];
-            if (smooth) v += q[i] * e[i] - h * w[i];
+            if (smooth) v += q[i] * e[i] - even[i] * weight * w[i];
             g[i] = add ? g[i] + v : v;
         }
     }
 }
 
-static void cross_entropy_dense_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add, real k) {
+static void cross_entropy_dense_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
+    const real *k = r->k[0];
     real eps = (real)term->param[0], even = eps / (real)t->job->classes;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *e = t->e + c * t->width, *y = t->y + c * t->width, *wc = t->wc ? t->wc + c * t->width : NULL;
@@ -230,27 +227,27 @@ static void cross_entropy_dense_rows(tile *t, const fl_term *term, const term_ro
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
             real mass = w * R_FMA(1 - eps, y[i], even) * (wc ? wc[i] : 1);
-            real v = k * t->w[i] * (r->b[i] * e[i] / t->s[i] - mass);
+            real v = k[i] * t->w[i] * (r->b[i] * e[i] / t->s[i] - mass);
             g[i] = add ? g[i] + v : v;
         }
     }
 }
 
 static void cross_entropy_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
-    real k = (real)term->coef[t->group], eps = (real)term->param[0];
     if (!t->job->labels) {
-        cross_entropy_dense_rows(t, term, r, c0, add, k);
+        cross_entropy_dense_rows(t, term, r, c0, add);
         return;
     }
-    real even = k * eps / (real)t->job->classes * total_class_weight(t, term);
-    real *a = r->a, *b = r->b, *q = r->value; /* the values are summed, their row is free */
-    const real *w = t->w, *s = t->s, *wy = r->wy, *rest = t->rest;
+    real eps = (real)term->param[0], share = 1 / (real)t->job->classes, total = total_class_weight(t, term);
+    real *a = r->a, *b = r->b, *q = r->value, *even = r->y; /* the values are summed, their row is free */
+    const real *k = r->k[0], *w = t->w, *s = t->s, *wy = r->wy, *rest = t->rest;
 #pragma omp simd
     for (ptrdiff_t i = 0; i < t->padded; i++) {
         real scale = w[i] / s[i];
-        a[i] = k * (1 - eps) * wy[i] * scale;
+        a[i] = k[i] * (1 - eps) * wy[i] * scale;
         b[i] = -rest[i] * a[i];
-        q[i] = even * scale;
+        even[i] = k[i] * eps * share;
+        q[i] = even[i] * total * scale;
     }
     if (add && eps != 0) cross_entropy_label_rows(t, term, r, c0, 1, 1);
     else if (add) cross_entropy_label_rows(t, term, r, c0, 1, 0);
@@ -311,7 +308,6 @@ static void focal_finish(tile *t, const fl_term *term, const term_rows *r) {
 }
 
 static void focal_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
-    real scale = (real)term->coef[t->group];
     if (!t->job->labels) {
         sum_backward(t, term, r, c0, add);
         return;
@@ -319,7 +315,7 @@ static void focal_backward(tile *t, const fl_term *term, const term_rows *r, ptr
     int softmax = term->activation == FL_SOFTMAX;
     if (c0 == 0) {
         focal_all(t, term, r, 1, r->b);
-        for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] *= scale * t->w[i];
+        for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] *= r->k[0][i] * t->w[i];
         for (ptrdiff_t i = 0; softmax && i < t->padded; i++) {
             r->a[i] = -r->b[i] / t->s[i];
             r->b[i] = -t->rest[i] * r->a[i];
@@ -362,8 +358,7 @@ static void perceptron_forward(tile *t, const fl_term *term, const term_rows *r,
 }
 
 static void perceptron_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
-    real k = (real)term->coef[t->group];
-    const real *restrict b = r->b, *restrict w = t->w;
+    const real *restrict b = r->b, *restrict w = t->w, *restrict k = r->k[0];
     const ireal *restrict first = (const ireal *)(const void *)r->p;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *restrict mass = mass_row(t, term, r, c0, c);
@@ -372,7 +367,7 @@ static void perceptron_backward(tile *t, const fl_term *term, const term_rows *r
         for (ptrdiff_t i = 0; i < t->padded; i++) top[i] = first[i] == number ? b[i] : 0;
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
-            real v = k * w[i] * (top[i] - mass[i]);
+            real v = k[i] * w[i] * (top[i] - mass[i]);
             g[i] = add ? g[i] + v : v;
         }
     }
@@ -381,11 +376,11 @@ static void perceptron_backward(tile *t, const fl_term *term, const term_rows *r
 /* ---- log-sum-exp and the softmax pair: no target -------------------------------------------------------------------- */
 static void logsumexp_finish(tile *t, const fl_term *term, const term_rows *r) {
     (void)term;
-    const real *restrict m = t->m, *restrict s = t->s;
+    const real *restrict m = t->m, *restrict z = t->z;
     real *restrict value = r->value;
 #pragma omp simd
     for (ptrdiff_t i = 0; i < t->padded; i++) {
-        real log_s = r_log(s[i]);
+        real log_s = r_log1p(z[i]);
         value[i] = m[i] + (r_abs(m[i]) == R_INF ? 0 : log_s);
     }
 }
@@ -403,10 +398,10 @@ static void softmax_rows(tile *t, const fl_term *term, const term_rows *r, ptrdi
 static void log_softmax_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
     (void)term, (void)r, (void)c0, (void)add;
     real *d = t->d;
-    const real *m = t->m, *s = t->s;
+    const real *m = t->m, *z = t->z;
 #pragma omp simd
     for (ptrdiff_t i = 0; i < t->padded; i++) {
-        real log_s = r_log(s[i]);
+        real log_s = r_log1p(z[i]);
         d[i] = m[i] == R_INF ? 0 : log_s;
     }
     for (ptrdiff_t c = 0; c < t->classes; c++) {

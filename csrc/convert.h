@@ -19,16 +19,23 @@ static void copy_swapped(char *out, ptrdiff_t out_stride, const char *in, ptrdif
         for (ptrdiff_t b = 0; b < size; b++) out[i * out_stride + b] = in[i * in_stride + size - 1 - b];
 }
 
+/* Stretches of n elements that lie `stride` apart, to one row. */
+typedef struct {
+    ptrdiff_t count, stride;
+} stretches;
+static const stretches one_stretch = {1, 0};
+
 #define LOAD_LOOP(T, OUT, CONVERT, STRIDE)                                                                             \
-    for (ptrdiff_t c = 0; c < rows; c++) {                                                                             \
-        OUT *restrict row = out + c * width;                                                                           \
-        const char *from = in + c * row_stride;                                                                        \
-        for (ptrdiff_t i = 0; i < n; i++) {                                                                            \
-            T v;                                                                                                       \
-            memcpy(&v, from + i * (STRIDE), sizeof v);                                                                 \
-            row[i] = (OUT)(CONVERT(v));                                                                                \
-        }                                                                                                              \
-    }
+    for (ptrdiff_t c = 0; c < rows; c++)                                                                               \
+        for (ptrdiff_t r = 0; r < many.count; r++) {                                                                   \
+            OUT *restrict row = out + c * width + r * n;                                                               \
+            const char *from = in + c * row_stride + r * many.stride;                                                  \
+            for (ptrdiff_t i = 0; i < n; i++) {                                                                        \
+                T v;                                                                                                   \
+                memcpy(&v, from + i * (STRIDE), sizeof v);                                                             \
+                row[i] = (OUT)(CONVERT(v));                                                                            \
+            }                                                                                                          \
+        }
 #define LOAD_CASE(TAG, T, OUT, CONVERT)                                                                                \
     case TAG:                                                                                                          \
         if (stride == (ptrdiff_t)sizeof(T)) {                                                                          \
@@ -48,10 +55,10 @@ static void copy_swapped(char *out, ptrdiff_t out_stride, const char *in, ptrdif
     LOAD_CASE(FL_I64, int64_t, OUT, )                                                                                  \
     LOAD_CASE(FL_BOOL, uint8_t, OUT, !!)
 
-/* `rows` rows of n elements; `width` and `row_stride` lead from row to row. */
+/* `rows` rows of n elements, or of stretches of n; `width` and `row_stride` lead from row to row. */
 static void load_reals(real *out, ptrdiff_t width, const char *in, ptrdiff_t row_stride, ptrdiff_t rows,
-                       ptrdiff_t stride, ptrdiff_t n, int dtype) {
-    if (dtype == FL_F16 && stride == 2) {
+                       ptrdiff_t stride, ptrdiff_t n, stretches many, int dtype) {
+    if (dtype == FL_F16 && stride == 2 && many.count == 1) {
         ptrdiff_t done = 0;
         for (ptrdiff_t c = 0; c < rows; c++) done = load_halves(out + c * width, in + c * row_stride, n);
         out += done, in += 2 * done, n -= done;
@@ -67,11 +74,11 @@ static void load_reals(real *out, ptrdiff_t width, const char *in, ptrdiff_t row
 }
 
 /* A uint64 above the largest int64 is no class: it becomes the least int64, not the negative number it would wrap to.
- * So -1 is none of them: what tile.h ignores instead of a negative ignore_index. */
+ * So -1 is none of them: tile.h ignores it in place of a negative label. */
 static inline int64_t label_from_u64(uint64_t v) { return v <= INT64_MAX ? (int64_t)v : INT64_MIN; }
 
 /* Labels as 64-bit integers. */
-static void load_integers(int64_t *out, const char *in, ptrdiff_t stride, ptrdiff_t n, int dtype) {
+static void load_integers(int64_t *out, const char *in, ptrdiff_t stride, ptrdiff_t n, stretches many, int dtype) {
     const ptrdiff_t rows = 1, width = 0, row_stride = 0;
     switch (dtype) {
         LOAD_INTEGERS(int64_t, label_from_u64)
@@ -80,10 +87,11 @@ static void load_integers(int64_t *out, const char *in, ptrdiff_t stride, ptrdif
 }
 
 #define STORE_LOOP(T, CONVERT, STRIDE)                                                                                 \
-    for (ptrdiff_t i = 0; i < n; i++) {                                                                                \
-        T v = (T)CONVERT(in[i]);                                                                                       \
-        memcpy(out + i * (STRIDE), &v, sizeof v);                                                                      \
-    }
+    for (ptrdiff_t r = 0; r < many.count; r++)                                                                         \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                                            \
+            T v = (T)CONVERT(in[r * n + i]);                                                                           \
+            memcpy(out + r * many.stride + i * (STRIDE), &v, sizeof v);                                                \
+        }
 #define STORE_CASE(TAG, T, CONVERT)                                                                                    \
     case TAG:                                                                                                          \
         if (stride == (ptrdiff_t)sizeof(T)) {                                                                          \
@@ -93,8 +101,9 @@ static void load_integers(int64_t *out, const char *in, ptrdiff_t stride, ptrdif
         }                                                                                                              \
         break;
 
-static void store_reals(char *restrict out, const real *restrict in, ptrdiff_t stride, ptrdiff_t n, int dtype) {
-    if (dtype == FL_F16 && stride == 2) {
+static void store_reals(char *restrict out, const real *restrict in, ptrdiff_t stride, ptrdiff_t n, stretches many,
+                        int dtype) {
+    if (dtype == FL_F16 && stride == 2 && many.count == 1) {
         ptrdiff_t done = store_halves(out, in, n);
         out += 2 * done, in += done, n -= done;
     }
@@ -107,15 +116,14 @@ static void store_reals(char *restrict out, const real *restrict in, ptrdiff_t s
     }
 }
 
-/* Pixels of `m` classes side by side, whatever the dtype: m >= 4, n >= FL_LINE_PIXELS.  Other dtypes pass through a buffer, as
- * many classes and pixels at a time as it holds; the last of them overlap those before. */
+/* Pixels of `m` classes side by side, whatever the dtype: m >= 4, n >= FL_LINE_PIXELS.  Other dtypes pass through a buffer of
+ * BUFFERED numbers, as many classes and pixels at a time as it holds; the last of them overlap those before. */
 enum { BUFFERED = 4096, MOST_CLASSES = BUFFERED / FL_LINE_PIXELS };
 
 static void load_pixels(real *out, ptrdiff_t width, const char *in, ptrdiff_t stride, ptrdiff_t m, ptrdiff_t n,
-                        int dtype) {
+                        int dtype, real *buffer) {
     const ptrdiff_t size = sizeof(real), item = dtype_size[dtype], some = least(m, MOST_CLASSES);
     const ptrdiff_t group = least(n, BUFFERED / some / FL_LINE_PIXELS * FL_LINE_PIXELS);
-    real buffer[BUFFERED];
     if (dtype == REAL_DTYPE) {
         gather_pixels((char *)out, width * size, in, stride, m, n);
         return;
@@ -124,18 +132,17 @@ static void load_pixels(real *out, ptrdiff_t width, const char *in, ptrdiff_t st
         for (ptrdiff_t i = 0; i < n; i += group) {
             ptrdiff_t row = least(k, m - some), pixel = least(i, n - group);
             const char *from = in + pixel * stride + row * item;
-            if (stride == some * item) load_reals(buffer, 0, from, 0, 1, item, group * some, dtype);
-            else load_reals(buffer, some, from, stride, group, item, some, dtype);
+            if (stride == some * item) load_reals(buffer, 0, from, 0, 1, item, group * some, one_stretch, dtype);
+            else load_reals(buffer, some, from, stride, group, item, some, one_stretch, dtype);
             gather_pixels((char *)(out + row * width + pixel), width * size, (const char *)buffer, some * size, some,
                           group);
         }
 }
 
 static void store_pixels(char *out, ptrdiff_t stride, const real *in, ptrdiff_t width, ptrdiff_t m, ptrdiff_t n,
-                         int dtype) {
+                         int dtype, real *buffer) {
     const ptrdiff_t size = sizeof(real), item = dtype_size[dtype], some = least(m, MOST_CLASSES);
     const ptrdiff_t group = least(n, BUFFERED / some / FL_LINE_PIXELS * FL_LINE_PIXELS);
-    real buffer[BUFFERED];
     if (dtype == REAL_DTYPE) {
         scatter_pixels(out, stride, (const char *)in, width * size, m, n);
         return;
@@ -146,10 +153,10 @@ static void store_pixels(char *out, ptrdiff_t stride, const real *in, ptrdiff_t 
             char *to = out + pixel * stride + row * item;
             scatter_pixels((char *)buffer, some * size, (const char *)(in + row * width + pixel), width * size, some,
                            group);
-            if (stride == some * item) store_reals(to, buffer, item, group * some, dtype);
+            if (stride == some * item) store_reals(to, buffer, item, group * some, one_stretch, dtype);
             else
                 for (ptrdiff_t j = 0; j < group; j++)
-                    store_reals(to + j * stride, buffer + j * some, item, some, dtype);
+                    store_reals(to + j * stride, buffer + j * some, item, some, one_stretch, dtype);
         }
 }
 

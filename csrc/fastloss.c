@@ -1,5 +1,6 @@
 /* fastloss.c: the driver.  Coalesces the pixel dimensions, cuts the work into chunks of tiles, runs them, and adds the
- * chunks' sums in their order: the bits do not depend on the number of threads.  Knows no loss and no instruction set. */
+ * chunks' sums in their order: the bits do not depend on the number of threads.  Small groups share tiles, and each gets
+ * its sums directly, for no other chunk has pixels of it.  Knows no loss and no instruction set. */
 #define _POSIX_C_SOURCE 199309L /* clock_gettime */
 #include "fastloss.h"
 
@@ -21,6 +22,20 @@ enum {
 #define MOST_CLASSES ((int64_t)1 << 40) /* 2 TB a pixel: only broadcast arrays have more, and sizes would overflow */
 
 static const fl_kernels *kernels_of(const fl_job *job) { return fl_active_kernels()[job->double_precision != 0]; }
+
+/* The groups become the first pixel dimension. */
+static void merge_groups(fl_job *job) {
+    fl_operand *all[] = {&job->input, &job->target, &job->weight, &job->output, &job->maps};
+    for (size_t o = 0; o < sizeof all / sizeof *all; o++) {
+        ptrdiff_t *stride = all[o]->stride;
+        memmove(stride + 3, stride + 2, sizeof *stride * (size_t)job->ndim);
+        stride[2] = stride[0];
+        stride[0] = 0;
+    }
+    memmove(job->shape + 1, job->shape, sizeof *job->shape * (size_t)job->ndim);
+    job->shape[0] = job->groups;
+    job->ndim++;
+}
 
 /* Merge pixel dimensions that every operand walks with one stride, and drop those of length 1. */
 static void coalesce(fl_job *job) {
@@ -51,10 +66,14 @@ static void plan(fl_job *job) {
     for (int k = 0; k < job->ndim; k++) job->pixels *= job->shape[k];
     job->width = job->classes == 1 ? 2048 : job->classes <= 128 ? 256 : job->classes <= 256 ? 128 : 64;
     job->block = TILE_ELEMENTS / job->width;
-    job->tiles = (job->pixels + job->width - 1) / job->width;
+    job->members = job->pixels > 0 && job->pixels <= job->width / 2 ? job->width / job->pixels : 0;
+    if (job->members) merge_groups(job);
+    coalesce(job);
+    job->tiles =
+        job->members ? (job->groups + job->members - 1) / job->members : (job->pixels + job->width - 1) / job->width;
     job->chunk_tiles = most(1, CHUNK_ELEMENTS / (job->width * job->classes));
     job->chunks_a_group = (job->tiles + job->chunk_tiles - 1) / job->chunk_tiles;
-    job->chunks = job->chunks_a_group * job->groups;
+    job->chunks = job->members ? job->chunks_a_group : job->chunks_a_group * job->groups;
     job->nsums = 0;
     for (int k = 0; k < job->nterms; k++) {
         job->terms[k].sums = job->nsums;
@@ -63,10 +82,12 @@ static void plan(fl_job *job) {
     ptrdiff_t work = job->classes * job->pixels * job->groups / THREAD_ELEMENTS;
     job->threads = (int)most(1, least(job->threads, least(work, job->chunks)));
     ptrdiff_t by_sums = SLICE_SUM_BYTES / (8 * most(1, job->nsums));
-    ptrdiff_t chunk_work = job->nterms * job->classes * least(job->pixels, job->chunk_tiles * job->width);
+    ptrdiff_t chunk_pixels = job->chunk_tiles * job->width;
+    ptrdiff_t chunk_work =
+        job->nterms * job->classes * (job->members ? chunk_pixels : least(job->pixels, chunk_pixels));
     ptrdiff_t by_work = SLICE_ELEMENTS / most(1, chunk_work) * job->threads;
     job->slice_chunks = least(job->chunks, most(job->threads, least(by_sums, by_work)));
-    job->stream = job->output.data && job->classes <= STREAM_CLASSES &&
+    job->stream = job->output.data && !job->members && job->classes <= STREAM_CLASSES &&
                   job->classes * job->pixels * job->groups * 4 >= STREAM_BYTES;
 }
 
@@ -75,7 +96,6 @@ int fl_prepare(fl_job *job) {
     job->scratch = NULL;
     job->chunk_sums = NULL;
     if (job->classes > MOST_CLASSES) return -1;
-    coalesce(job);
     plan(job);
     job->threads = fl_usable_threads(job->threads);
     job->scratch_bytes = (kernels_of(job)->scratch_bytes(job) + 4095) / 4096 * 4096;
@@ -112,7 +132,8 @@ static void slice_body(void *context, ptrdiff_t i, int thread) {
     slice *s = context;
     fl_job *job = s->job;
     char *scratch = scratch_of_thread(job->scratch, job->scratch_bytes, thread);
-    int faults = kernels_of(job)->run_chunk(job, s->first + i, scratch, job->chunk_sums + i * job->nsums);
+    double *sums = job->members ? job->sums : job->chunk_sums + i * job->nsums;
+    int faults = kernels_of(job)->run_chunk(job, s->first + i, scratch, sums);
     if (faults) __atomic_fetch_or(&job->faults, faults, __ATOMIC_RELAXED);
 }
 
@@ -122,9 +143,9 @@ ptrdiff_t fl_run(fl_job *job, ptrdiff_t first) {
     slice s = {job, first};
     memset(job->chunk_sums, 0, sizeof(double) * (size_t)(job->nsums * n));
     fl_parallel_for(n, job->threads, slice_body, &s);
-    for (ptrdiff_t i = 0; i < n; i++) {
-        double *sums = job->sums + (first + i) / job->chunks_a_group * job->nsums;
-        for (ptrdiff_t k = 0; k < job->nsums; k++) sums[k] += job->chunk_sums[i * job->nsums + k];
+    for (ptrdiff_t i = 0; i < n && !job->members; i++) {
+        double *sums = job->sums + (first + i) / job->chunks_a_group;
+        for (ptrdiff_t k = 0; k < job->nsums; k++) sums[k * job->groups] += job->chunk_sums[i * job->nsums + k];
     }
     return job->faults ? job->chunks : first + n;
 }

@@ -52,16 +52,17 @@ typedef struct {
     ptrdiff_t stride[FL_MAX_DIMS]; /* bytes: groups, classes, pixel dimensions */
 } fl_operand;
 
-/* One loss of the job.  `sums` says where its numbers start in a group's row of fl_job.sums:
+/* One loss of the job.  `sums` says which of the job's numbers are its own:
  *   pixel and element losses: sum(w l), sum(w); with FL_BY_CLASS then C of each, by class;
- *   region: I[C], A[C], B[C], A2[C], B2[C], W. */
+ *   region: I[C], A[C], B[C]; then A2[C], B2[C] and W[C], as its params say. */
 typedef struct {
     int loss;       /* row of the loss table, from fl_find_loss() */
     int activation; /* of losses of probabilities */
     const double *class_weight;  /* C, or NULL */
     double param[FL_MAX_PARAMS]; /* what they mean is said at the loss */
     const double *class_param[FL_MAX_PARAMS]; /* C each, instead of the one above, or NULL */
-    const double *coef; /* FL_GRADIENT: d(value)/d(sum), one a group (region: I[C], A[C], A2[C] a group) */
+    const double *coef; /* FL_GRADIENT: d(value)/d(sum) of every group (region: of I[C], A[C] and, if
+                           there is one, A2[C]) */
     ptrdiff_t sums;     /* filled by fl_prepare */
 } fl_term;
 
@@ -74,14 +75,16 @@ typedef struct {
     int labels;           /* target holds labels (its class stride is unused); else it is dense */
     ptrdiff_t label_base; /* row c is label c + label_base: 1 for one foreground channel */
     int weight_by_class;  /* the weight has a class dimension */
-    int64_t ignore_index;
+    const int64_t *ignored; /* labels whose pixels do not count */
+    ptrdiff_t nignored;
     int double_precision; /* arithmetic in double, else in float */
     int mode, nterms, threads;
     fl_term *terms;
 
-    double *sums;    /* groups x nsums, set by the caller between fl_prepare and fl_run, zeroed */
+    double *sums;    /* nsums x groups, set by the caller between fl_prepare and fl_run, zeroed */
     ptrdiff_t nsums; /* the rest is filled by fl_prepare */
     ptrdiff_t pixels, width, tiles, chunk_tiles, chunks, chunks_a_group, slice_chunks, block;
+    ptrdiff_t members; /* whole groups per tile, where they are small; else 0 */
     int stream; /* gradient by streaming stores */
     size_t scratch_bytes;
     char *scratch;

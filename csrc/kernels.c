@@ -72,6 +72,9 @@ static size_t carve(tile *t, const fl_job *job, char *scratch) {
     t->width = job->width;
     t->faults = 0;
     t->runs = (run *)(void *)piece(&at, sizeof(run) * (size_t)job->width);
+    t->buffer = piece(&at, FL_BUFFER);
+    t->product = (double *)(void *)piece(&at, job->members ? sizeof(double) * (size_t)job->width : 0);
+    t->value = (int64_t *)(void *)piece(&at, job->labels ? (size_t)job->width * sizeof(int64_t) : 0);
     t->terms = (term_rows *)(void *)piece(&at, sizeof(term_rows) * (size_t)job->nterms);
     t->label = (ireal *)(void *)piece(&at, row);
     t->streams = job->stream ? (stream *)(void *)piece(&at, sizeof(stream) * (size_t)job->classes) : NULL;
@@ -116,31 +119,39 @@ static void label_weights(const tile *t, const fl_term *term, const term_rows *r
         for (ptrdiff_t i = 0; i < t->padded; i++) wy[i] = 1;
 }
 
-static double mean_weight(const tile *t, const fl_term *term, const term_rows *r) {
-    int ones = t->plain && !(t->job->labels && term->class_weight);
-    return ones ? (double)t->n : weighted_sum(r->wy, t->w, t->padded);
+static void add_mean_weight(const tile *t, const fl_term *term, const term_rows *r) {
+    int ones = t->job->labels ? !term->class_weight : !t->job->weight_by_class; /* in r->wy */
+    if (ones) add_weight(t, term->sums + 1, t->w);
+    else add_sum(t, term->sums + 1, r->wy, t->w);
 }
 
-static void weigh(tile *t, double *sums) {
+static void weigh(tile *t) {
     for (int k = 0; k < t->job->nterms; k++) {
         const fl_term *term = &t->job->terms[k];
-        if (loss_table[term->loss].kind == ELEMENT && t->wc)
-            for (ptrdiff_t c = 0; c < t->job->classes; c++) {
-                load_rows(t, WEIGHT, t->wc, c, 1);
-                sums[term->sums + 1] += weighted_sum(NULL, t->wc, t->padded);
-            }
-        else if (loss_table[term->loss].kind == ELEMENT)
-            sums[term->sums + 1] += (double)t->job->classes * weighted_sum(NULL, t->w, t->padded);
-        else if (loss_table[term->loss].kind == PIXEL) sums[term->sums + 1] += mean_weight(t, term, &t->terms[k]);
+        int kind = loss_table[term->loss].kind;
+        for (ptrdiff_t c = 0; kind == ELEMENT && c < t->job->classes; c++) {
+            if (t->wc) load_rows(t, WEIGHT, t->wc, c, 1);
+            add_sum(t, term->sums + 1, NULL, t->wc ? t->wc : t->w);
+        }
+        if (kind == PIXEL) add_mean_weight(t, term, &t->terms[k]);
     }
 }
 
-static void sum_by_label(const tile *t, const term_rows *r, double *sums) {
-    for (ptrdiff_t i = 0; i < t->n; i++) {
-        if (t->label[i] < 0 || t->w[i] == 0) continue;
-        sums[t->label[i]] += (double)t->w[i] * (double)r->value[i];
-        sums[t->job->classes + t->label[i]] += (double)t->w[i] * (double)r->wy[i];
-    }
+/* By class: of a pixel's value and weight, to the numbers of its label. */
+static void sum_by_label(const tile *t, const fl_term *term, const term_rows *r) {
+    ptrdiff_t C = t->job->classes, groups = t->members ? t->job->groups : 1, each = t->members ? t->each : t->n;
+    double *sums = t->sums + (term->sums + 2) * groups + (t->members ? t->group : 0);
+    for (ptrdiff_t first = 0; first < t->n; first += each, sums++)
+        for (ptrdiff_t i = first; i < first + each; i++) {
+            if (t->label[i] < 0 || t->w[i] == 0) continue;
+            sums[t->label[i] * groups] += (double)t->w[i] * (double)r->value[i];
+            sums[(C + t->label[i]) * groups] += (double)t->w[i] * (double)r->wy[i];
+        }
+}
+
+/* The weighted values of a map, none of them -0.0. */
+static void weigh_map(real *restrict v, const real *restrict w, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) v[i] = w[i] > 0 ? R_FMA(w[i], v[i], 0) : 0;
 }
 
 /* ---- one element loss over a block of rows -------------------------------------------------------------------------------- */
@@ -152,44 +163,42 @@ static void element_row(tile *t, const fl_term *term, const term_rows *r, ptrdif
     call(x, x, target_row(t, r, c0, c), r->value, t->padded, k);
 }
 
-static void element_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, double *sums) {
-    ptrdiff_t C = t->job->classes;
+static void element_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
+    ptrdiff_t C = t->job->classes, at = term->sums;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *w = t->wc ? t->wc + c * t->width : t->w;
         real *v = r->value;
         element_row(t, term, r, c0, c, row_of(term)->value[term->activation]);
         if (t->job->mode & FL_FORWARD) {
-            double sum = weighted_sum(v, t->plain ? NULL : w, t->padded);
-            double weight = t->plain ? (double)t->n : weighted_sum(NULL, w, t->padded);
-            sums[0] += sum;
-            sums[1] += weight;
+            add_sum(t, at, v, w);
+            add_weight(t, at + 1, w);
             if (t->job->mode & FL_BY_CLASS) {
-                sums[2 + c0 + c] += sum;
-                sums[2 + C + c0 + c] += weight;
+                add_sum(t, at + 2 + c0 + c, v, w);
+                add_weight(t, at + 2 + C + c0 + c, w);
             }
         }
         if (t->job->mode & FL_MAP) {
-            for (ptrdiff_t i = 0; i < t->padded; i++) v[i] = w[i] > 0 ? w[i] * v[i] : 0;
+            weigh_map(v, w, t->padded);
             store_rows(t, v, c0 + c, 1);
         }
     }
 }
 
 static void element_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
-    real k = (real)term->coef[t->group];
+    const real *restrict k = r->k[0];
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *restrict w = t->wc ? t->wc + c * t->width : t->w;
         real *restrict v = r->value, *restrict g = t->g + c * t->width;
         element_row(t, term, r, c0, c, row_of(term)->slope[term->activation]);
         for (ptrdiff_t i = 0; i < t->padded; i++) {
-            real u = w[i] > 0 ? k * w[i] * v[i] : 0;
+            real u = w[i] > 0 ? k[i] * w[i] * v[i] : 0;
             g[i] = add ? g[i] + u : u;
         }
     }
 }
 
 /* ---- the sweeps --------------------------------------------------------------------------------------------------------- */
-static void sweep_forward(tile *t, int exps, double *sums) {
+static void sweep_forward(tile *t, int exps) {
     const fl_job *job = t->job;
     int any = 0;
     for (int k = 0; k < job->nterms; k++) any |= reads_rows(job, &job->terms[k]);
@@ -200,16 +209,15 @@ static void sweep_forward(tile *t, int exps, double *sums) {
             const loss_row *loss = &loss_table[term->loss];
             const term_rows *r = &t->terms[k];
             if (loss->kind == PIXEL && loss->forward) loss->forward(t, term, r, c0);
-            if (loss->kind == ELEMENT && job->mode & (FL_FORWARD | FL_MAP))
-                element_forward(t, term, r, c0, sums + term->sums);
-            if (loss->kind == REGION && job->mode & FL_FORWARD) region_forward(t, term, r, c0, sums + term->sums);
+            if (loss->kind == ELEMENT && job->mode & (FL_FORWARD | FL_MAP)) element_forward(t, term, r, c0);
+            if (loss->kind == REGION && job->mode & FL_FORWARD) region_forward(t, term, r, c0);
             if (loss->kind == REGION && job->mode & FL_GRADIENT) region_prepare(t, term, r, c0);
         }
     }
 }
 
 /* The pixel losses' values: into the sums, or the map. */
-static void finish_pixels(tile *t, double *sums) {
+static void finish_pixels(tile *t) {
     for (int k = 0; k < t->job->nterms; k++) {
         const fl_term *term = &t->job->terms[k];
         const loss_row *loss = &loss_table[term->loss];
@@ -217,12 +225,12 @@ static void finish_pixels(tile *t, double *sums) {
         if (loss->kind != PIXEL) continue;
         loss->finish(t, term, r);
         if (t->job->mode & FL_FORWARD) {
-            sums[term->sums] += weighted_sum(r->value, t->plain ? NULL : t->w, t->padded);
-            sums[term->sums + 1] += mean_weight(t, term, r);
-            if (t->job->mode & FL_BY_CLASS && t->job->labels) sum_by_label(t, r, sums + term->sums + 2);
+            add_sum(t, term->sums, r->value, t->w);
+            add_mean_weight(t, term, r);
+            if (t->job->mode & FL_BY_CLASS && t->job->labels) sum_by_label(t, term, r);
         }
         if (t->job->mode & FL_MAP) {
-            for (ptrdiff_t i = 0; i < t->padded; i++) r->value[i] = t->w[i] > 0 ? t->w[i] * r->value[i] : 0;
+            weigh_map(r->value, t->w, t->padded);
             store_rows(t, r->value, 0, 1);
         }
     }
@@ -252,7 +260,16 @@ static void sweep_backward(tile *t, int exps) {
     }
 }
 
-static void run_tile(tile *t, double *sums) {
+/* The coefficients of pixel and element terms, pixel by pixel. */
+static void spread_coefficients(tile *t) {
+    for (int k = 0; k < t->job->nterms; k++) {
+        const fl_term *term = &t->job->terms[k];
+        int kind = loss_table[term->loss].kind;
+        if (kind == PIXEL || kind == ELEMENT) spread(t, term->coef, t->terms[k].k[0]);
+    }
+}
+
+static void run_tile(tile *t) {
     const fl_job *job = t->job;
     for (int k = 0; k < job->nterms; k++) {
         const term_rows *r = &t->terms[k];
@@ -261,13 +278,14 @@ static void run_tile(tile *t, double *sums) {
         for (ptrdiff_t i = 0; i < t->padded; i++) r->a[i] = r->b[i] = r->a_lost[i] = r->b_lost[i] = 0;
     }
     if (job->mode & FL_WEIGH) {
-        weigh(t, sums);
+        weigh(t);
         return;
     }
     int exps = wants_exps(job);
     if (any_softmax(job)) softmax_stats(t, exps);
-    sweep_forward(t, exps, sums);
-    if (job->mode & (FL_FORWARD | FL_MAP)) finish_pixels(t, sums);
+    sweep_forward(t, exps);
+    if (job->mode & (FL_FORWARD | FL_MAP)) finish_pixels(t);
+    if (job->mode & FL_GRADIENT && t->members) spread_coefficients(t); /* else those of the chunk serve */
     if (job->mode & FL_GRADIENT) sweep_backward(t, exps);
 }
 
@@ -276,17 +294,24 @@ static int run_chunk(const fl_job *job, ptrdiff_t chunk, char *scratch, double *
     tile t;
     carve(&t, job, scratch);
     for (ptrdiff_t c = 0; t.streams && c < job->classes; c++) t.streams[c].held = 0;
-    ptrdiff_t group = chunk / job->chunks_a_group, tile_0 = chunk % job->chunks_a_group * job->chunk_tiles;
+    t.sums = sums;
+    t.members = 0;
+    t.group = chunk / job->chunks_a_group;
+    if (job->mode & FL_GRADIENT && !job->members) spread_coefficients(&t);
+    ptrdiff_t tile_0 = chunk % job->chunks_a_group * job->chunk_tiles;
     for (ptrdiff_t k = tile_0; k < tile_0 + job->chunk_tiles && k < job->tiles && !t.faults; k++) {
-        ptrdiff_t first = k * job->width, left = job->pixels - first;
-        tile_start(&t, group, first, left < job->width ? left : job->width);
-        if (!t.faults) run_tile(&t, sums);
+        if (job->members) {
+            ptrdiff_t group = k * job->members, count = least(job->members, job->groups - group);
+            tile_start(&t, group, group * job->pixels, count * job->pixels);
+        } else {
+            tile_start(&t, t.group, k * job->width, least(job->width, job->pixels - k * job->width));
+        }
+        if (!t.faults) run_tile(&t);
     }
     for (int k = 0; k < job->nterms; k++) {
         const fl_term *term = &job->terms[k];
-        ptrdiff_t most = least(job->block, job->classes);
-        if (loss_table[term->loss].kind == REGION && job->mode & FL_FORWARD)
-            region_add_lanes(&t.terms[k], 0, most, job->classes, sums + term->sums);
+        if (loss_table[term->loss].kind == REGION && job->mode & FL_FORWARD && !job->members)
+            region_add_lanes(&t, term, &t.terms[k], 0, least(job->block, job->classes));
     }
     end_streams(&t);
     return t.faults;
@@ -304,7 +329,7 @@ static const char *loss_name(int k) {
 
 static ptrdiff_t loss_sums(const fl_job *job, const fl_term *term) {
     int kind = loss_table[term->loss].kind;
-    if (kind == REGION) return 6 * job->classes;
+    if (kind == REGION) return region_sums(term) * job->classes;
     return kind == TRANSFORM ? 0 : job->mode & FL_BY_CLASS ? 2 + 2 * job->classes : 2;
 }
 

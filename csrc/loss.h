@@ -3,6 +3,7 @@
 #define FASTLOSS_LOSS_H
 
 #include "softmax.h"
+#include "sums.h"
 
 /* PIXEL: one value a pixel from all its classes.  ELEMENT: one an element.  REGION: region.h.  TRANSFORM: rows of the
  * input's shape. */

@@ -1,8 +1,9 @@
 /* region.h: the sums over pixels that all region losses are made of, and their gradient.
  *
- * Per class: I = sum w p y, A = sum w p, B = sum w y, A2 = sum w p^2, B2 = sum w y^2, W = sum w; a loss is a formula over
- * them in Python (losses/overlap.py), which gives back d(loss)/dI, dA, dA2 as coefficients.  Within a tile whose
- * pixels all count once the sums run in `real` over 16 lanes of at most 16 pixels each, else in double.  param[0]: whether A2 and B2 are wanted.
+ * Per class: I = sum w p y, A = sum w p, B = sum w y; if param[0], A2 = sum w p^2 and B2 = sum w y^2; if param[1],
+ * W = sum w.  A loss is a formula over them in Python (losses/overlap.py), which gives back d(loss)/dI, dA and, if there
+ * is one, dA2 as coefficients.  Within a tile whose pixels all count once the sums run in `real` over 16 lanes of at most
+ * 16 pixels each, else in double.
  * Term rows: a = sum_c p_c u_c (softmax backward), b = 1 / s, value = the probabilities of one class, backward its input.
  */
 #ifndef FASTLOSS_REGION_H
@@ -10,30 +11,9 @@
 
 #include "losses.h"
 
-#define FL_LANES 16
-
-static double tree_total(double *lane) {
-    for (int j = 0; j < 8; j++) lane[j] += lane[j + 8]; /* written out: a loop over halves stays scalar */
-    for (int j = 0; j < 4; j++) lane[j] += lane[j + 4];
-    for (int j = 0; j < 2; j++) lane[j] += lane[j + 2];
-    return lane[0] + lane[1];
-}
-
-/* sum of w v in double over 16 lanes and a fixed tree; v NULL: of w; w NULL: of v, all weights being 1, with the same
- * bits.  A weight 0 silences its value. */
-static double weighted_sum(const real *restrict v, const real *restrict w, ptrdiff_t n) {
-    double lane[FL_LANES] = {0};
-    const real *restrict only = v ? v : w;
-    if (v && w)
-        for (ptrdiff_t i = 0; i < n; i += FL_LANES)
-#pragma omp simd
-            for (int j = 0; j < FL_LANES; j++) lane[j] += (double)w[i + j] * (double)(w[i + j] > 0 ? v[i + j] : 0);
-    else
-        for (ptrdiff_t i = 0; i < n; i += FL_LANES)
-#pragma omp simd
-            for (int j = 0; j < FL_LANES; j++) lane[j] += (double)only[i + j];
-    return tree_total(lane);
-}
+static int squared(const fl_term *term) { return term->param[0] != 0; }
+static int weighed(const fl_term *term) { return term->param[1] != 0; }
+static int region_sums(const fl_term *term) { return 3 + (squared(term) ? 2 : 0) + (weighed(term) ? 1 : 0); }
 
 /* A row of numbers, 0 where they do not count, whatever they are.  v NULL: no row; w NULL: all count. */
 static const real *counted(const tile *t, const real *v, const real *restrict w, real *out) {
@@ -78,36 +58,22 @@ static void region_row_plain(const real *restrict p, const real *restrict invers
 }
 
 /* What region_row_plain has left in the lanes of classes [c0, c0 + n), into the sums. */
-static void region_add_lanes(const term_rows *r, ptrdiff_t c0, ptrdiff_t n, ptrdiff_t classes, double *sums) {
+static void region_add_lanes(const tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, ptrdiff_t n) {
     for (ptrdiff_t c = 0; c < n; c++)
         for (int k = 0; k < 3; k++) {
             double *lanes = r->lanes + (3 * c + k) * FL_LANES;
-            sums[k * classes + c0 + c] += tree_total(lanes);
+            t->sums[term->sums + k * t->job->classes + c0 + c] += tree_total(lanes);
             memset(lanes, 0, FL_LANES * sizeof(double));
         }
 }
 
-/* sum of u v w over a row (v NULL: of u w), in double: W - B and A - I are then exact to their own rounding. */
-static double product_sum(const real *restrict u, const real *restrict v, const real *restrict w, ptrdiff_t n) {
-    double lane[FL_LANES] = {0};
-    if (v)
-        for (ptrdiff_t i = 0; i < n; i += FL_LANES)
-#pragma omp simd
-            for (int j = 0; j < FL_LANES; j++) lane[j] += (double)u[i + j] * (double)w[i + j] * (double)v[i + j];
-    else
-        for (ptrdiff_t i = 0; i < n; i += FL_LANES)
-#pragma omp simd
-            for (int j = 0; j < FL_LANES; j++) lane[j] += (double)u[i + j] * (double)w[i + j];
-    return tree_total(lane);
-}
-
-static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, double *sums) {
+static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
     ptrdiff_t C = t->job->classes;
-    int squared = term->param[0] != 0, fast = t->job->labels && t->plain && !squared && term->activation == FL_SOFTMAX;
+    int fast = t->job->labels && t->plain && !t->members && !squared(term) && term->activation == FL_SOFTMAX;
     if (term->activation == FL_SOFTMAX && c0 == 0)
         for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] = 1 / t->s[i];
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        double *out = sums + c0 + c, sum[6] = {0};
+        ptrdiff_t at = term->sums + c0 + c;
         const real *w = t->wc ? t->wc + c * t->width : t->w;
         if (fast) {
             region_row_plain(t->e + c * t->width, r->b, t->label, (ireal)(c0 + c), t->padded,
@@ -115,46 +81,55 @@ static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptr
         } else {
             const real *p = counted(t, region_probabilities(t, term, r, c), w, r->value);
             const real *y = counted(t, target_row(t, r, c0, c), w, r->y);
-            sum[0] = product_sum(p, y, w, t->padded);
-            sum[1] = product_sum(p, NULL, w, t->padded);
-            sum[2] = product_sum(y, NULL, w, t->padded);
-            if (squared) sum[3] = product_sum(p, p, w, t->padded);
-            if (squared) sum[4] = product_sum(y, y, w, t->padded);
+            add_product(t, at, p, y, w);
+            add_product(t, at + C, p, NULL, w);
+            add_product(t, at + 2 * C, y, NULL, w);
+            if (squared(term)) add_product(t, at + 3 * C, p, p, w);
+            if (squared(term)) add_product(t, at + 4 * C, y, y, w);
         }
-        sum[5] = t->plain ? (double)t->n : weighted_sum(NULL, w, t->padded);
-        for (int k = 0; k < 6; k++) out[k * C] += sum[k];
+        if (weighed(term)) add_weight(t, at + (region_sums(term) - 1) * C, w);
     }
     if (fast && t->classes < C) /* lanes of one block alone */
-        region_add_lanes(r, c0, t->classes, C, sums);
+        region_add_lanes(t, term, r, c0, t->classes);
 }
 
-/* u_c = d(loss)/d(p_c) over the pixel weight: kI y + kA + 2 kA2 p, times the weight by class where there is one. */
+/* u_c = d(loss)/d(p_c) over the pixel weight: kI y + kA + 2 kA2 p, times the weight by class where there is one.  Every
+ * pixel has coefficients of its own (step 1), or all have the first pixel's (step 0). */
 FL_INLINE real region_slope(const ireal *label, const real *y, const real *wc, ireal own, ptrdiff_t i, real p,
-                            const real *k) {
-    real u = R_FMA(2 * k[2], p, k[1]);
-    u = y ? R_FMA(k[0], y[i], u) : label[i] == own ? u + k[0] : u;
+                            real *const *k, int step) {
+    real kI = k[0][i * step], u = R_FMA(2 * k[2][i * step], p, k[1][i * step]);
+    u = y ? R_FMA(kI, y[i], u) : label[i] == own ? u + kI : u;
     return wc ? u * wc[i] : u;
 }
 
-static void region_coefficients(const tile *t, const fl_term *term, ptrdiff_t c, real *k) {
-    ptrdiff_t C = t->job->classes;
-    const double *coef = term->coef + t->group * 3 * C + c;
-    for (int j = 0; j < 3; j++) k[j] = (real)coef[j * C];
+/* Coefficient j of class c, of the groups from the tile's on. */
+static const double *region_coefficient(const tile *t, const fl_term *term, int j, ptrdiff_t c) {
+    return term->coef + (j * t->job->classes + c) * t->job->groups;
+}
+
+static real region_number(const tile *t, const fl_term *term, int j, ptrdiff_t c) {
+    return (real)region_coefficient(t, term, j, c)[t->group];
+}
+
+static void region_coefficients(const tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c) {
+    if (!squared(term)) memset(r->k[2], 0, (size_t)(t->members ? t->padded : 1) * sizeof(real));
+    for (int j = 0; j < (squared(term) ? 3 : 2); j++)
+        if (t->members) spread(t, region_coefficient(t, term, j, c), r->k[j]);
+        else r->k[j][0] = region_number(t, term, j, c);
 }
 
 /* The common case: softmax, labels, no weights by class, no squares; u_c = kA_c + [c is the label] kI_c. */
 static int region_plain(const tile *t, const fl_term *term) {
-    return term->activation == FL_SOFTMAX && t->job->labels && !t->wc && term->param[0] == 0;
+    return term->activation == FL_SOFTMAX && t->job->labels && !t->wc && !t->members && !squared(term);
 }
 
 /* a = sum_c e_c u_c. */
 static void region_prepare_plain(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
     real *restrict a = r->a;
     const ireal *restrict label = t->label;
-    const double *coef = term->coef + t->group * 3 * t->job->classes;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *restrict e = t->e + c * t->width;
-        real kA = (real)coef[t->job->classes + c0 + c], own_u = kA + (real)coef[c0 + c];
+        real kA = region_number(t, term, 1, c0 + c), own_u = kA + region_number(t, term, 0, c0 + c);
         ireal own = (ireal)(c0 + c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) a[i] = R_FMA(e[i], label[i] == own ? own_u : kA, a[i]);
@@ -163,7 +138,6 @@ static void region_prepare_plain(tile *t, const fl_term *term, const term_rows *
 
 /* d/dx_c = w p_c (u_c - sum_j p_j u_j). */
 static void region_backward_plain(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
-    const double *coef = term->coef + t->group * 3 * t->job->classes;
     real *restrict a = r->a, *restrict scale = r->p;
     const ireal *restrict label = t->label;
     if (c0 == 0)
@@ -173,7 +147,7 @@ static void region_backward_plain(tile *t, const fl_term *term, const term_rows 
         }
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *e = t->e + c * t->width;
-        real *g = t->g + c * t->width, kI = (real)coef[c0 + c], kA = (real)coef[t->job->classes + c0 + c];
+        real *g = t->g + c * t->width, kI = region_number(t, term, 0, c0 + c), kA = region_number(t, term, 1, c0 + c);
         ireal own = (ireal)(c0 + c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
@@ -184,54 +158,56 @@ static void region_backward_plain(tile *t, const fl_term *term, const term_rows 
 }
 
 /* Softmax only: a = sum over classes of p_c u_c. */
-static void region_prepare(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
-    if (term->activation != FL_SOFTMAX) return;
-    if (c0 == 0)
-        for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] = 1 / t->s[i];
-    if (region_plain(t, term)) {
-        region_prepare_plain(t, term, r, c0);
-        return;
-    }
+FL_INLINE void region_prepare_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int step) {
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *e = t->e + c * t->width, *wc = t->wc ? t->wc + c * t->width : NULL;
         const real *y = counted(t, t->y ? t->y + c * t->width : NULL, wc, r->y);
-        real k[3], *a = r->a;
+        real *a = r->a;
         const real *inverse = r->b;
         const ireal *label = t->label;
-        region_coefficients(t, term, c0 + c, k);
+        region_coefficients(t, term, r, c0 + c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
             real p = e[i] * inverse[i];
-            a[i] = R_FMA(p, region_slope(label, y, wc, (ireal)(c0 + c), i, p, k), a[i]);
+            a[i] = R_FMA(p, region_slope(label, y, wc, (ireal)(c0 + c), i, p, r->k, step), a[i]);
         }
     }
 }
 
+static void region_prepare(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
+    if (term->activation != FL_SOFTMAX) return;
+    if (c0 == 0)
+        for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] = 1 / t->s[i];
+    if (region_plain(t, term)) region_prepare_plain(t, term, r, c0);
+    else if (t->members) region_prepare_rows(t, term, r, c0, 1);
+    else region_prepare_rows(t, term, r, c0, 0);
+}
+
 FL_INLINE void region_backward_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add,
-                                    int activation) {
+                                    int activation, int step) {
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *e = t->e + c * t->width, *wc = t->wc ? t->wc + c * t->width : NULL;
         const real *x = counted(t, t->x + c * t->width, wc, r->value);
         const real *y = counted(t, t->y ? t->y + c * t->width : NULL, wc, r->y);
         const real *w = t->w, *dot = r->a, *inverse = r->b;
         const ireal *label = t->label;
-        real k[3], *g = t->g + c * t->width;
-        region_coefficients(t, term, c0 + c, k);
+        real *g = t->g + c * t->width;
+        region_coefficients(t, term, r, c0 + c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
             real p, dp, u;
             if (activation == FL_SOFTMAX) {
                 p = e[i] * inverse[i];
-                u = region_slope(label, y, wc, (ireal)(c0 + c), i, p, k) - dot[i];
+                u = region_slope(label, y, wc, (ireal)(c0 + c), i, p, r->k, step) - dot[i];
                 dp = p;
             } else if (activation == FL_SIGMOID) {
                 real tail = r_exp(-r_abs(x[i])), large = 1 / (1 + tail);
                 p = x[i] < 0 ? tail * large : large;
-                u = region_slope(label, y, wc, (ireal)(c0 + c), i, p, k);
+                u = region_slope(label, y, wc, (ireal)(c0 + c), i, p, r->k, step);
                 dp = tail * large * large; /* p (1 - p), without cancellation */
             } else {
                 p = x[i];
-                u = region_slope(label, y, wc, (ireal)(c0 + c), i, p, k);
+                u = region_slope(label, y, wc, (ireal)(c0 + c), i, p, r->k, step);
                 dp = 1;
             }
             real v = w[i] * dp * u;
@@ -240,17 +216,18 @@ FL_INLINE void region_backward_rows(tile *t, const fl_term *term, const term_row
     }
 }
 
+FL_INLINE void region_backward_stepped(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add,
+                                       int step) {
+    if (term->activation == FL_SOFTMAX && add) region_backward_rows(t, term, r, c0, 1, FL_SOFTMAX, step);
+    else if (term->activation == FL_SOFTMAX) region_backward_rows(t, term, r, c0, 0, FL_SOFTMAX, step);
+    else if (term->activation == FL_SIGMOID) region_backward_rows(t, term, r, c0, add, FL_SIGMOID, step);
+    else region_backward_rows(t, term, r, c0, add, FL_NONE, step);
+}
+
 static void region_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
-    if (region_plain(t, term)) {
-        region_backward_plain(t, term, r, c0, add);
-    } else if (term->activation == FL_SOFTMAX) {
-        if (add) region_backward_rows(t, term, r, c0, 1, FL_SOFTMAX);
-        else region_backward_rows(t, term, r, c0, 0, FL_SOFTMAX);
-    } else if (term->activation == FL_SIGMOID) {
-        region_backward_rows(t, term, r, c0, add, FL_SIGMOID);
-    } else {
-        region_backward_rows(t, term, r, c0, add, FL_NONE);
-    }
+    if (region_plain(t, term)) region_backward_plain(t, term, r, c0, add);
+    else if (t->members) region_backward_stepped(t, term, r, c0, add, 1);
+    else region_backward_stepped(t, term, r, c0, add, 0);
 }
 
 #endif

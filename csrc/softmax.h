@@ -1,9 +1,9 @@
-/* softmax.h: maximum, sum of exps and the label's share, for every pixel of a tile.
+/* softmax.h: maximum, sum of exps and the share of one class kept out of it, for every pixel of a tile.
  *
  * A column of FL_COLUMNS pixels keeps its maxima and sums in registers while the classes go by (47 % faster than rows
- * of the whole packed tile, docs/kernels.md).  The label's own exp is left out of the sum and added at the end: the loss of a
- * confident pixel, log1p(sum of the others), and its gradient then keep their relative accuracy where 1 + tiny would
- * round to 1.  Classes beyond one block are merged with a running maximum.
+ * of the whole packed tile, docs/kernels.md).  One exp is left out of the sum and added at the end, the label's or, without
+ * labels, the maximum's, which is 1: the loss of a confident pixel, log1p(sum of the others), and its gradient then keep
+ * their relative accuracy where 1 + tiny would round to 1.  Classes beyond one block are merged with a running maximum.
  */
 #ifndef FASTLOSS_SOFTMAX_H
 #define FASTLOSS_SOFTMAX_H
@@ -12,7 +12,10 @@
 
 #define FL_COLUMNS (FL_REAL_BITS == 32 ? 64 : 32)
 
-/* d holds the label's logit until label_stage makes it a difference. */
+/* 1, 0 where all are -inf, and nan where the maximum is inf, as every exp then is. */
+FL_INLINE real exp_of_maximum(real m) { return m == -R_INF ? 0 : 1 + (m - m); }
+
+/* d holds the label's logit until label_stage makes it a difference; without labels it counts the maxima. */
 FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int keep) {
     const real *x = t->x + i;
     real *e = t->e + i;
@@ -31,8 +34,8 @@ FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int 
         for (int j = 0; j < FL_COLUMNS; j++) m[j] = all_m[j] > m[j] || all_m[j] != all_m[j] ? all_m[j] : m[j];
     for (int j = 0; j < FL_COLUMNS; j++) base[j] = m[j] == -R_INF ? 0 : m[j];
     for (int j = 0; j < FL_COLUMNS; j++) s[j] = 0;
-    for (int j = 0; j < FL_COLUMNS; j++) d[j] = -R_INF;
-    if (c0)
+    for (int j = 0; j < FL_COLUMNS; j++) d[j] = labels ? -R_INF : 0;
+    if (c0 && labels)
         for (int j = 0; j < FL_COLUMNS; j++) d[j] = all_d[j];
     if (labels)
         for (int j = 0; j < FL_COLUMNS; j++) label[j] = all_label[j];
@@ -46,13 +49,20 @@ FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int 
                 d[j] = label[j] == own ? v : d[j];
                 s[j] = label[j] == own ? s[j] : s[j] + u; /* one masked addition */
             } else {
-                s[j] += u;
+                d[j] = v == m[j] ? d[j] + 1 : d[j];
+                s[j] = v == m[j] ? s[j] : s[j] + u;
             }
             if (keep) e[c * width + j] = u;
         }
     }
     if (c0) /* block by block, so that many classes do not lose more digits than a block's */
-        for (int j = 0; j < FL_COLUMNS; j++) s[j] += all_s[j] * r_exp(all_m[j] - base[j]);
+        for (int j = 0; j < FL_COLUMNS; j++) {
+            real kept = !labels && all_m[j] != m[j] ? 1 : 0; /* the old maximum, which is none now */
+            s[j] += (all_s[j] + kept) * r_exp(all_m[j] - base[j]);
+            if (!labels) d[j] += all_m[j] == m[j] ? 1 : 0;
+        }
+    if (!labels)
+        for (int j = 0; j < FL_COLUMNS; j++) s[j] += (d[j] - 1) * exp_of_maximum(m[j]);
     for (int j = 0; j < FL_COLUMNS; j++) all_m[j] = m[j];
     for (int j = 0; j < FL_COLUMNS; j++) all_s[j] = s[j];
     for (int j = 0; j < FL_COLUMNS; j++) all_d[j] = d[j];
@@ -75,7 +85,17 @@ static void label_stage(tile *t) {
     }
 }
 
-/* Fill m, s (and d, z for labels); with one block and `keep`, the exps too. */
+/* Without labels z is what has been summed, all exps but the maximum's. */
+static void maximum_stage(tile *t) {
+    real *restrict s = t->s, *restrict z = t->z;
+    const real *restrict m = t->m;
+    for (ptrdiff_t i = 0; i < t->padded; i++) {
+        z[i] = s[i];
+        s[i] += exp_of_maximum(m[i]);
+    }
+}
+
+/* Fill m, s and z (and d, rest for labels); with one block and `keep`, the exps too. */
 static void softmax_stats(tile *t, int keep) {
     const fl_job *job = t->job;
     ptrdiff_t blocks = (job->classes + job->block - 1) / job->block;
@@ -92,6 +112,7 @@ static void softmax_stats(tile *t, int keep) {
     }
     if (keep) t->has_exps = 1;
     if (job->labels) label_stage(t);
+    else maximum_stage(t);
 }
 
 #endif

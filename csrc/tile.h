@@ -14,6 +14,8 @@
 
 #define FL_TILE 2048 /* most pixels in a tile (fastloss.c, plan) */
 #define FL_PAD 64   /* a multiple of the 16 lanes and of FL_COLUMNS */
+/* A worker's stack may be 16 KiB (OMP_STACKSIZE): what is larger than a cache line or two is scratch. */
+enum { FL_BUFFER = FL_TILE * 8 > BUFFERED *(int)sizeof(real) ? FL_TILE * 8 : BUFFERED *(int)sizeof(real) };
 
 enum { INPUT, TARGET, WEIGHT, OUTPUT, MAPS, OPERANDS };
 
@@ -22,16 +24,20 @@ typedef struct {
     ptrdiff_t start, length, offset[OPERANDS];
 } run;
 
-/* A term's rows, one number a pixel: its value, the weight of the label's class, two that keep what a loss gathers over
- * the classes, four for the class at hand: target, probability, its log, and the log of the softmax's sum; and what a and b lost. */
+/* A term's rows, one number per pixel: its value, the weight of the label's class, two that keep what a loss gathers over
+ * the classes, four for the class at hand: target, probability, its log, and the log of the softmax's sum; what a and b
+ * lost; and the coefficients of the pixel's group (one, of a region term three). */
 typedef struct {
-    real *value, *wy, *a, *b, *y, *p, *log_p, *log_s, *a_lost, *b_lost;
+    real *value, *wy, *a, *b, *y, *p, *log_p, *log_s, *a_lost, *b_lost, *k[3];
     double *lanes; /* of a region term, from tile to tile: 16 each of I, A and B for every class of a block */
 } term_rows;
 
 typedef struct {
     const fl_job *job;
     ptrdiff_t group, n, padded, width; /* width is the stride between rows */
+    ptrdiff_t members, each; /* the groups from `group` on, of so many pixels each; 0: the tile is of one group */
+    int alike; /* each member is a run, at equal distances */
+    double *sums; /* of the chunk; with members the job's */
     ptrdiff_t block, classes; /* the class block that is loaded (-1: none) and its number of rows */
     int has_exps, faults;
     int plain; /* every pixel of the tile, padding apart, has weight 1, and there is no padding */
@@ -47,6 +53,9 @@ typedef struct {
         *maps; /* their buffers, rows of exps, weights by class, gradient, distance maps */
     term_rows *terms;
     char *pixels; /* the tile's output with channels last, on its way to a stream */
+    char *buffer; /* numbers that are being converted: FL_BUFFER bytes */
+    double *product; /* with members: what is added up */
+    int64_t *value; /* labels as they are */
     stream *streams; /* a row of the output each, or NULL: it is not streamed */
     int nruns;
     run *runs;
@@ -70,9 +79,24 @@ static const fl_operand *operand(const fl_job *job, int k) {
     return all[k];
 }
 
+/* A run per member, all alike: pixels of one stride in groups of one stride. */
+static void member_runs(tile *t) {
+    t->nruns = (int)t->members;
+    for (ptrdiff_t r = 0; r < t->members; r++) {
+        run *u = &t->runs[r];
+        u->start = r * t->each;
+        u->length = t->each;
+        for (int o = 0; o < OPERANDS; o++) u->offset[o] = (t->group + r) * operand(t->job, o)->stride[2];
+    }
+}
+
 /* Cut pixels [first, first + n) of a group into runs. */
 static void tile_runs(tile *t, ptrdiff_t first) {
     const fl_job *job = t->job;
+    if (t->alike) {
+        member_runs(t);
+        return;
+    }
     int last = job->ndim - 1;
     ptrdiff_t index[FL_MAX_DIMS], rest = first, done = 0;
     for (int k = last; k >= 0; k--) {
@@ -105,25 +129,31 @@ static void load_rows(const tile *t, int o, real *out, ptrdiff_t c0, ptrdiff_t r
     const fl_operand *a = operand(t->job, o);
     ptrdiff_t stride = a->stride[t->job->ndim + 1], size = dtype_size[a->dtype];
     const char *base = a->data + c0 * a->stride[1];
-    for (int r = 0; r < t->nruns; r++) {
+    const stretches all = {t->nruns, a->stride[2]};
+    int at_once = t->alike && !a->swapped && !channels_last(a, rows, t->each);
+    if (at_once)
+        load_reals(out, t->width, base + t->runs[0].offset[o], a->stride[1], rows, stride, t->each, all, a->dtype);
+    for (int r = 0; r < t->nruns && !at_once; r++) {
         const run *u = &t->runs[r];
         const char *in = base + u->offset[o];
         if (a->swapped) {
-            char native[FL_TILE * 8];
             for (ptrdiff_t c = 0; c < rows; c++) {
-                copy_swapped(native, size, in + c * a->stride[1], stride, u->length, size);
-                load_reals(out + c * t->width + u->start, 0, native, 0, 1, size, u->length, a->dtype);
+                copy_swapped(t->buffer, size, in + c * a->stride[1], stride, u->length, size);
+                load_reals(out + c * t->width + u->start, 0, t->buffer, 0, 1, size, u->length, one_stretch, a->dtype);
             }
         } else if (channels_last(a, rows, u->length)) {
-            load_pixels(out + u->start, t->width, in, stride, rows, u->length, a->dtype);
+            load_pixels(out + u->start, t->width, in, stride, rows, u->length, a->dtype, (real *)(void *)t->buffer);
         } else {
-            load_reals(out + u->start, t->width, in, a->stride[1], rows, stride, u->length, a->dtype);
+            load_reals(out + u->start, t->width, in, a->stride[1], rows, stride, u->length, one_stretch, a->dtype);
         }
     }
     if (t->n < t->padded)
         for (ptrdiff_t c = 0; c < rows; c++)
             for (ptrdiff_t i = t->n; i < t->padded; i++) out[c * t->width + i] = 0;
 }
+
+/* A weight that float holds, with room for its inverse: 0, or of the size that options may have (losses/_checks.py). */
+FL_INLINE int good_weight(real w) { return w == 0 || (w >= R(1e-30) && w <= R(1e30)); }
 
 /* Pixel weights: 1, or those given; those by class become 0 or 1 here, and their mean is kept. */
 static void load_weights(tile *t) {
@@ -132,7 +162,7 @@ static void load_weights(tile *t) {
     int bad = 0, ones = t->n == t->padded;
     if (job->weight.data && !job->weight_by_class) {
         load_rows(t, WEIGHT, w, 0, 1);
-        for (ptrdiff_t i = 0; i < t->padded; i++) bad |= !(w[i] >= 0 && w[i] < R_INF);
+        for (ptrdiff_t i = 0; i < t->padded; i++) bad |= !good_weight(w[i]);
         for (ptrdiff_t i = 0; i < t->padded; i++) ones &= w[i] == 1;
     } else {
         for (ptrdiff_t i = 0; i < t->padded; i++) w[i] = i < t->n ? 1 : 0;
@@ -144,7 +174,7 @@ static void load_weights(tile *t) {
             load_rows(t, WEIGHT, t->wc, c, 1);
             const real *restrict row = t->wc;
             for (ptrdiff_t i = 0; i < t->padded; i++) mean[i] += row[i];
-            for (ptrdiff_t i = 0; i < t->padded; i++) bad |= !(row[i] >= 0 && row[i] < R_INF);
+            for (ptrdiff_t i = 0; i < t->padded; i++) bad |= !good_weight(row[i]);
         }
         for (ptrdiff_t i = 0; i < t->padded; i++) {
             w[i] = mean[i] > 0 ? 1 : 0;
@@ -156,37 +186,58 @@ static void load_weights(tile *t) {
     if (bad) t->faults |= FL_BAD_WEIGHT;
 }
 
-/* Labels become rows; a label out of range is a fault, and an ignored one is weight 0: neither is ever an index. */
+/* Labels as 64-bit integers, padded with zeros. */
+static void load_values(tile *t) {
+    const fl_operand *a = &t->job->target;
+    ptrdiff_t stride = a->stride[t->job->ndim + 1], size = dtype_size[a->dtype];
+    const stretches all = {t->nruns, a->stride[2]};
+    int at_once = t->alike && !a->swapped;
+    if (at_once) load_integers(t->value, a->data + t->runs[0].offset[TARGET], stride, t->each, all, a->dtype);
+    for (int r = 0; r < t->nruns && !at_once; r++) {
+        const run *u = &t->runs[r];
+        const char *in = a->data + u->offset[TARGET];
+        if (a->swapped) copy_swapped(t->buffer, size, in, stride, u->length, size);
+        load_integers(t->value + u->start, a->swapped ? t->buffer : in, a->swapped ? size : stride, u->length,
+                      one_stretch, a->dtype);
+    }
+    for (ptrdiff_t i = t->n; i < t->padded; i++) t->value[i] = 0;
+}
+
+/* Whether a label out of range lies where a pixel counts. */
+static int any_bad_label(const tile *t, int64_t end) {
+    int bad = 0;
+    for (ptrdiff_t i = 0; i < t->n; i++) bad |= (uint64_t)t->value[i] >= (uint64_t)end && t->w[i] > 0;
+    return bad;
+}
+
+/* Labels become rows.  An ignored label gives its pixel weight 0; one out of range is a fault unless the pixel has weight
+ * 0 anyway.  Neither is ever an index. */
 static void load_labels(tile *t) {
     const fl_job *job = t->job;
-    const fl_operand *a = &job->target;
-    int64_t value[FL_TILE], base = (int64_t)job->label_base, end = base + (int64_t)job->classes,
-                            ignore = a->dtype == FL_U64 && job->ignore_index < 0 ? -1 : job->ignore_index;
-    char native[FL_TILE * 8];
-    for (int r = 0; r < t->nruns; r++) {
-        const char *in = a->data + t->runs[r].offset[TARGET];
-        ptrdiff_t stride = a->stride[job->ndim + 1], size = dtype_size[a->dtype];
-        if (a->swapped) {
-            copy_swapped(native, size, in, stride, t->runs[r].length, size);
-            in = native;
-            stride = size;
-        }
-        load_integers(value + t->runs[r].start, in, stride, t->runs[r].length, a->dtype);
-    }
-    ptrdiff_t n = t->padded; /* a label of 64 bits could be t->padded, for all the compiler knows */
-    for (ptrdiff_t i = t->n; i < n; i++) value[i] = 0;
+    int64_t base = (int64_t)job->label_base, end = base + (int64_t)job->classes;
+    load_values(t);
+    const int64_t *restrict value = t->value;
     ireal *restrict label = t->label;
     real *restrict w = t->w;
-    int64_t bad = 0, ignored = 0; /* as wide as the labels: these loops vectorise */
+    ptrdiff_t n = t->padded; /* a label of 64 bits could be t->padded, for all the compiler knows */
+    int64_t outside = 0, ignored = 0; /* as wide as the labels: these loops vectorise */
     for (ptrdiff_t i = 0; i < n; i++) {
-        int64_t skip = value[i] == ignore, inside = (uint64_t)value[i] < (uint64_t)end;
-        bad |= (skip | inside) ^ 1;
-        ignored |= skip;
-        label[i] = (ireal)(inside && !skip ? value[i] - base : -1);
-        w[i] = skip ? 0 : w[i];
+        int64_t inside = (uint64_t)value[i] < (uint64_t)end;
+        outside |= inside ^ 1;
+        label[i] = (ireal)(inside ? value[i] - base : -1);
+    }
+    for (ptrdiff_t k = 0; k < job->nignored; k++) {
+        int64_t one = job->target.dtype == FL_U64 && job->ignored[k] < 0 ? -1 : job->ignored[k];
+        if (!outside && (uint64_t)one >= (uint64_t)end) continue; /* no class, and all labels are classes */
+        for (ptrdiff_t i = 0; i < n; i++) {
+            int64_t skip = value[i] == one;
+            ignored |= skip;
+            label[i] = skip ? -1 : label[i];
+            w[i] = skip ? 0 : w[i];
+        }
     }
     if (ignored) t->plain = 0;
-    if (bad) t->faults |= FL_BAD_LABEL;
+    if (outside && any_bad_label(t, end)) t->faults |= FL_BAD_LABEL;
 }
 
 /* Prefetch the next tile's labels, and note where its rows lie, if it follows this one in memory without gaps. */
@@ -210,10 +261,14 @@ static void look_ahead(tile *t) {
     t->ahead = x->data + t->runs[0].offset[INPUT] + n * x->stride[last];
 }
 
-/* Take up the n pixels from `first`: everything but the class rows. */
+/* Take up the n pixels from `first` of a group; or of the groups from there on, if they are members of tiles.  Everything
+ * but the class rows. */
 static void tile_start(tile *t, ptrdiff_t group, ptrdiff_t first, ptrdiff_t n) {
     const fl_job *job = t->job;
     t->group = group;
+    t->each = job->pixels;
+    t->members = job->members ? n / job->pixels : 0;
+    t->alike = t->members > 1 && job->ndim == 2;
     t->n = n;
     t->padded = (n + FL_PAD - 1) / FL_PAD * FL_PAD;
     t->block = -1;
@@ -265,26 +320,30 @@ static void load_block(tile *t, ptrdiff_t b, int exps) {
 static void store_rows(const tile *t, const real *from, ptrdiff_t c0, ptrdiff_t rows) {
     const fl_operand *a = &t->job->output;
     ptrdiff_t stride = a->stride[t->job->ndim + 1], size = dtype_size[a->dtype];
-    char native[FL_TILE * 8];
-    for (int r = 0; r < t->nruns; r++) {
+    const stretches all = {t->nruns, a->stride[2]};
+    int at_once = t->alike && !a->swapped && !t->streams && !channels_last(a, rows, t->each);
+    for (ptrdiff_t c = 0; c < rows && at_once; c++)
+        store_reals(a->data + (c0 + c) * a->stride[1] + t->runs[0].offset[OUTPUT], from + c * t->width, stride, t->each,
+                    all, a->dtype);
+    for (int r = 0; r < t->nruns && !at_once; r++) {
         const real *in = from + t->runs[r].start;
         char *out = a->data + c0 * a->stride[1] + t->runs[r].offset[OUTPUT];
         ptrdiff_t n = t->runs[r].length;
         if (channels_last(a, rows, n)) {
             int whole = t->pixels && stride == rows * size;
-            store_pixels(whole ? t->pixels : out, stride, in, t->width, rows, n, a->dtype);
+            store_pixels(whole ? t->pixels : out, stride, in, t->width, rows, n, a->dtype, (real *)(void *)t->buffer);
             if (whole) stream_bytes(t->streams, out, t->pixels, (size_t)(n * stride));
             continue;
         }
         for (ptrdiff_t c = 0; c < rows; c++, in += t->width, out += a->stride[1]) {
             int flows = t->streams && stride == size && !a->swapped, as_is = flows && a->dtype == REAL_DTYPE;
             if (flows || a->swapped) {
-                if (!as_is) store_reals(native, in, size, n, a->dtype);
+                if (!as_is) store_reals(t->buffer, in, size, n, one_stretch, a->dtype);
                 if (flows)
-                    stream_bytes(&t->streams[c0 + c], out, as_is ? (const char *)in : native, (size_t)(n * size));
-                else copy_swapped(out, stride, native, size, n, size);
+                    stream_bytes(&t->streams[c0 + c], out, as_is ? (const char *)in : t->buffer, (size_t)(n * size));
+                else copy_swapped(out, stride, t->buffer, size, n, size);
             } else {
-                store_reals(out, in, stride, n, a->dtype);
+                store_reals(out, in, stride, n, one_stretch, a->dtype);
             }
         }
     }

@@ -48,7 +48,7 @@ def read_only():
 NAMES = "input: expected float16, bfloat16, float32 or float64, got "
 REAL = "expected a real number dtype of at most 64 bits, got "
 LABELS = "target: expected labels in [0, 3) or ignore_index, got "
-WEIGHT = "pixel_weight: expected finite values >= 0, got "
+WEIGHT = "pixel_weight: expected 0 or numbers from 1e-30 to 1e+30, got "
 AXIS = "axis: expected the class axis of an input with 3 dimensions (not the samples'), got "
 DICE = "<Partial of DiceLoss(): 3 classes, 2 samples, 6 sums>"
 
@@ -115,7 +115,7 @@ ERRORS = {
         ("fl.cross_entropy(X, label(2**64 - 100, np.uint64))", fl.LabelError,
          LABELS + "18446744073709551516 at (1, 3)"),
         ("fl.cross_entropy(X, label(-1, np.int8), ignore_index=255)", fl.LabelError, LABELS + "-1 at (1, 3)"),
-        ("fl.cross_entropy(X, label(3), pixel_weight=[1, 1, 1, 0])", fl.LabelError, LABELS + "3 at (1, 3)"),
+        ("fl.cross_entropy(X, label(3), pixel_weight=[1, 1, 1, 1e-30])", fl.LabelError, LABELS + "3 at (1, 3)"),
         ("fl.cross_entropy(np.moveaxis(X, 1, -1), label(7), axis=-1)", fl.LabelError, LABELS + "7 at (1, 3)"),
         ("fl.cross_entropy(ONE, 5)", fl.LabelError, LABELS + "5 at ()"),
         ("fl.cross_entropy(ONE, [5])", fl.LabelError, LABELS + "5 at (0,)"),
@@ -139,7 +139,31 @@ ERRORS = {
         ("fl.CrossEntropyLoss().make_batch(X, Y, Y).raise_fault()", ValueError,
          "target or pixel_weight: changed during the call"),
     ],
+    "ignore_index": [
+        *((f"fl.{call}", ValueError,
+           f"ignore_index: expected -100 (the default) without integer labels, got {got}: give integer labels, or a "
+           "pixel_weight of 0 where a pixel does not count")
+          for call, got in (("cross_entropy(X, D, ignore_index=255)", 255),
+                            ("dice_loss(X, D > 0.5, ignore_index=[0, 255])", [0, 255]),
+                            ("boundary_loss(X, None, distance_maps=X, ignore_index=0)", 0))),
+        ("fl.cross_entropy(X, Y, ignore_index=[])", ValueError,
+         "ignore_index: expected an integer or a sequence of at least one, got []"),
+        ("fl.cross_entropy(X, Y, ignore_index=[0, 1.5])", TypeError, "ignore_index: expected an integer, got 1.5"),
+        ("fl.cross_entropy(X, Y, ignore_index='a')", TypeError, "ignore_index: expected an integer, got 'a'"),
+        ("fl.one_hot(Y, 3, ignore_index=2**63)", ValueError,
+         f"ignore_index: expected an integer of 64 bits, got {2**63}"),
+        ("fl.cross_entropy(torch.zeros(2, 3, requires_grad=True), [0, 1])", TypeError,
+         "input: expected an array or a tensor without grad, got one that requires grad, whose graph would not see the "
+         "loss: pass input.detach() and take the gradient from value_and_grad"),
+        ("fl.hausdorff_dt_loss(X, label(1), alpha=1e9)", ValueError,
+         "alpha: expected distances to the power of alpha within float32, got 1e+09 and a distance of 3"),
+        ("fl.nothing", AttributeError, "module 'fastloss' has no attribute 'nothing'"),
+    ],
     "pixel_weight": [
+        ("fl.cross_entropy(X.astype(float), Y, pixel_weight=1e308)", ValueError, WEIGHT + "1e+308 at (0, 0)"),
+        ("fl.cross_entropy(X, Y, pixel_weight=1e308)", ValueError, WEIGHT + "1e+308 at (0, 0)"),
+        ("fl.cross_entropy(X.astype(float), Y, pixel_weight=5e-324)", ValueError, WEIGHT + "5e-324 at (0, 0)"),
+        ("fl.dice_loss(X, D, pixel_weight=1e-31 * LAST)", ValueError, WEIGHT + "1e-31 at (1, 2, 3)"),
         ("fl.cross_entropy(X, Y, pixel_weight=1j)", TypeError, "pixel_weight: " + REAL + "complex128"),
         ("fl.cross_entropy(X, Y, pixel_weight='a')", TypeError, "pixel_weight: " + REAL + "<U1"),
         ("fl.cross_entropy(X, Y, pixel_weight=-1)", ValueError, WEIGHT + "-1 at (0, 0)"),
@@ -218,7 +242,7 @@ ERRORS = {
         ("fl.FocalLoss(gamma=[[1, 2], [3]])", TypeError,
          "gamma: expected a sequence of numbers, got [[1, 2], [3]]"),
         ("fl.FocalLoss(gamma=[1, -1])", ValueError, "gamma: expected finite values >= 0, got [1.0, -1.0]"),
-        ("fl.FocalLoss(gamma=None)", TypeError, "gamma: expected a number or one a class, got None"),
+        ("fl.FocalLoss(gamma=None)", TypeError, "gamma: expected a number or one number per class, got None"),
         ("fl.FocalLoss(activation='tanh')", ValueError,
          "activation: expected one of None, 'sigmoid', 'softmax', got 'tanh'"),
         ("fl.BinaryFocalLoss(activation='softmax')", ValueError,
@@ -267,6 +291,10 @@ ERRORS = {
     "out": [
         ("GRAD(X, Y, out=[1])", TypeError, "out: expected a NumPy array, got list"),
         ("GRAD(X, Y, out=torch.zeros(2, 3, 4))", TypeError, "out: expected a NumPy array, got Tensor"),
+        ("GRAD(X.astype(np.float16), Y, out=np.zeros(X.shape))", TypeError,
+         "out: expected dtype float16 (the input's) or float32, got float64"),
+        ("GRAD(X, Y, out=np.zeros(X.shape, np.float16))", TypeError,
+         "out: expected dtype float32 (the input's), got float16"),
         ("GRAD(X, Y, out=np.zeros(X.shape))", TypeError, "out: expected dtype float32 (the input's), got float64"),
         ("GRAD(X, Y, out=np.zeros(X.shape, '>f4'))", TypeError, "out: expected dtype float32 (the input's), got >f4"),
         ("GRAD(X, Y, out=np.zeros((3, 2, 4), np.float32))", ValueError,
@@ -360,10 +388,7 @@ ERRORS = {
         ("fl.backend('cuda').__enter__()", ValueError, "name: expected one of auto, native, numpy, got 'cuda'"),
     ],
     "distance": [
-        *((f"fl.{f}(X[0])", TypeError, "mask: expected a bool or integer dtype, got float32")
-          for f in ("distance_transform", "signed_distance")),
-        ("fl.hausdorff_distance(X[0], Y)", TypeError, "mask_a: expected a bool or integer dtype, got float32"),
-        ("fl.hausdorff_distance(Y, X[0])", TypeError, "mask_b: expected a bool or integer dtype, got float32"),
+        ("fl.hausdorff_distance(Y, Y, directed=1)", TypeError, "directed: expected True or False, got 1"),
         ("fl.distance_transform(None)", TypeError, "mask: " + REAL + "object"),
         ("fl.distance_transform(True)", ValueError, "mask: expected 1 to 3 dimensions, got shape ()"),
         ("fl.signed_distance(np.zeros((2, 3, 4, 5), bool))", ValueError,
@@ -474,6 +499,15 @@ ERRORS = {
         ("0.5 * fl.DiceLoss(reduction='none')", ValueError,
          "reduction: expected 'mean' or 'sum' in a sum of losses, got 'none' in DiceLoss(reduction='none')"),
         ("np.nan * fl.DiceLoss()", ValueError, "factor: expected a finite number, got nan"),
+        ("10**400 * fl.DiceLoss()", ValueError, f"factor: expected a finite number, got {10**400}"),
+        ("10**5000 * fl.DiceLoss()", ValueError, "factor: expected a finite number, got an integer of 16610 bits"),
+        ("1e20 * (1e20 * fl.DiceLoss())", ValueError, "factor: expected 0 or a size from 1e-30 to 1e+30, got 1e+40"),
+        ("fl.dice_loss(SINGLE, Y)", ValueError,
+         "activation: expected 'sigmoid' or None for one channel, whose softmax is always 1, got 'softmax' in "
+         "DiceLoss() for an input of shape (2, 1, 4)"),
+        ("(fl.DiceLoss(activation=None) + fl.CrossEntropyLoss())(SINGLE, 0.0 * SINGLE)", ValueError,
+         "input: expected two channels or more for CrossEntropyLoss() beside losses that take one as binary, got shape "
+         "(2, 1, 4): use BCEWithLogitsLoss() instead, or DiceCELoss(activation='sigmoid')"),
         ("True * fl.DiceLoss()", TypeError, "unsupported operand type(s) for *: 'bool' and 'DiceLoss'"),
         ("fl.DiceLoss() + 1", TypeError, "unsupported operand type(s) for +: 'DiceLoss' and 'int'"),
     ],
@@ -512,7 +546,7 @@ ERRORS = {
         ("fl.evaluate({'d': fl.DiceLoss(), 'b': fl.BCEWithLogitsLoss()}, X, Y)", ValueError,
          "target: expected a dense target of shape (2, 3, 4) or a single channel with labels {0, 1} for "
          "BCEWithLogitsLoss(), got labels of shape (2, 4)"),
-        ("fl.evaluate({'d': fl.DiceLoss(), 's': fl.SoftMarginLoss()}, X[:, :1], Y)", ValueError,
+        ("fl.evaluate({'d': fl.DiceLoss(activation=None), 's': fl.SoftMarginLoss()}, X[:, :1], Y)", ValueError,
          "target: expected a dense target of shape (2, 1, 4) for SoftMarginLoss(), got labels of shape (2, 4)"),
         ("fl.evaluate({'b': fl.BalancedBCELoss()}, X[0, 0], D[0, 0])", ValueError,
          "input: expected two dimensions or more for BalancedBCELoss() beside others, got (4,)"),

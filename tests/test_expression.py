@@ -5,7 +5,7 @@ import pytest
 from fastloss.cli.errors import UserError
 from fastloss.cli.expression import LONGEST, TAKEN, names, parse
 from fastloss.cli.suggestions import OTHER_NAMES
-from fastloss.losses import LOSSES, CrossEntropyLoss, DiceLoss, TverskyLoss
+from fastloss.losses import LOSSES, CrossEntropyLoss, DiceCELoss, DiceLoss, TverskyLoss
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ from fastloss.losses import LOSSES, CrossEntropyLoss, DiceLoss, TverskyLoss
         ("dice*2 + cross_entropy", 2 * DiceLoss() + CrossEntropyLoss()),
         ("2*3*dice", 6 * DiceLoss()),
         ("(0.25 + 0.25)*dice", 0.5 * DiceLoss()),
-        ("dice_ce", DiceLoss() + CrossEntropyLoss()),
-        ("0.5*dice_ce_loss(ce=2, ignore_index=1)", 0.5 * DiceLoss(ignore_index=1) + CrossEntropyLoss(ignore_index=1)),
+        ("dice_ce", DiceCELoss()),
+        ("0.5*dice_ce_loss(ce=2, ignore_index=1)", 0.5 * DiceCELoss(ce=2, ignore_index=1)),
     ],
 )  # fmt: skip
 def test_meaning(text, loss):

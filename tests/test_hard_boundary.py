@@ -59,7 +59,7 @@ ROWS = {
     "boundary: one pixel": (Boundary(), [[[1e4], [-1e4]]], [[1]], 0.0, 0),
     "boundary: one pixel without an axis": (Boundary(), [[-INF, 0]], [1], 0.0, 0),
     "boundary: no pixel": (Boundary(), np.zeros((1, 2, 0)), np.zeros((1, 0), int), NAN, 0),
-    "boundary: one class": (Boundary(), np.zeros((1, 1, 4)), np.zeros((1, 1, 4)), 0.0, 0),
+    "boundary: one class": (Boundary(activation=None), np.zeros((1, 1, 4)), np.zeros((1, 1, 4)), 0.0, 0),
     # ---- Hausdorff
     "hausdorff: sure and right": (Hausdorff(), logits(RIGHT), Y, 0.0, 0),
     # The predicted mask has the target's boundary: 2 phi^2 in every element.

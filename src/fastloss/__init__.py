@@ -10,8 +10,6 @@ framework.
 ((1, 2, 2), dtype('float32'))
 """
 
-import importlib.metadata
-
 from . import functional, losses
 from ._backend import backend, config, get_backend, get_num_threads, num_threads, set_num_threads, show_config
 from ._batch import LabelError
@@ -22,7 +20,17 @@ from .labels import class_weights, one_hot, smooth_labels
 from .losses import *  # noqa: F403
 from .numerics import check_grad, entropy, log_sigmoid, log_softmax, logit, logsumexp, sigmoid, softmax, softplus
 
-__version__ = importlib.metadata.version("fastloss")
+__version__: str
+
+
+def __getattr__(name: str) -> str:
+    """`__version__`, looked up when it is asked for: importlib.metadata takes a third of the import's time."""
+    if name == "__version__":
+        import importlib.metadata
+
+        return importlib.metadata.version("fastloss")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "LabelError",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import functools
-import importlib.metadata
 import itertools
 import math
 import os
@@ -40,10 +39,11 @@ class Term(NamedTuple):
     class_weight: tuple[float, ...] | None = None
     params: tuple[float | tuple[float, ...] | None, ...] = ()  # None: 1 / C
     names: tuple[str, ...] = ()  # what the loss calls its params, to name one of the wrong length
+    single: Term | None = None  # the term instead of this one for a single class, with as many sums
 
     def size(self, classes: int, mode: int) -> int:
-        if self.kind == "region":
-            return 6 * classes
+        if self.kind == "region":  # whether squares and the weight are wanted
+            return (3 + 2 * bool(self.params[0]) + bool(self.params[1])) * classes
         return 0 if self.kind == "transform" else 2 + (2 * classes if mode & Mode.BY_CLASS else 0)
 
 
@@ -214,6 +214,8 @@ def backend(name: str) -> Iterator[None]:
 
 def config() -> dict[str, Any]:
     """What `show_config` prints, as a dict."""
+    import importlib.metadata  # 40 ms, a third of what importing fastloss takes
+
     openmp = _native.openmp() if _native else 0
     return {
         "version": importlib.metadata.version("fastloss"),
@@ -275,6 +277,10 @@ def _arrays(term: Term, classes: int) -> tuple[Array | None, list[float | Array]
     return None if term.class_weight is None else _by_class(term.class_weight, "class_weight", classes), params
 
 
+def _for_classes(terms: tuple[Term, ...], classes: int) -> list[Term]:
+    return [t.single if classes == 1 and t.single is not None else t for t in terms]
+
+
 def _by_class(vector: tuple[float, ...], name: str, classes: int) -> Array:
     if len(vector) != classes:
         raise ValueError(f"{name}: expected shape ({classes},), got ({len(vector)},)")
@@ -284,13 +290,19 @@ def _by_class(vector: tuple[float, ...], name: str, classes: int) -> Array:
 def _run_reference(
     batch: Batch, terms: tuple[Term, ...], mode: int, by_sample: bool, output: Array | None, coefs: Coefs
 ) -> tuple[Array, bool]:
-    arguments = [(t, *_arrays(t, batch.classes), c) for t, c in zip(terms, coefs, strict=True)]
+    own = _for_classes(terms, batch.classes)
+    arguments = [(t, *_arrays(t, batch.classes), c) for t, c in zip(own, coefs, strict=True)]
     return _reference.run(batch, arguments, mode, by_sample, output)
 
 
 @functools.lru_cache(maxsize=256)
 def _native_terms(terms: tuple[Term, ...], classes: int) -> list[NativeTerm]:
-    return [(_rows[t.name], t.activation, *_arrays(t, classes)) for t in terms]
+    return [(_rows[t.name], t.activation, *_arrays(t, classes)) for t in _for_classes(terms, classes)]
+
+
+@functools.lru_cache(maxsize=256)
+def _ignored_array(ignored: tuple[int, ...]) -> Array:
+    return np.array(ignored, np.int64)
 
 
 def _run_native(
@@ -304,12 +316,12 @@ def _run_native(
         operand(output),
         operand(batch.maps),
         _native_terms(terms, batch.classes),
-        coefs,
+        [None if c is None else np.ascontiguousarray(c.T) for c in coefs],
         batch.labels,
         batch.label_base,
         batch.weight_by_class,
         output is not None and output.ndim == batch.input.ndim,  # by class
-        batch.ignore_index,
+        _ignored_array(batch.ignored),
         real_dtype(batch.input.dtype) is FLOAT64,
         mode,
         min(get_num_threads(), MOST_THREADS),
@@ -329,7 +341,7 @@ def _ends_of(terms: Callable[[], tuple[Term, ...]], classes: int) -> list[int]:
 
 
 def run_plain(
-    input: Any, target: Any, terms: Callable[[], tuple[Term, ...]], by_sample: bool, ignore_index: int
+    input: Any, target: Any, terms: Callable[[], tuple[Term, ...]], by_sample: bool, ignored: tuple[int, ...]
 ) -> list[Array] | None:
     """The forward sums over an array and labels as most calls give them; None if they are not, or have a fault.
 
@@ -347,7 +359,7 @@ def run_plain(
         terms,
         by_sample,
         LARGE_SAMPLE,
-        ignore_index,
+        _ignored_array(ignored),
         Mode.FORWARD,
         threads,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +34,10 @@ DTYPE_TAGS = {
 BFLOAT16_TAG = 3
 PLAIN_REALS = {np.dtype(name): tag for name, tag in DTYPE_TAGS.items() if name[0] == "f"}
 PLAIN_LABELS = {np.dtype(name): tag for name, tag in DTYPE_TAGS.items() if name[0] != "f"}
+
+IGNORE_INDEX = -100  # torch's default, a label that nobody has
+LEAST, MOST = 1e-30, 1e30  # the size of a weight or an option that is not 0: float32 holds it, and its inverse
+SIZES = f"0 or numbers from {LEAST:g} to {MOST:g}"
 
 SLAB = 1 << 16  # elements looked at together when a bad one is searched: half a megabyte as int64
 LARGE_SAMPLE = 256  # pixels from which a sample has tiles of its own, where nothing is wanted by sample
@@ -94,8 +98,15 @@ def as_array(value: Any, name: str) -> Array:
 
 def foreign(value: Any, name: str) -> Any:
     """torch's tensors, and what offers DLPack alone, as arrays; all else as it is."""
+    torch = sys.modules.get("torch")
+    tensor = torch is not None and isinstance(value, torch.Tensor)
+    if torch is not None and tensor and value.requires_grad and torch.is_grad_enabled():
+        raise TypeError(
+            f"{name}: expected an array or a tensor without grad, got one that requires grad, whose graph would not "
+            f"see the loss: pass {name}.detach() and take the gradient from value_and_grad"
+        )
     try:
-        if "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
+        if tensor:
             return _from_torch(value)
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             return np.from_dlpack(value)
@@ -168,13 +179,14 @@ class Batch(NamedTuple):
     labels: bool
     label_base: int  # row c is label c + label_base
     weight: Array | None  # (N, *S), or (N, C, *S)
-    ignore_index: int
+    ignored: tuple[int, ...]  # labels whose pixels do not count
     shape: tuple[int, ...]
     axis: int | None  # None: no class matters, the elements are (1, 1, *shape) or (N, 1, *rest)
     given_target: Array | None = None  # as the caller sees them, to name a fault
     given_weight: Array | None = None
     maps: Array | None = None  # (N, C, *S), of losses of distances
     split: bool = False  # axis None: samples stay apart, however small
+    whole: Batch | None = None  # the batch that this is a part of
 
     @property
     def weight_by_class(self) -> bool:
@@ -198,19 +210,37 @@ class Batch(NamedTuple):
         """Pixels a sample."""
         return math.prod(self.input.shape[2:])
 
+    def parts(self, samples: int) -> Iterator[tuple[slice, Batch]]:
+        """At most so many samples at a time, and which they are; the batch itself if it has no more."""
+        if self.samples <= samples:
+            yield slice(None), self
+            return
+        for first in range(0, self.samples, samples):
+            cut = slice(first, first + samples)
+            target, weight, maps = (None if a is None else a[cut] for a in (self.target, self.weight, self.maps))
+            yield cut, self._replace(input=self.input[cut], target=target, weight=weight, maps=maps, whole=self)
+
     def kernel_view(self, array: Array) -> Array:
         """An array of the input's shape as `(N, C, *S)`."""
         return kernel_view(array, self.axis, self.split)
 
     def new_gradient(self) -> Array:
-        return np.empty(self.shape, self.input.dtype.newbyteorder("="))
+        """An array for the gradient, of the caller's shape and laid out as the input is."""
+        view = np.empty_like(self.input, self.input.dtype.newbyteorder("="), subok=False)
+        if self.axis is None:
+            return view[0, 0, ...] if view.ndim == len(self.shape) + 2 else view[:, 0]
+        if self.axis == 1:
+            return view
+        return view[0] if len(self.shape) == 1 else np.moveaxis(view, 1, self.axis)
 
     def check_out(self, out: Any) -> Array:
         """The caller's gradient array, if the gradient may be written to it."""
         if not isinstance(out, np.ndarray):
             raise TypeError(f"out: expected a NumPy array, got {type(out).__name__}")
-        if out.dtype != self.input.dtype:
-            raise TypeError(f"out: expected dtype {self.input.dtype} (the input's), got {out.dtype}")
+        half = self.input.dtype.itemsize == 2
+        if out.dtype != self.input.dtype and not (half and out.dtype == FLOAT32):
+            allowed = f"{self.input.dtype} (the input's){' or float32' if half else ''}"
+            raise TypeError(f"out: expected dtype {allowed}, got {out.dtype}")
         if out.shape != self.shape:
             raise ValueError(f"out: expected shape {self.shape} (the input's), got {out.shape}")
         if not out.flags.writeable:
@@ -226,54 +256,95 @@ class Batch(NamedTuple):
     def raise_fault(self) -> None:
         """Find and name what a kernel reported, in the caller's arrays: the first bad weight, else the first bad
         label."""
+        if self.whole is not None:
+            self.whole.raise_fault()
         if self.given_weight is not None:
             real = real_dtype(self.input.dtype)
 
             def bad(w: Array) -> Array:
                 with np.errstate(all="ignore"):
                     cast = w.astype(real)
-                wrong: Array = ~(np.isfinite(cast) & (cast >= 0))
+                wrong: Array = ~((cast == 0) | ((cast >= real.type(LEAST)) & (cast <= real.type(MOST))))
                 return wrong
 
-            found = first(self.given_weight, bad)
+            found = first(bad, self.given_weight)
             if found is not None:
-                where, got = found
-                raise ValueError(f"pixel_weight: expected finite values >= 0, got {got} at {where}")
-        if self.labels and self.given_target is not None:
-            check_labels(self.given_target, self.classes + self.label_base, self.ignore_index)
+                where, got = position(found[0], self.given_weight.shape), found[1]
+                raise ValueError(f"pixel_weight: expected {SIZES}, got {got} at {where}")
+        if self.labels and self.target is not None and self.given_target is not None:
+            end, shape = self.classes + self.label_base, self.given_target.shape
+            check_labels(self.target, end, self.ignored, weight=self.weight, shape=shape)
         read = ["target"] * self.labels + ["pixel_weight"] * (self.given_weight is not None)
         raise ValueError(f"{' or '.join(read)}: changed during the call")  # another thread has mended it
 
 
-def slabs(a: Array, order: Any = "C") -> Iterator[Array]:
-    """All elements, flat, a few at a time, whatever the layout."""
+def slabs(*arrays: Array, order: Any = "C") -> Iterator[Any]:
+    """All elements of arrays of one shape, flat, a few at a time, whatever the layouts."""
     flags: Any = ["external_loop", "buffered", "zerosize_ok"]
-    yield from np.nditer(a, flags, ["readonly"], order=order, buffersize=SLAB)
+    yield from np.nditer(arrays, flags, [["readonly"]] * len(arrays), order=order, buffersize=SLAB)
 
 
-def first(a: Array, bad: Callable[[Array], Array]) -> tuple[tuple[int, ...], Any] | None:
-    """Where the first element is that `bad` finds, and the element; or None."""
+def first(bad: Callable[..., Array], *arrays: Array) -> tuple[int, Any] | None:
+    """The flat index of the first element where `bad` finds one in the arrays, and the first array's; or None."""
     start = 0
-    for slab in map(np.copy, slabs(a)):  # copies: another thread may be writing
-        found = bad(slab)
+    for slab in slabs(*arrays):
+        copies = [part.copy() for part in (slab if len(arrays) > 1 else [slab])]  # another thread may be writing
+        found = bad(*copies)
         if found.any():
             k = int(found.argmax())
-            return tuple(int(i) for i in np.unravel_index(start + k, a.shape)) if a.ndim else (), slab[k].item()
-        start += len(slab)
+            return start + k, copies[0][k].item()
+        start += len(found)
     return None
 
 
-def check_labels(labels: Array, classes: int, ignore_index: int | None, name: str = "target") -> None:
-    """Name the first label that is no class, if there is one."""
+def position(index: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Where a flat index lies."""
+    return tuple(int(i) for i in np.unravel_index(index, shape)) if shape else ()
 
-    def bad(slab: Array) -> Array:
+
+def check_labels(
+    labels: Array,
+    classes: int,
+    ignored: Sequence[int],
+    name: str = "target",
+    *,
+    weight: Array | None = None,
+    shape: tuple[int, ...] | None = None,
+) -> None:
+    """Name the first label that is no class and counts, if there is one.
+
+    weight: of the labels' shape; shape: the caller's, which differs in axes of length 1 alone.
+    """
+
+    def bad(slab: Array, weight: Array | None = None) -> Array:
         outside: Array = (slab < 0) | (slab >= classes)
-        return outside if ignore_index is None else outside & (slab != ignore_index)
+        for label in ignored:
+            outside &= slab != label
+        return outside if weight is None else outside & (weight > 0)
 
-    found = first(labels, bad)
+    found = first(bad, labels) if weight is None else first(bad, labels, weight)
     if found is not None:
-        where, label = found
-        raise LabelError(int(label), where, classes, name, ignore_index is not None)
+        index, label = found
+        raise LabelError(
+            int(label), position(index, labels.shape if shape is None else shape), classes, name, bool(ignored)
+        )
+
+
+def ignored_labels(ignore_index: int | Sequence[int] | None) -> tuple[int, ...]:
+    """A checked option, as the labels that it names."""
+    if ignore_index is None:
+        return (IGNORE_INDEX,)
+    return (ignore_index,) if isinstance(ignore_index, int) else tuple(ignore_index)
+
+
+def check_ignored(ignored: tuple[int, ...], labels: bool) -> None:
+    """Only a label can be ignored: a dense target has none, and neither has a call without a target."""
+    if not labels and ignored != (IGNORE_INDEX,):
+        got = ignored[0] if len(ignored) == 1 else list(ignored)
+        raise ValueError(
+            f"ignore_index: expected {IGNORE_INDEX} (the default) without integer labels, got {got}: give integer "
+            "labels, or a pixel_weight of 0 where a pixel does not count"
+        )
 
 
 def _overlaps_itself(a: Array) -> bool:
@@ -294,7 +365,7 @@ def class_batch(
     pixel_weight: Any,
     *,
     axis: int,
-    ignore_index: int,
+    ignored: tuple[int, ...],
     binary: bool,
     target_optional: bool = False,
 ) -> Batch:
@@ -310,11 +381,12 @@ def class_batch(
     if target is not None or not target_optional:
         given = as_array(target, "target")
         y, labels, base = _target(given, x, view, where, binary)
+    check_ignored(ignored, labels)
     w, given_weight = None, None
     if pixel_weight is not None:
         given_weight = as_array(pixel_weight, "pixel_weight")
         w, given_weight = _weight(given_weight, x, view, where, given is None or given.shape == x.shape)
-    return Batch(view, y, labels, base, w, ignore_index, x.shape, where, given, given_weight)
+    return Batch(view, y, labels, base, w, ignored, x.shape, where, given, given_weight)
 
 
 def element_batch(input: Any, target: Any, pixel_weight: Any, *, axis: int | None, by_sample: bool = False) -> Batch:
@@ -328,7 +400,7 @@ def element_batch(input: Any, target: Any, pixel_weight: Any, *, axis: int | Non
     if pixel_weight is not None:
         given = broadcast(as_array(pixel_weight, "pixel_weight"), x.shape, "pixel_weight")
         w = kernel_view(given, where, by_sample)
-    return Batch(view, target_view, False, 0, w, -100, x.shape, where, None, given, None, by_sample)
+    return Batch(view, target_view, False, 0, w, (IGNORE_INDEX,), x.shape, where, None, given, None, by_sample)
 
 
 def _axis(axis: int, ndim: int) -> int:

@@ -15,6 +15,8 @@ from numpy import ndarray
 
 cdef double PATIENCE = 0.05  # seconds of work until a look for signals, which waits for whoever has the GIL
 
+cdef ptrdiff_t MANY_SAMPLES = 1024  # with sums of their own, which may be larger than the input: some at a time, then
+
 cdef extern from "fastloss.h" nogil:
     ctypedef struct fl_operand:
         char *data
@@ -32,8 +34,8 @@ cdef extern from "fastloss.h" nogil:
         ptrdiff_t *shape
         int ndim, labels, weight_by_class, double_precision, mode, nterms, threads, faults
         fl_operand input, target, weight, output, maps
-        ptrdiff_t label_base, nsums, chunks
-        int64_t ignore_index
+        ptrdiff_t label_base, nsums, chunks, nignored
+        const int64_t *ignored
         fl_term *terms
         double *sums
     const ptrdiff_t *dtype_size
@@ -129,10 +131,11 @@ cdef _Buffer _operand(fl_operand *to, name, tuple operand, _Buffer input, bint b
 
 
 def run(input, target, weight, output, maps, list terms, coefs, bint labels, ptrdiff_t label_base,
-        bint weight_by_class, bint output_by_class, int64_t ignore_index, bint double_precision, int mode, int threads,
+        bint weight_by_class, bint output_by_class, ignored, bint double_precision, int mode, int threads,
         bint merge):
     """Run one job. terms: (loss, activation, class_weight, params) each, a param a float or an array (C,) of float64;
-    coefs: an array or None for each; merge: all samples are one group.
+    coefs: an array of shape (n, groups) or None for each; ignored: labels, an int64 array; merge: all samples are one
+    group.
 
     Returns (sums of shape (groups, n), faults).
     """
@@ -148,12 +151,13 @@ def run(input, target, weight, output, maps, list terms, coefs, bint labels, ptr
         _operand(&job.maps, "distance_maps", maps, x, True, merge),
     ]
     job.labels, job.label_base, job.weight_by_class = labels, label_base, weight_by_class
-    job.ignore_index, job.double_precision, job.mode, job.threads = ignore_index, double_precision, mode, threads
+    job.double_precision, job.mode, job.threads = double_precision, mode, threads
+    _ignore(&job, ignored, held)
     return _run(&job, terms, coefs, held), job.faults
 
 
 def run_plain(input, target, dict reals, dict labels, terms_of, terms, bint by_sample, ptrdiff_t large,
-              int64_t ignore_index, int mode, int threads):
+              ignored, int mode, int threads):
     """The same for what most calls give: an array (N, C, *S) of more than one class and labels (N, *S), their dtypes'
     tags in reals and labels. The terms are terms_of(terms, C). by_sample, or from `large` pixels on: a sample is a
     group.
@@ -173,15 +177,19 @@ def run_plain(input, target, dict reals, dict labels, terms_of, terms, bint by_s
         return None
     if not _fits(&y.view, label, &x.view, False):
         return None
+    if by_sample and x.view.shape[0] > MANY_SAMPLES:
+        return None
     for k in range(2, x.view.ndim):
         pixels *= x.view.shape[k]
     cdef bint merge = not by_sample and pixels < large
     memset(&job, 0, sizeof(job))
     _place_input(&job, &x.view, real, False, merge)
     _place(&job.target, &y.view, label, False, False, merge)
-    job.labels, job.ignore_index, job.double_precision = True, ignore_index, x.view.itemsize == 8
+    job.labels, job.double_precision = True, x.view.itemsize == 8
     job.mode, job.threads = mode, threads
-    sums = _run(&job, terms_of(terms, x.view.shape[1]), None, [x, y])
+    held = [x, y]
+    _ignore(&job, ignored, held)
+    sums = _run(&job, terms_of(terms, x.view.shape[1]), None, held)
     return None if job.faults else sums
 
 
@@ -209,7 +217,7 @@ cdef _run(fl_job *job, list terms, coefs, list held):
         if fl_prepare(job) != 0:
             raise MemoryError()
         prepared = True
-        sums = numpy.zeros((job.groups, job.nsums))
+        sums = numpy.zeros((job.nsums, job.groups))
         job.sums = <double *> _doubles(sums, held)
         while at < job.chunks:
             with nogil:
@@ -219,11 +227,17 @@ cdef _run(fl_job *job, list terms, coefs, list held):
                     if at >= job.chunks or not 0 <= fl_seconds() - start < PATIENCE:
                         break
             PyErr_CheckSignals()
-        return sums
+        return sums.T
     finally:
         if prepared:
             fl_release(job)
         free(job.terms)
+
+
+cdef void _ignore(fl_job *job, ignored, list held):
+    cdef _Buffer b = _buffer(ignored)
+    held.append(b)
+    job.ignored, job.nignored = <const int64_t *> b.view.buf, b.view.shape[0]
 
 
 cdef const double *_doubles(array, list held):

@@ -13,6 +13,7 @@ import numpy as np
 
 from ._batch import Array
 
+MANY = 200  # numbers from which passes over a column are faster than fsum: equal at 150 to 250
 ZERO = np.zeros(())  # adding it takes 0.3 microseconds, adding 0.0 half of one
 
 
@@ -28,6 +29,31 @@ def _expansion(numbers: list[float]) -> list[float]:
         return [float(np.sum(numbers))]
 
 
+def _split(column: Array) -> list[float]:
+    """A few numbers whose exact sum is that of the column, by passes over it as a whole.
+
+    A number far above all others cuts each at the same bit: the upper parts are multiples of that bit, so their sum is
+    exact in any order, and the lower parts are left for the next pass (Rump, Ogita and Oishi 2008, AccSum). A pass
+    takes 53 bits less those of the length: 200,000 random numbers take three passes and 1.9 ms.
+    """
+    parts: list[float] = []
+    margin = math.frexp(len(column) + 2)[1]
+    rest, upper = np.empty_like(column), np.empty_like(column)
+    while len(parts) < 8:
+        high, low = float(column.max()), float(column.min())
+        if high == low and high.is_integer() and abs(high) * len(column) < 2**53:  # weights of 1, or nothing left
+            return [*parts, high * len(column)]
+        exponent = math.frexp(max(high, -low))[1] + margin
+        if not (math.isfinite(high) and math.isfinite(low)) or exponent > 1023:
+            break
+        cut = math.ldexp(1.0, exponent)
+        np.add(column, cut, out=upper)
+        np.subtract(upper, cut, out=upper)
+        parts.append(float(upper.sum()))
+        column = np.subtract(column, upper, out=rest)
+    return [*parts, *column.tolist()]
+
+
 def exact_sum(rows: Iterable[Array]) -> Array:
     """The expansion, of shape (m, k), of the exact column sums of arrays of shape (n, k); of no rows it is 0."""
     many = list(rows)
@@ -36,7 +62,8 @@ def exact_sum(rows: Iterable[Array]) -> Array:
         return stack + ZERO  # -0.0 becomes 0.0
     if len(stack) == 0:
         return np.zeros((1, stack.shape[1]))
-    columns = [_expansion(column) for column in stack.T.tolist()]
+    few = len(stack) < MANY
+    columns = [_expansion(column.tolist() if few else _split(column)) for column in stack.T]
     out = np.zeros((max(map(len, columns), default=1), len(columns)))
     for k, parts in enumerate(columns):
         out[: len(parts), k] = parts

@@ -23,8 +23,8 @@ def distance_transform(mask: Any, spacing: float | Sequence[float] | None = None
 
     Parameters
     ----------
-    mask : array of a bool or integer dtype, of 1 to 3 dimensions and any layout
-        Elements other than 0 are foreground.
+    mask : array of any real dtype, of 1 to 3 dimensions and any layout
+        Elements other than 0 are foreground, as in scipy.
     spacing : float or one per axis, optional
         Distance of neighbours along each axis; 1 by default.
 
@@ -32,7 +32,7 @@ def distance_transform(mask: Any, spacing: float | Sequence[float] | None = None
     else within one unit in the last place. Without any background all distances are inf (scipy's
     `distance_transform_edt`, equal otherwise, measures to an element outside of the array then).
 
-    Raises TypeError for a mask of another dtype, ValueError for other dimensions or a wrong spacing.
+    Raises TypeError for a mask that is no array of real numbers, ValueError for other dimensions or a wrong spacing.
 
     Source: Felzenszwalb and Huttenlocher, Distance Transforms of Sampled Functions, Theory of Computing 8, 2012.
 
@@ -64,29 +64,39 @@ def signed_distance(mask: Any, spacing: float | Sequence[float] | None = None) -
 
 
 def hausdorff_distance(
-    mask_a: Any, mask_b: Any, percentile: float = 100, spacing: float | Sequence[float] | None = None
+    mask_a: Any,
+    mask_b: Any,
+    percentile: float = 100,
+    spacing: float | Sequence[float] | None = None,
+    directed: bool = False,
 ) -> float:
     """`max(h(a, b), h(b, a))` with `h(a, b)` the greatest distance from boundary pixels of `a` to the nearest of `b`.
 
     Boundary pixels are foreground pixels with a face neighbour that is background or outside of the array. Two empty
-    masks have distance 0, an empty one and another one inf.
+    masks have distance 0, an empty one and another one inf, in both directions.
 
     Parameters
     ----------
-    mask_a, mask_b : arrays of a bool or integer dtype, of one shape of 1 to 3 dimensions
+    mask_a, mask_b : arrays of any real dtype, of one shape of 1 to 3 dimensions
         Elements other than 0 are foreground.
     percentile : float in [0, 100]
         Takes that percentile of the distances (with linear interpolation) for the greatest one: 95 is HD95.
     spacing : float or one per axis, optional
         Distance of neighbours along each axis; 1 by default.
+    directed : bool, default False
+        Whether to return h(a, b) alone.
 
-    Raises TypeError for masks of another dtype, ValueError for other dimensions, shapes that differ, a wrong spacing or
-    percentile.
+    Raises TypeError for masks that are no arrays of real numbers, ValueError for other dimensions, shapes that differ,
+    a wrong spacing or percentile.
 
     >>> import fastloss as fl
     >>> fl.hausdorff_distance([0, 1, 1, 0, 0, 0], [0, 1, 1, 1, 1, 0])
     2.0
+    >>> fl.hausdorff_distance([0, 1, 1, 0, 0, 0], [0, 1, 1, 1, 1, 0], directed=True)
+    1.0
     """
+    if not isinstance(directed, (bool, np.bool_)):
+        raise TypeError(f"directed: expected True or False, got {directed!r}")
     a, b = _as_mask(mask_a, "mask_a"), _as_mask(mask_b, "mask_b")
     if b.shape != a.shape:
         raise ValueError(f"mask_b: expected shape {a.shape} (mask_a's), got {b.shape}")
@@ -98,11 +108,10 @@ def hausdorff_distance(
     edge_a, edge_b = _boundary(a != 0), _boundary(b != 0)
     if not (edge_a.any() and edge_b.any()):
         return 0.0 if edge_a.any() == edge_b.any() else math.inf
-    directed = [
-        np.percentile(distance_to(to, 0, False, steps)[of].astype(np.float64), percentile)
-        for of, to in ((edge_a, edge_b), (edge_b, edge_a))
-    ]
-    return float(max(directed))
+    ways = ((edge_a, edge_b),) if directed else ((edge_a, edge_b), (edge_b, edge_a))
+    return max(
+        float(np.percentile(distance_to(to, 0, False, steps)[of].astype(np.float64), percentile)) for of, to in ways
+    )
 
 
 def _boundary(mask: Array) -> Array:
@@ -157,11 +166,9 @@ def signed_distance_to(
 
 def _as_mask(value: Any, name: str) -> Array:
     mask = as_array(value, name)
-    if mask.dtype.kind not in "iub":
-        raise TypeError(f"{name}: expected a bool or integer dtype, got {mask.dtype}")
     if not 1 <= mask.ndim <= MOST_DIMS:
         raise ValueError(f"{name}: expected 1 to {MOST_DIMS} dimensions, got shape {mask.shape}")
-    return mask
+    return mask if mask.dtype.kind in "iub" else mask != 0  # not by its bits: -0.0 is 0
 
 
 def spacing_array(value: Any) -> Array:

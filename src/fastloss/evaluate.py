@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import _backend, _exact
 from ._backend import Mode
-from ._batch import Array, as_array, as_input, class_batch, element_batch
-from .losses._checks import integer
+from ._batch import Array, as_array, as_input, class_batch, element_batch, ignored_labels
+from .losses._checks import labels_option
 from .losses.base import Loss, MapsLoss
 from .losses.compose import check_targets
 from .losses.partial import Partial
@@ -102,7 +102,7 @@ def evaluate(
     /,
     *,
     pixel_weight: Any = None,
-    ignore_index: int | None = None,
+    ignore_index: int | Sequence[int] | None = None,
 ) -> Report:
     """Many losses over the same data in one pass: they share the softmax, the sums and the labels.
 
@@ -114,9 +114,10 @@ def evaluate(
         Each of reduction "mean" or "sum".
     input, target, pixel_weight
         As the losses take them; `input` of shape `(N, C, *S)`.
-    ignore_index : int, optional
-        A label whose pixels do not count, for the losses that have no `ignore_index` of their own, the element-wise
-        ones; -100 by default. (Element-wise losses take labels {0, 1} of a single channel.)
+    ignore_index : int or sequence of int, optional
+        A label, or several, whose pixels do not count. It applies to every loss whose own `ignore_index` is the default
+        -100, and to the element-wise ones, which have none (they take labels {0, 1} of a single channel); a loss made
+        with another `ignore_index` keeps that. The report's `losses` are those that were computed.
 
     Returns a `Report`: values over all data, by image and by class; reports add up.
 
@@ -135,11 +136,13 @@ def evaluate(
             raise TypeError(f"losses: expected a loss for {name!r}, got {type(loss).__name__}")
         if loss.reduction == "none":
             raise ValueError(f"losses: expected reduction 'mean' or 'sum' for {name!r}, got {loss!r}")
-    ignore = -100 if ignore_index is None else integer(ignore_index, "ignore_index")
+    ignored = ignored_labels(None if ignore_index is None else labels_option(ignore_index))
+    if ignore_index is not None:
+        losses = {name: loss.ignoring(labels_option(ignore_index)) for name, loss in losses.items()}
     labelled = ignore_index is not None or any(loss.kind == "class" for loss in losses.values())
     passes: dict[_Key, list[str]] = {}
     for name, loss in losses.items():
-        passes.setdefault(_key(loss, ignore), []).append(name)
+        passes.setdefault(_key(loss, ignored), []).append(name)
     done = [
         _one_pass({n: losses[n] for n in names}, key, input, target, pixel_weight, labelled)
         for key, names in _merge_keys(passes).items()
@@ -158,33 +161,35 @@ def evaluate(
     return Report(losses, first.classes, first.images, *({k: c[k] for k in order} for c in collected))
 
 
-_Key = tuple[int | None, int, MapsLoss | None]  # class axis, ignored label, maker of distance maps; None: any will do
+# Class axis, ignored labels, maker of distance maps; None: any will do.
+_Key = tuple[int | None, tuple[int, ...], MapsLoss | None]
 
 
-def _key(loss: Loss, ignore: int) -> _Key:
+def _key(loss: Loss, ignored: tuple[int, ...]) -> _Key:
     """What a loss needs of the pass that it is computed in."""
     axis = loss.element_axis() if loss.kind == "element" else loss.axis
-    return axis, ignore if loss.ignore_index is None else loss.ignore_index, loss.map_maker()
+    own = ignored if loss.ignore_index is None else ignored_labels(loss.ignore_index)
+    return axis, own, loss.map_maker()
 
 
 def _merge_keys(passes: dict[_Key, list[str]]) -> dict[_Key, list[str]]:
     """Losses that leave the axis or the distance maps open join the first pass that suits them."""
     merged: dict[_Key, list[str]] = {}
     for key in sorted(passes, key=lambda k: k.count(None)):
-        axis, ignore, maker = key
-        suits = (k for k in merged if axis in (None, k[0]) and ignore == k[1] and maker in (None, k[2]))
+        axis, ignored, maker = key
+        suits = (k for k in merged if axis in (None, k[0]) and ignored == k[1] and maker in (None, k[2]))
         merged.setdefault(next(suits, key), []).extend(passes[key])
     return merged
 
 
 def _one_pass(losses: dict[str, Loss], key: _Key, input: Any, target: Any, pixel_weight: Any, labelled: bool) -> Report:
-    axis, ignore, maker = key
+    axis, ignored, maker = key
     if axis is None:  # no loss depends on it, but the values by class do
         axis = next((loss.axis for loss in losses.values() if loss.axis is not None), 1)
     x, y = as_input(input), as_array(target, "target")
     if labelled or x.shape != y.shape:
         binary = all(loss.takes_binary for loss in losses.values())
-        batch = class_batch(x, y, pixel_weight, axis=axis, ignore_index=ignore, binary=binary)
+        batch = class_batch(x, y, pixel_weight, axis=axis, ignored=ignored, binary=binary)
     else:
         batch = element_batch(x, y, pixel_weight, axis=axis if x.ndim > 1 else None, by_sample=True)
     if maker is not None:
@@ -204,5 +209,5 @@ def _one_pass(losses: dict[str, Loss], key: _Key, input: Any, target: Any, pixel
         batch.samples,
         {name: _exact.exact_sum([r]) for name, r in rows.items()},
         {name: [_exact.exact_sum([p.class_rows(own(p))]) for _, p in loss.leaves()] for name, loss in losses.items()},
-        {name: np.array([loss.total(r, batch.classes) for r in rows[name]]) for name, loss in losses.items()},
+        {name: loss.totals(rows[name], batch.classes) for name, loss in losses.items()},
     )

@@ -10,8 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from ._batch import Array, as_array, as_labels, check_labels, dtype_tag, real_dtype, slabs, vector
-from .losses._checks import choice, integer, number
+from ._batch import (
+    IGNORE_INDEX,
+    Array,
+    as_array,
+    as_labels,
+    check_labels,
+    dtype_tag,
+    ignored_labels,
+    real_dtype,
+    slabs,
+    vector,
+)
+from .losses._checks import choice, integer, labels_option, number
 
 SCHEMES = ("inverse", "balanced", "median", "effective")
 
@@ -22,13 +33,15 @@ def class_count(value: Any) -> int:
     return int(value)
 
 
-def counts(labels: Array, classes: int, ignore_index: int | None) -> Array:
+def counts(labels: Array, classes: int, ignored: Sequence[int]) -> Array:
     """How many labels each class has, int64 of shape (classes,); LabelError for one that is no class."""
     total = np.zeros(classes, np.int64)
-    for slab in slabs(labels, "K"):
-        kept = slab if ignore_index is None else slab[slab != ignore_index]
+    for slab in slabs(labels, order="K"):
+        kept = slab
+        for label in ignored:
+            kept = kept[kept != label]
         if ((kept < 0) | (kept >= classes)).any():
-            check_labels(labels, classes, ignore_index, "labels")
+            check_labels(labels, classes, ignored, "labels")
         total += np.bincount(kept.astype(np.intp), minlength=classes)
     return total
 
@@ -52,7 +65,13 @@ def _real_dtype(value: Any) -> np.dtype[Any]:
     return kind
 
 
-def one_hot(labels: Any, num_classes: int, axis: int = 1, dtype: Any = np.float32, ignore_index: int = -100) -> Array:
+def one_hot(
+    labels: Any,
+    num_classes: int,
+    axis: int = 1,
+    dtype: Any = np.float32,
+    ignore_index: int | Sequence[int] = IGNORE_INDEX,
+) -> Array:
     """Labels as an array with a class axis: 1 where a pixel has the class, else 0.
 
     Parameters
@@ -63,8 +82,8 @@ def one_hot(labels: Any, num_classes: int, axis: int = 1, dtype: Any = np.float3
     axis : int
         Where the class axis comes to lie in the result, of shape `(N, C, *S)` for labels `(N, *S)`.
     dtype : real dtype of the result
-    ignore_index : int
-        A label whose pixels are zero in every class.
+    ignore_index : int or sequence of int, default -100
+        A label, or several, whose pixels are zero in every class.
 
     Returns the array; a 0-d label gives `(C,)`. Raises `LabelError` for another label that is not in `[0, C)`,
     ValueError for an axis that is not there, TypeError for a dtype. `torch.nn.functional.one_hot` has `axis=-1`.
@@ -74,13 +93,14 @@ def one_hot(labels: Any, num_classes: int, axis: int = 1, dtype: Any = np.float3
     array([[[1., 0., 0.],
             [0., 1., 0.]]], dtype=float32)
     """
-    array, C, ignored = as_labels(labels, "labels"), class_count(num_classes), integer(ignore_index, "ignore_index")
+    array, C = as_labels(labels, "labels"), class_count(num_classes)
+    ignored = ignored_labels(labels_option(ignore_index))
     where = _class_axis(axis, array.ndim + 1)
     kind = _real_dtype(dtype)
     present = counts(array, C, ignored)
     out = np.zeros((*array.shape[:where], C, *array.shape[where:]), kind)
     planes = np.moveaxis(out, where, 0)
-    for c in np.flatnonzero(present):
+    for c in np.flatnonzero(present):  # an ignored class has no labels
         planes[c, ...] = array == c
     return out
 
@@ -131,7 +151,11 @@ def smooth_labels(target: Any, epsilon: float, prior: Sequence[float] | Array | 
 
 
 def class_weights(
-    labels: Any, num_classes: int, scheme: str = "balanced", ignore_index: int | None = None, beta: float = 0.999
+    labels: Any,
+    num_classes: int,
+    scheme: str = "balanced",
+    ignore_index: int | Sequence[int] | None = None,
+    beta: float = 0.999,
 ) -> Array:
     r"""A `class_weight` for imbalanced classes, from how often each occurs.
 
@@ -151,8 +175,8 @@ def class_weights(
     num_classes : int
         C.
     scheme : "inverse", "balanced", "median" or "effective"
-    ignore_index : int, optional
-        A label that does not count; None: every label is a class.
+    ignore_index : int or sequence of int, optional
+        A label, or several, that do not count; None: every label is a class.
     beta : float
         In [0, 1), of "effective".
 
@@ -168,7 +192,8 @@ def class_weights(
     b = number(beta, "beta")
     if not 0 <= b < 1:
         raise ValueError(f"beta: expected a number in [0, 1), got {beta!r}")
-    n = counts(array, C, None if ignore_index is None else integer(ignore_index, "ignore_index")).astype(np.float64)
+    ignored = () if ignore_index is None else ignored_labels(labels_option(ignore_index))
+    n = counts(array, C, ignored).astype(np.float64)
     present = n > 0
     some = n[present]
     weights = np.zeros(C)

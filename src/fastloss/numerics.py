@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def _axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
 
 
 def _kernel_input(a: Array, axis: int) -> Batch:
-    return Batch(np.moveaxis(a, axis, 0)[None], None, False, 0, None, -100, a.shape, axis)
+    return Batch(np.moveaxis(a, axis, 0)[None], None, False, 0, None, (), a.shape, axis)
 
 
 def _lse_one(a: Array, axis: int) -> Array:
@@ -86,21 +87,29 @@ def logsumexp(
 
 
 def _weighted_logsumexp(a: Array, axes: tuple[int, ...], b: Array, keepdims: bool) -> Array | np.floating[Any]:
-    real = real_dtype(a.dtype)
-    a, b = a.astype(real), b.astype(real)
+    real, given = real_dtype(a.dtype), a.shape
+    kept = [n for k, n in enumerate(given) if k not in axes]
+    a, b = (
+        np.moveaxis(v.astype(real), axes, range(len(axes))).reshape(math.prod(given[k] for k in axes), *kept)
+        for v in (a, b)
+    )
     with np.errstate(all="ignore"):
         a = np.where(b == 0, -np.inf, a)
-        m = a.max(axis=axes, keepdims=True, initial=-np.inf)
+        m = a.max(axis=0, initial=-np.inf)
         m = np.where(np.isfinite(m), m, 0)
-        s = (b * np.exp(a - m)).sum(axis=axes, keepdims=True)
-        result: Array = np.log(s) + m
-    return (result if keepdims else result.reshape([n for k, n in enumerate(a.shape) if k not in axes]))[()]
+        terms = b * np.exp(a - m)
+        # 1 + rest is the sum: near 1 the small terms count. That of the greatest exponential is kept out of them.
+        largest = np.arange(len(a)).reshape(-1, *[1] * len(kept)) == (a.argmax(axis=0) if len(a) else 0)
+        rest = np.where(largest, 0, terms).sum(axis=0) + (np.where(largest, terms, 0).sum(axis=0) - 1)
+        result: Array = np.where(rest > -0.5, np.log1p(rest), np.log(terms.sum(axis=0))) + m
+    shape = [1 if k in axes else n for k, n in enumerate(given)] if keepdims else kept
+    return result.reshape(shape)[()]
 
 
 def _transform(name: str, a: Any, axis: int | tuple[int, ...] | None) -> Array:
     array = _floats(a)
     axes = _axes(axis, array.ndim)
-    out = np.empty(array.shape, array.dtype.newbyteorder("="))
+    out = np.empty_like(array, array.dtype.newbyteorder("="), subok=False)
     if len(axes) == 1 and (array.ndim > 1 or array.size < LONG):
         if array.size:
             view = np.moveaxis(out, axes[0], 0)[None]
@@ -143,8 +152,8 @@ def log_softmax(a: Any, axis: int | tuple[int, ...] | None = None) -> Array:
 def _element(name: str, x: Any, label: str) -> Array | np.floating[Any]:
     """A function of each element, in the dtype of the arithmetic, then in the array's."""
     array = _floats(x, label)
-    batch = Batch(array[None, None], None, False, 0, None, -100, array.shape, None)
-    out = np.empty(array.shape, real_dtype(array.dtype))
+    batch = Batch(array[None, None], None, False, 0, None, (), array.shape, None)
+    out = np.empty_like(array, real_dtype(array.dtype), subok=False)
     _backend.run(batch, (Term(name, "element"),), Mode.MAP, by_sample=False, output=out[None, None])
     result: Array = out.astype(array.dtype.newbyteorder("="), copy=False)
     return result[()]

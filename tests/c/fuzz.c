@@ -185,7 +185,10 @@ static void make_job(fl_job *job, fl_term *terms, ptrdiff_t most) {
     int input = reals[below(4)], one = job->classes == 1 && job->labels && below(2);
     job->double_precision = input == FL_F64;
     job->label_base = one;
-    job->ignore_index = below(2) ? 255 : (int64_t)(int)below(300) - 100;
+    static int64_t ignored[3];
+    job->ignored = ignored;
+    job->nignored = (ptrdiff_t)below(4);
+    for (int k = 0; k < 3; k++) ignored[k] = below(2) ? 255 : (int64_t)(int)below(300) - 100;
     job->threads = 1 + (int)below(4);
     for (int k = 0; k < job->nterms; k++) {
         make_term(job, &terms[k], loss);

@@ -248,6 +248,8 @@ static int is(const char *name, const char *const *list) {
     return *list != NULL;
 }
 
+static const int64_t ignored[] = {127};
+
 static void run_row(const row *r, int b) {
     static const char *const maps_only[] = {"logsumexp", "sigmoid", "log_sigmoid", "softplus",
                                             "logit",     "entropy", NULL};
@@ -262,7 +264,8 @@ static void run_row(const row *r, int b) {
                   .ndim = 2,
                   .shape = {batches[b].height, batches[b].width},
                   .labels = r->target == LABELS,
-                  .ignore_index = 127,
+                  .ignored = ignored,
+                  .nignored = 1,
                   .double_precision = batches[b].dtype == FL_F64,
                   .nterms = r->second ? 2 : 1,
                   .terms = terms};
@@ -358,7 +361,8 @@ static void run_flushed(void) {
                   .ndim = 2,
                   .shape = {1, PIXELS},
                   .labels = 1,
-                  .ignore_index = 127,
+                  .ignored = ignored,
+                  .nignored = 1,
                   .nterms = 1,
                   .terms = &term,
                   .mode = FL_GRADIENT};

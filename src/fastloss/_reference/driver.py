@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._batch import Array, Batch, real_dtype
+from .._batch import LEAST, MOST, Array, Batch, real_dtype
 from .elements import ELEMENT
 from .pixels import PIXEL, TRANSFORM, element_input
 from .region import Region
@@ -39,7 +39,7 @@ def run(
             gradient: Any = 0
             for (term, weight, params, coef), size in zip(arguments, sizes, strict=True):
                 k = _params(t, weight, params)
-                sums[t.group, at : at + size] += _visit(t, term, k, mode)
+                sums[t.groups, at : at + size] += _visit(t, term, k, mode)
                 if mode & GRADIENT:
                     gradient = gradient + _gradient(t, term, k, coef)
                 at += size
@@ -55,12 +55,12 @@ def _params(t: Tile, weight: Array | None, params: Sequence[float | Array]) -> P
 
 
 def _visit(t: Tile, term: Term, k: Params, mode: int) -> Array:
-    """The term's sums over the block (and its map, if wanted)."""
-    C = len(t.x)
-    if term.kind == "region":
-        return Region.sums(t, term).ravel() if mode & FORWARD else np.zeros(6 * C)
-    if term.kind == "transform":
-        return np.zeros(0)
+    """The term's sums over each member of the block, (members, size); and its map, if wanted."""
+    size = term.size(len(t.x), mode)
+    if term.kind == "region" and mode & FORWARD:
+        return Region.sums(t, term).reshape(t.members, size)
+    if term.kind in ("region", "transform"):
+        return np.zeros((t.members, size))
     if term.kind == "element":
         w = t.weights + np.zeros_like(t.x)
         mean_w = w
@@ -73,11 +73,11 @@ def _visit(t: Tile, term: Term, k: Params, mode: int) -> Array:
         value = np.where(w > 0, w * raw, 0)
     if mode & MAP:
         assert t.output is not None
-        t.output[...] = value if t.output.ndim == 2 else value[0]
-    sums = [value.sum(dtype=np.float64), mean_w.sum(dtype=np.float64)]
+        t.output[...] = (value if t.output.ndim == 2 else value[0]) + 0  # no -0.0
+    sums = [t.sums(values).sum(axis=1, keepdims=True) for values in (value, mean_w)]
     if mode & BY_CLASS:
-        sums += _by_class(t, term, value) + _by_class(t, term, mean_w)
-    return np.array(sums)
+        sums += [_by_class(t, term, value), _by_class(t, term, mean_w)]
+    return np.hstack(sums)
 
 
 def _element(t: Tile, term: Term, k: Params, what: str) -> Array:
@@ -87,15 +87,17 @@ def _element(t: Tile, term: Term, k: Params, what: str) -> Array:
     return rows
 
 
-def _by_class(t: Tile, term: Term, values: Array) -> list[float]:
+def _by_class(t: Tile, term: Term, values: Array) -> Array:
+    """(members, C)."""
+    C = len(t.x)
     if term.kind == "element":
-        rows: list[float] = values.sum(axis=1, dtype=np.float64).tolist()
-        return rows
+        return t.sums(values)
     if t.label is None:
-        return [0.0] * len(t.x)
+        return np.zeros((t.members, C))
     keep = (t.label >= 0) & (t.w > 0)
-    counts: list[float] = np.bincount(t.label[keep], values[0][keep].astype(float), len(t.x)).tolist()
-    return counts
+    member = np.arange(len(t.label)) // t.each
+    counts = np.bincount((member * C + t.label)[keep], values[0][keep].astype(float), t.members * C)
+    return counts.reshape(t.members, C)
 
 
 def _gradient(t: Tile, term: Term, k: Params, coef: Array | None) -> Array:
@@ -104,9 +106,10 @@ def _gradient(t: Tile, term: Term, k: Params, coef: Array | None) -> Array:
         rows: Array = TRANSFORM[term.name].rows(t)
         return rows
     assert coef is not None
+    of_pixel = coef[t.groups].T.astype(t.x.dtype).repeat(t.each if t.members > 1 else 1, axis=1)
     if term.kind == "region":
-        return t.w * Region.gradient(t, term, coef[t.group])
-    scale = t.x.dtype.type(coef[t.group, 0])
+        return t.w * Region.gradient(t, term, of_pixel)
+    (scale,) = of_pixel
     if term.kind == "element":
         return np.where(t.weights > 0, scale * t.weights * _element(t, term, k, "slope"), 0)
     gradient: Array = scale * t.w * PIXEL[term.name].gradient(t, term, k)
@@ -118,7 +121,8 @@ def tiles(batch: Batch, by_sample: bool, output: Array | None) -> Iterator[Tile 
     C = batch.classes
     real = real_dtype(batch.input.dtype)
     step = max(1, BLOCK_ELEMENTS // C)
-    for group, cut in _groups(batch, by_sample):
+    for groups, cut in _groups(batch, by_sample, step):
+        members = groups.stop - groups.start
         x, w = cut(batch.input, True), cut(batch.weight, batch.weight_by_class)
         target = cut(batch.target, not batch.labels)
         maps = cut(batch.maps, True)
@@ -132,7 +136,7 @@ def tiles(batch: Batch, by_sample: bool, output: Array | None) -> Iterator[Tile 
                 flat = a.reshape(*a.shape[:1], -1) if by_class else a.reshape(-1)
                 return flat[..., first:last]
 
-            t = _tile(batch, group, real, block, x, w, target)
+            t = _tile(batch, groups, (last - first) // members, real, block, x, w, target)
             if t is not None and maps is not None:
                 t.maps = block(maps, True).astype(real)
             if t is not None and out is not None:
@@ -149,40 +153,42 @@ def _scatter(out: Array, values: Array, first: int, last: int, by_class: bool) -
     view[(Ellipsis, *index)] = values.astype(out.dtype)
 
 
-def _groups(batch: Batch, by_sample: bool) -> Iterator[tuple[int, Callable[[Array | None, bool], Any]]]:
+def _groups(batch: Batch, by_sample: bool, step: int) -> Iterator[tuple[slice, Callable[[Array | None, bool], Any]]]:
+    """Which groups are taken together, as many as a block holds or one, and how they are cut out of an array."""
     if not by_sample:
-        yield 0, _all_samples
+        yield slice(0, 1), functools.partial(_samples, slice(None))
         return
-    for n in range(batch.samples):
-        yield n, functools.partial(_one_sample, n)
+    together = max(1, step // max(1, batch.pixels))
+    for first in range(0, batch.samples, together):
+        groups = slice(first, min(first + together, batch.samples))
+        yield groups, functools.partial(_samples, groups)
 
 
-def _all_samples(a: Array | None, by_class: bool) -> Array | None:
-    return np.moveaxis(a, 1, 0) if a is not None and by_class else a
-
-
-def _one_sample(n: int, a: Array | None, by_class: bool) -> Array | None:
-    return None if a is None else a[n]
+def _samples(samples: slice, a: Array | None, by_class: bool) -> Array | None:
+    """Of shape (N, *S), or (C, N, *S) by class."""
+    return None if a is None else np.moveaxis(a[samples], 1, 0) if by_class else a[samples]
 
 
 def _tile(
-    batch: Batch, group: int, real: Any, block: Callable[..., Array], x: Array, w: Any, target: Any
+    batch: Batch, groups: slice, each: int, real: Any, block: Callable[..., Array], x: Array, w: Any, target: Any
 ) -> Tile | None:
     rows = block(x, True).astype(real)
     weight = np.ones(rows.shape[1], real) if w is None else block(w, batch.weight_by_class).astype(real)
-    if not (np.isfinite(weight) & (weight >= 0)).all():
+    if not ((weight == 0) | ((weight >= real.type(LEAST)) & (weight <= real.type(MOST)))).all():
         return None
     wc = weight if batch.weight_by_class else None
     weight = (wc.sum(axis=0) > 0).astype(real) if wc is not None else weight
     label = y = None
     if batch.labels:
         labels = block(target, False)
-        kept = labels != batch.ignore_index
-        if (kept & ((labels < 0) | (labels >= batch.classes + batch.label_base))).any():
+        inside = (labels >= 0) & (labels < batch.classes + batch.label_base)
+        for ignored in batch.ignored:
+            weight = np.where(labels == ignored, real.type(0), weight)
+            inside = inside & (labels != ignored)
+        if (~inside & (weight > 0)).any():
             return None
-        label = np.where(kept, labels.astype(np.int64) - batch.label_base, -1)
-        weight = np.where(kept, weight, real.type(0))
+        label = np.where(inside, labels.astype(np.int64) - batch.label_base, -1)
         y = (label == np.arange(len(rows))[:, None]).astype(real)
     elif target is not None:
         y = block(target, True).astype(real)
-    return Tile(group, rows, label, y, weight, wc, None, None)
+    return Tile(groups, each, rows, label, y, weight, wc, None, None)

@@ -220,7 +220,7 @@ class Chance:
     @classmethod
     def of_softmax(cls, x: Array) -> Chance:
         """The largest logit's 1 - p is the sum of the others: a confident pixel's small values keep their digits."""
-        m, e, _ = softmax_parts(x)
+        m, e, *_ = softmax_parts(x)
         s = e.sum(axis=0, dtype=np.float64).astype(x.dtype)
         first = np.arange(len(x))[:, None] == x.argmax(axis=0)
         rest = np.where(first, 0, e).sum(axis=0, dtype=np.float64).astype(x.dtype)

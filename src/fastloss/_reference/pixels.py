@@ -30,7 +30,7 @@ class CrossEntropy:
 
     @staticmethod
     def _label_parts(t: Tile) -> tuple[Array, Array, Array, Array, Array]:
-        m, e, _ = softmax_parts(t.x)
+        m, e, _, _ = softmax_parts(t.x)
         own = np.arange(len(t.x))[:, None] == t.label
         rest = np.where(own, 0, e).sum(axis=0)
         d = np.where(own, t.x, -np.inf).max(axis=0) - m
@@ -43,9 +43,9 @@ class CrossEntropy:
     def value(cls, t: Tile, term: Term, k: Params) -> Array:
         eps = k[0]
         if t.label is None:
-            m, _, s = softmax_parts(t.x)
+            m, _, _, z = softmax_parts(t.x)
             mass = cls._mass(t, k)
-            value: Array = mass.sum(axis=0) * np.log(s) - np.where(mass == 0, 0, mass * (t.x - m)).sum(axis=0)
+            value: Array = mass.sum(axis=0) * np.log1p(z) - np.where(mass == 0, 0, mass * (t.x - m)).sum(axis=0)
             return value
         m, _, _, d, log_s = cls._label_parts(t)
         value = times((1 - eps) * k.weight[t.label, 0], log_s - d)
@@ -58,7 +58,7 @@ class CrossEntropy:
     def gradient(cls, t: Tile, term: Term, k: Params) -> Array:
         eps = k[0]
         if t.label is None:
-            _, e, s = softmax_parts(t.x)
+            _, e, s, _ = softmax_parts(t.x)
             mass = cls._mass(t, k)
             gradient: Array = mass.sum(axis=0) * e / s - mass
             return gradient
@@ -158,15 +158,15 @@ class Perceptron:
 class LogSumExp:
     @staticmethod
     def value(t: Tile, term: Term, k: Params) -> Array:
-        m, _, s = softmax_parts(t.x)
-        value: Array = np.where(np.isinf(m), m, m + np.log(s))
+        m, _, _, z = softmax_parts(t.x)
+        value: Array = np.where(np.isinf(m), m, m + np.log1p(z))
         return value
 
 
 class Softmax:
     @staticmethod
     def rows(t: Tile) -> Array:
-        _, e, s = softmax_parts(t.x)
+        _, e, s, _ = softmax_parts(t.x)
         rows: Array = e / s
         return rows
 
@@ -174,8 +174,8 @@ class Softmax:
 class LogSoftmax:
     @staticmethod
     def rows(t: Tile) -> Array:
-        m, _, s = softmax_parts(t.x)
-        rows: Array = (t.x - m) - np.where(np.isposinf(m), 0, np.log(s))
+        m, _, _, z = softmax_parts(t.x)
+        rows: Array = (t.x - m) - np.where(np.isposinf(m), 0, np.log1p(z))
         return rows
 
 

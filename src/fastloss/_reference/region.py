@@ -12,7 +12,7 @@ from .tile import Tile, sigmoid, softmax_parts, times
 if TYPE_CHECKING:
     from .._backend import Term
 
-# ---- region sums; params: whether the squared sums are wanted
+# ---- region sums; params: whether the squared sums are wanted, and the weight's
 
 
 class Region:
@@ -29,16 +29,16 @@ class Region:
         w = t.weights
         p, y = (np.where(w > 0, a, 0) for a in (cls.probabilities(t, term), t.y))
         rows = [w * p * y, w * p, w * y]
-        rows += [w * p * p, w * y * y] if term.params[0] else [np.zeros_like(p)] * 2
+        rows += [w * p * p, w * y * y] if term.params[0] else []
+        rows += [w + np.zeros_like(p)] if term.params[1] else []
         # One array: summed in the same order, A - I and W - B are exactly 0 where they should be.
-        sums: Array = np.array([*rows, w + np.zeros_like(p)]).sum(axis=2, dtype=np.float64)
-        return sums
+        return t.sums(np.concatenate(rows))
 
     @classmethod
     def gradient(cls, t: Tile, term: Term, coef: Array) -> Array:
-        k = coef.reshape(3, -1, 1).astype(t.x.dtype)
+        k = coef.reshape(-1, len(t.x), coef.shape[1])
         p = cls.probabilities(t, term)
-        u: Array = k[0] * t.y + k[1] + 2 * k[2] * p
+        u: Array = k[0] * t.y + k[1] + (2 * k[2] * p if term.params[0] else 0)
         u = u if t.wc is None else times(t.wc, u)
         if term.activation == 2:
             u = p * (u - (p * u).sum(axis=0))

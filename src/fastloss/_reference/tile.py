@@ -12,9 +12,10 @@ from .._batch import Array
 
 @dataclass(slots=True)
 class Tile:
-    """A block of pixels of one group, ready for the formulas."""
+    """A block of pixels of one group, or of several whole ones, ready for the formulas."""
 
-    group: int
+    groups: slice
+    each: int  # pixels of every group in the block
     x: Array  # (C, P)
     label: Array | None  # (P,) rows, -1 where the pixel has none
     y: Array | None  # (C, P), the dense target (labels: one-hot)
@@ -22,6 +23,15 @@ class Tile:
     wc: Array | None  # (C, P), weights by class
     maps: Array | None  # (C, P), of losses of distances
     output: Array | None  # (C, P) or (P,), where the block's gradient or map goes
+
+    @property
+    def members(self) -> int:
+        """How many groups."""
+        return int(self.groups.stop - self.groups.start)
+
+    def sums(self, rows: Array) -> Array:
+        """Rows (n, P), summed over the pixels of each group: (members, n), laid out so that sums over n are alike."""
+        return np.ascontiguousarray(rows.reshape(len(rows), self.members, self.each).sum(axis=2, dtype=np.float64).T)
 
     @property
     def weights(self) -> Array:
@@ -45,11 +55,13 @@ class Params:
         return 1 / len(self.weight)
 
 
-def softmax_parts(x: Array) -> tuple[Array, Array, Array]:
-    """The maximum over classes, exp(x - maximum), and its sum."""
+def softmax_parts(x: Array) -> tuple[Array, Array, Array, Array]:
+    """The maximum over classes, exp(x - maximum), the sum of these, and that without the (first) maximum's: z in the
+    kernels. log1p(z) keeps the digits of a sum near 1."""
     m = x.max(axis=0)
     e = np.exp(x - np.where(np.isneginf(m), 0, m))
-    return m, e, e.sum(axis=0)
+    first = np.arange(len(x))[:, None] == x.argmax(axis=0)
+    return m, e, e.sum(axis=0), np.where(first & ~np.isnan(e), 0, e).sum(axis=0)
 
 
 def sigmoid(x: Array) -> Array:

@@ -84,8 +84,10 @@ def binary_focal_loss(
     *,
     gamma: float = 2.0,
     alpha: float | None = 0.25,
+    pos_weight: float | Sequence[float] | Array | None = None,
     activation: str | None = "sigmoid",
     reduction: str = "mean",
+    axis: int = 1,
     pixel_weight: Any = None,
 ) -> float | Any:
     """
@@ -125,7 +127,7 @@ def js_div(
     axis: int = 1,
     binary: bool = False,
     activation: str | None = None,
-    ignore_index: int = -100,
+    ignore_index: int | Sequence[int] = -100,
     reduction: str = "mean",
     pixel_weight: Any = None,
 ) -> float | Any:

@@ -26,7 +26,7 @@ def dice_ce_loss(
     batch: bool = False,
     absent: str = "keep",
     label_smoothing: float = 0.0,
-    ignore_index: int = -100,
+    ignore_index: int | Sequence[int] = -100,
     reduction: str = "mean",
     axis: int = 1,
     pixel_weight: Any = None,

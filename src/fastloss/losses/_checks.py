@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _batch
-from .._batch import foreign
-
-LEAST, MOST = 1e-30, 1e30  # the size of an option that is not 0: with room to spare in float32, for 1 / x, too
+from .._batch import LEAST, MOST, foreign
 
 
 def check_common(loss: Any) -> None:
@@ -22,8 +20,10 @@ def check_common(loss: Any) -> None:
         freeze(loss, class_weight=vector(loss.class_weight, "class_weight"))
     if "label_smoothing" in names:
         freeze(loss, label_smoothing=number(loss.label_smoothing, "label_smoothing", 0, 1))
-    for name in names & {"ignore_index", "axis"}:
-        freeze(loss, **{name: integer(getattr(loss, name), name)})
+    if "ignore_index" in names:
+        freeze(loss, ignore_index=labels_option(loss.ignore_index))
+    if "axis" in names:
+        freeze(loss, axis=integer(loss.axis, "axis"))
     if "activation" in names:
         choice(loss.activation, "activation", loss.activations)
     choice(loss.reduction, "reduction", loss.reductions)
@@ -36,7 +36,7 @@ def number_or_vector(value: Any, name: str) -> float | tuple[float, ...]:
         return number(np.asarray(value).item(), name, 0)
     checked = vector(value, name)
     if checked is None:
-        raise TypeError(f"{name}: expected a number or one a class, got None")
+        raise TypeError(f"{name}: expected a number or one number per class, got None")
     return checked
 
 
@@ -58,15 +58,22 @@ def number(value: Any, name: str, low: float = -np.inf, high: float = np.inf) ->
     if not low <= value <= high or not _finite(value):
         above = f"a finite number >= {low:g}" if np.isfinite(low) else "a finite number"
         expected = f"a number in [{low:g}, {high:g}]" if np.isfinite(high) else above
-        raise ValueError(f"{name}: expected {expected}, got {value!r}")
+        raise ValueError(f"{name}: expected {expected}, got {_shown(value)}")
     return sized(float(value), name)
 
 
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # more digits than Python prints
+        return f"an integer of {int(value).bit_length()} bits"
+
+
 def sized(value: float, name: str) -> float:
-    """An option that float32 holds, whatever the dtype of the call."""
+    """An option that float32 holds, whatever the dtype of the call; never -0.0, which equals 0.0 but prints as -0.0."""
     if value != 0 and not LEAST <= abs(value) <= MOST:
         raise ValueError(f"{name}: expected 0 or a size from {LEAST:g} to {MOST:g}, got {value!r}")
-    return value
+    return value + 0.0
 
 
 def vector(value: Any, name: str) -> tuple[float, ...] | None:
@@ -94,6 +101,16 @@ def integer(value: Any, name: str) -> int:
     if not -(2**63) <= value < 2**63:
         raise ValueError(f"{name}: expected an integer of 64 bits, got {value!r}")
     return int(value)
+
+
+def labels_option(value: Any) -> int | tuple[int, ...]:
+    """ignore_index, checked: one label, or several in ascending order."""
+    if not _several(value):
+        return integer(value, "ignore_index")
+    labels = sorted({integer(label, "ignore_index") for label in value})
+    if not labels:
+        raise ValueError(f"ignore_index: expected an integer or a sequence of at least one, got {value!r}")
+    return labels[0] if len(labels) == 1 else tuple(labels)
 
 
 def freeze(loss: Any, **values: Any) -> None:

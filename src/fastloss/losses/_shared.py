@@ -26,8 +26,8 @@ TEXTS = {
     TypeError for a wrong dtype.
 """,
     "class_options": """
-    ignore_index : int
-        A label whose pixels do not count.
+    ignore_index : int or sequence of int
+        A label, or several, whose pixels do not count. A dense target has none: use `pixel_weight` there.
     reduction : "mean", "sum" or "none"
         "none" gives the map of shape `(N, *S)`.
     axis : int
@@ -48,8 +48,8 @@ TEXTS = {
         Sum over the pixels of the whole batch (over partials: of the whole dataset) instead of each sample's.
     absent : "keep", "zero", "skip" or "nan"
         What a class without a target pixel contributes: its formula's value; 0, counted; nothing; nan.
-    ignore_index : int
-        A label whose pixels do not count.
+    ignore_index : int or sequence of int
+        A label, or several, whose pixels do not count. A dense target has none: use `pixel_weight` there.
     reduction : "mean", "sum" or "none"
         Over samples and classes; "none" gives `(N, C')`, or `(C',)` with `batch`.
     axis : int

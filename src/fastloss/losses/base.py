@@ -12,18 +12,33 @@ or a thread.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from .. import _backend, _exact
 from .._backend import Mode, Term
-from .._batch import LARGE_SAMPLE, Array, Batch, as_array, class_batch, element_batch, real_dtype
+from .._batch import (
+    IGNORE_INDEX,
+    LARGE_SAMPLE,
+    Array,
+    Batch,
+    as_array,
+    check_ignored,
+    class_batch,
+    element_batch,
+    ignored_labels,
+    real_dtype,
+)
 from ._checks import check_common
 from .partial import Partial
 
 if TYPE_CHECKING:
     from .compose import Composed
+
+
+SUM_BYTES = 1 << 20
 
 
 class Loss:
@@ -36,8 +51,9 @@ class Loss:
     target_optional: ClassVar[bool] = False  # there may be none: what it says is in the distance maps
     reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
     activations: ClassVar[tuple[str | None, ...]] = ()
+    exclusive: ClassVar[bool] = False  # its classes exclude one another, so that a single channel says nothing
     axis: int | None = None  # None: any
-    ignore_index: int | None = None  # None: any
+    ignore_index: int | Sequence[int] | None = None  # None: any
     reduction: str
 
     def __post_init__(self) -> None:
@@ -63,6 +79,10 @@ class Loss:
 
     def total(self, numbers: Array, classes: int) -> float:
         """The value, from the merged numbers (k,)."""
+        raise NotImplementedError
+
+    def totals(self, rows: Array, classes: int) -> Array:
+        """The value of each row of numbers (n, k) by itself, with the bits of `total`."""
         raise NotImplementedError
 
     def slopes(self, sums: list[Array], numbers: Array, classes: int) -> list[Array]:
@@ -140,7 +160,7 @@ class Loss:
         from .compose import composed
 
         if isinstance(factor, (int, float, np.integer, np.floating)) and not isinstance(factor, bool):
-            return composed([(float(factor), self)])
+            return composed([(factor, self)])
         return NotImplemented
 
     __rmul__ = __mul__
@@ -148,7 +168,7 @@ class Loss:
     def __repr__(self) -> str:
         """The call that makes this loss: only what differs from the defaults."""
         fields = list(dataclasses.fields(self))  # type: ignore[arg-type]
-        given = ((f.name, getattr(self, f.name), f.default) for f in fields)
+        given = ((f.name, getattr(self, f.name), f.default) for f in fields if f.init)
         return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v, d in given if v != d)})"
 
     # ---- steps
@@ -156,7 +176,22 @@ class Loss:
     def _value(self, batch: Batch) -> float | Any:
         if self.reduction == "none":
             return self.value_map(batch)
-        return self._of_sums(self.sums(batch), batch.classes)
+        parts = list(batch.parts(self._samples_at_once(batch)))
+        if len(parts) == 1:
+            return self._of_sums(self.sums(batch), batch.classes)
+        return self.total(self._merge(parts)[0], batch.classes)
+
+    def _samples_at_once(self, batch: Batch) -> int:
+        """So many that their sums are no more than SUM_BYTES: of a million small samples they would be larger than the
+        input."""
+        if not self.by_sample():
+            return max(1, batch.samples)
+        size = sum(t.size(batch.classes, Mode.FORWARD) for t in self.terms())
+        return max(1, SUM_BYTES // (8 * max(1, size)))
+
+    def _merge(self, parts: Iterable[tuple[slice, Batch]]) -> Array:
+        merged: Array = _exact.exact_sum(self.numbers(self.sums(part)) for _, part in parts)
+        return merged
 
     def _of_sums(self, sums: list[Array], classes: int) -> float:
         rows = self.rows(sums)  # of a single row there is nothing to add, which saves a small call half a microsecond
@@ -166,8 +201,7 @@ class Loss:
         """The sums made without a batch, for the usual arguments; None for all others."""
         if self.kind != "class" or self.axis != 1 or self.reduction == "none":
             return None
-        ignore = -100 if self.ignore_index is None else self.ignore_index
-        return _backend.run_plain(input, target, self.terms, self.by_sample(), ignore)
+        return _backend.run_plain(input, target, self.terms, self.by_sample(), ignored_labels(self.ignore_index))
 
     def _value_and_grad(self, batch: Batch, out: Array | None) -> tuple[float | Any, Array]:
         gradient = batch.new_gradient() if out is None else batch.check_out(out)
@@ -177,23 +211,41 @@ class Loss:
     def _partial(self, batch: Batch) -> Partial:
         if self.reduction == "none":
             raise ValueError("reduction: expected 'mean' or 'sum' for a partial, got 'none'")
-        return Partial(repr(self), batch.classes, batch.sample_count, self.numbers(self.sums(batch)))
+        numbers = self._merge(batch.parts(self._samples_at_once(batch)))
+        return Partial(repr(self), batch.classes, batch.sample_count, numbers)
 
     def make_batch(self, input: Any, target: Any, pixel_weight: Any) -> Batch:
+        ignored = ignored_labels(self.ignore_index)
         if self.kind == "element":
+            check_ignored(ignored, False)
             axis, apart = self.element_axis(), self.by_sample()
             return element_batch(input, target, pixel_weight, axis=axis, by_sample=apart)
-        axis = 1 if self.axis is None else self.axis
-        ignore = -100 if self.ignore_index is None else self.ignore_index
-        return class_batch(
+        batch = class_batch(
             input,
             target,
             pixel_weight,
-            axis=axis,
-            ignore_index=ignore,
+            axis=1 if self.axis is None else self.axis,
+            ignored=ignored,
             binary=self.takes_binary,
             target_optional=self.target_optional,
         )
+        self.check_channels(batch)
+        return batch
+
+    def check_channels(self, batch: Batch) -> None:
+        """A softmax of one channel is 1, whatever the logit: no loss of it means anything."""
+        if batch.classes == 1 and getattr(self, "activation", None) == "softmax":
+            raise ValueError(
+                "activation: expected 'sigmoid' or None for one channel, whose softmax is always 1, got 'softmax' in "
+                f"{self!r} for an input of shape {batch.shape}"
+            )
+
+    def ignoring(self, ignore_index: int | Sequence[int]) -> Loss:
+        """This loss with that `ignore_index`, unless it has one of its own (or knows no labels to ignore)."""
+        if self.ignore_index != IGNORE_INDEX:
+            return self
+        changed: Loss = dataclasses.replace(self, ignore_index=ignore_index)  # type: ignore[type-var]
+        return changed
 
     def element_axis(self) -> int | None:
         """The class axis, if an element loss has something by class."""
@@ -221,10 +273,12 @@ class Loss:
             )
             numbers = self.numbers(sums)[0]
         else:
-            sums = self.sums(batch)
-            numbers = self.numbers(sums)[0]
-            coefs = self.slopes(sums, numbers, batch.classes)
-            _backend.run(batch, terms, Mode.GRADIENT, by_sample=by_sample, output=out, coefs=coefs)
+            parts = list(batch.parts(self._samples_at_once(batch)))
+            sums = self.sums(batch) if len(parts) == 1 else []
+            numbers = (self.numbers(sums) if sums else self._merge(parts))[0]
+            for cut, part in parts:  # a part's sums are made again, which takes less than to keep those of all
+                coefs = self.slopes(sums or self.sums(part), numbers, batch.classes)
+                _backend.run(part, terms, Mode.GRADIENT, by_sample=by_sample, output=out[cut], coefs=coefs)
         return self.value_map(batch) if self.reduction == "none" else self.total(numbers, batch.classes)
 
     def _unweighted(self, batch: Batch) -> list[Array]:
@@ -249,6 +303,13 @@ class SumLoss(Loss):
         if self.reduction == "sum":
             return float(value)
         return float(value / weight) if weight else float("nan")
+
+    def totals(self, rows: Array, classes: int) -> Array:
+        value, weight = rows[:, 0] + 0.0, rows[:, 1]  # no -0.0
+        if self.reduction == "sum":
+            return value
+        quotients: Array = np.divide(value, weight, out=np.full_like(value, np.nan), where=weight != 0)
+        return quotients
 
     def slopes(self, sums: list[Array], numbers: Array, classes: int) -> list[Array]:
         return [np.full((len(sums[0]), 1), self._slope(numbers))]

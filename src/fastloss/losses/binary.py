@@ -196,7 +196,7 @@ class BalancedBCELoss(ElementLoss):
 class BinaryFocalLoss(ElementLoss):
     r"""Focal loss of elements; for hard targets that of `torchvision.ops.sigmoid_focal_loss`.
 
-    An element's value is $-\alpha (1 - p)^\gamma y \log p - (1 - \alpha) p^\gamma (1 - y) \log(1 - p)$.
+    An element's value is $-\alpha b (1 - p)^\gamma y \log p - (1 - \alpha) p^\gamma (1 - y) \log(1 - p)$.
 
     Parameters
     ----------
@@ -204,13 +204,17 @@ class BinaryFocalLoss(ElementLoss):
         >= 0: how much confident elements are passed over; 0 is (weighted) binary cross entropy.
     alpha : float, optional
         In [0, 1], the weight of positives, and 1 - alpha that of negatives; None: no weights.
+    pos_weight : float or (C,) array, optional
+        $b$, a further weight of positive elements, >= 0; a vector is one per class, on `axis`.
     activation : "sigmoid" or None
         None: `input` holds probabilities, whose logs are at least -100.
     {element_reduction}
+    axis : int
+        The class axis, where `pos_weight` is a vector.
 
     {element_call}
 
-    Source: Lin et al. 2017, arXiv:1708.02002.
+    Source: Lin et al. 2017, arXiv:1708.02002; `pos_weight` is that of kornia's `binary_focal_loss_with_logits`.
 
     >>> import fastloss as fl
     >>> fl.BinaryFocalLoss()([2.0, -1.0], [1.0, 0.0])
@@ -221,8 +225,10 @@ class BinaryFocalLoss(ElementLoss):
 
     gamma: float = 2.0
     alpha: float | None = 0.25
+    pos_weight: float | Sequence[float] | Array | None = None
     activation: str | None = "sigmoid"
     reduction: str = "mean"
+    axis: int = 1
 
     activations = BINARY_ACTIVATIONS
 
@@ -230,11 +236,15 @@ class BinaryFocalLoss(ElementLoss):
         freeze(self, gamma=number(self.gamma, "gamma", 0))
         if self.alpha is not None:
             freeze(self, alpha=number(self.alpha, "alpha", 0, 1))
+        check_pos_weight(self)
         super().__post_init__()
 
     def terms(self) -> tuple[Term, ...]:
-        pos, neg = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
-        return (Term("binary_focal", "element", ACTIVATIONS.index(self.activation), None, (self.gamma, pos, neg)),)
+        positive, negative = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
+        b = as_param(self.pos_weight)
+        pos = tuple(positive * w for w in b) if isinstance(b, tuple) else positive * b
+        params, names = (self.gamma, pos, negative), ("", "pos_weight", "")
+        return (Term("binary_focal", "element", ACTIVATIONS.index(self.activation), None, params, names),)
 
 
 @shared
@@ -298,8 +308,8 @@ class JSDivLoss(SumLoss):
         Whether elements are Bernoulli distributions; then `input` has any shape.
     activation : "softmax", "sigmoid" or None
         What turns `input` into probabilities; None: it holds probabilities. `binary` takes no softmax.
-    ignore_index : int
-        A label whose pixels do not count.
+    ignore_index : int or sequence of int
+        A label, or several, whose pixels do not count. A dense target has none: use `pixel_weight` there.
     reduction : "mean", "sum" or "none"
         Over `pixel_weight`; "none" gives `(N, *S)`, or with `binary` the input's shape.
 
@@ -319,7 +329,7 @@ class JSDivLoss(SumLoss):
     axis: int = 1
     binary: bool = False
     activation: str | None = None
-    ignore_index: int = -100
+    ignore_index: int | Sequence[int] = -100
     reduction: str = "mean"
 
     activations = ACTIVATIONS

@@ -77,7 +77,7 @@ def target_mask(batch: Batch, n: int, c: int) -> tuple[Array, int, bool]:
     assert batch.target is not None
     if batch.labels:
         label = c + batch.label_base
-        return batch.target[n], -1 if label == batch.ignore_index else label, False  # -1: no pixel has it, then
+        return batch.target[n], -1 if label in batch.ignored else label, False  # -1: no pixel has it, then
     return batch.target[n, c] > 0.5, 0, True
 
 
@@ -85,7 +85,8 @@ def counts(batch: Batch, n: int) -> Array:
     """Where the pixels of an image count, (*S) or (C, *S)."""
     kept: Array = np.ones(batch.input.shape[2:], np.bool_)
     if batch.labels and batch.target is not None:
-        kept &= batch.target[n] != batch.ignore_index
+        for label in batch.ignored:
+            kept &= batch.target[n] != label
     if batch.weight is not None:
         kept = kept & (batch.weight[n] > 0)
     return kept
@@ -128,7 +129,7 @@ class BoundaryLoss(DistanceLoss):
     activation: str | None = "softmax"
     spacing: float | Sequence[float] | None = None
     classes: Sequence[int] | None = None
-    ignore_index: int = -100
+    ignore_index: int | Sequence[int] = -100
     reduction: str = "mean"
     axis: int = 1
 
@@ -184,7 +185,7 @@ class HausdorffDTLoss(DistanceLoss):
     activation: str | None = "softmax"
     spacing: float | Sequence[float] | None = None
     classes: Sequence[int] | None = None
-    ignore_index: int = -100
+    ignore_index: int | Sequence[int] = -100
     reduction: str = "mean"
     axis: int = 1
 
@@ -219,4 +220,11 @@ class HausdorffDTLoss(DistanceLoss):
         field = distance_to(values, k, inverted, spacing)
         field += distance_to(values, k, not inverted, spacing)  # one of the two is 0, unless a mask is full: inf
         field[np.isinf(field)] = 0
-        return field ** np.float32(self.alpha)
+        with np.errstate(over="ignore", under="ignore"):
+            powers = field ** np.float32(self.alpha)
+        if np.isinf(powers).any():
+            raise ValueError(
+                f"alpha: expected distances to the power of alpha within float32, got {self.alpha:g} and a distance of "
+                f"{field.max():g}"
+            )
+        return powers

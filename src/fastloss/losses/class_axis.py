@@ -19,9 +19,11 @@ class LabelLoss(SumLoss):
     """Base of the losses whose pixels weigh what their label's class does."""
 
     class_weight: Sequence[float] | Array | None = None
-    ignore_index: int = -100
+    ignore_index: int | Sequence[int] = -100
     reduction: str = "mean"
     axis: int = 1
+
+    exclusive = True
 
     def term(self, name: str, *params: float) -> tuple[Term, ...]:
         weights = None if self.class_weight is None else tuple(self.class_weight)
@@ -160,7 +162,7 @@ class FocalLoss(SumLoss):
     gamma: float | Sequence[float] | Array = 2.0
     alpha: Sequence[float] | Array | None = None
     activation: str | None = "softmax"
-    ignore_index: int = -100
+    ignore_index: int | Sequence[int] = -100
     reduction: str = "mean"
     axis: int = 1
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._batch import Array, as_array, as_input, as_labels, check_labels, first
+from .._batch import Array, as_array, as_input, as_labels, check_labels, first, position
 from ._checks import freeze, number
 from .base import SumLoss
 from .binary import BCEWithLogitsLoss
@@ -89,10 +89,10 @@ class AnchorLoss(JointLoss):
         if t.shape != (*y.shape, 4):
             raise ValueError(f"box_pred: expected shape {(*y.shape, 4)} (labels' and 4), got {t.shape}")
         positive, sampled = y == 1, y != -1
-        found = first(y, lambda v: (v != 1) & (v != 0) & (v != -1))
+        found = first(lambda v: (v != 1) & (v != 0) & (v != -1), y)
         if found is not None:
-            where, label = found
-            raise ValueError(f"labels: expected 1, 0 or -1 (not sampled), got {label} at {where}")
+            index, label = found
+            raise ValueError(f"labels: expected 1, 0 or -1 (not sampled), got {label} at {position(index, y.shape)}")
         return [
             Part(names=("cls_logits", "labels"), input=x, target=positive, pixel_weight=sampled),
             Part(
@@ -155,7 +155,7 @@ def mask_part(mask_logits: Any, class_ids: Any, mask_target: Any) -> Part:
     expected = (*x.shape[:1], *x.shape[2:])
     if y.shape != expected:
         raise ValueError(f"mask_target: expected shape {expected} (of each region's own channel), got {y.shape}")
-    check_labels(k, x.shape[1], None, "class_ids")
+    check_labels(k, x.shape[1], (), "class_ids")
     own = np.arange(len(k)), k.astype(np.intp)
 
     def widen(gradient: Array) -> Array:

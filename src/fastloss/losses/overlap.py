@@ -15,27 +15,35 @@ from ._checks import choice, freeze, number, vector
 from ._shared import shared, shared_but
 from .region import RegionLoss, Slopes, Sums, smooth_option, smooth_pair
 
-EPS = 1e-7  # the least denominator, as smp's; it matters only when smooth is 0 and a class is empty
+EPS = 1e-7  # the least denominator without smoothing, as smp's; it matters only when a class is empty
 # The least base of a power whose slope is infinite at 0. No other 1 - T is below 1e-16; and with float64's smallest
 # number the slope would overflow float32, and the kernels' gradient be nan.
 LEAST_BASE = float(np.finfo(np.float32).smallest_normal)
 
 
 def overlap(s: Sums, k: float, a: float, b: float, smooth: tuple[float, float], squared: bool) -> tuple[Array, Slopes]:
-    """1 - (k I + num) / max(k (I + a FP + b FN) + den, eps), and its derivatives in I, A and A2."""
+    """1 - (k I + num) / floored(k (I + a FP + b FN) + den), and its derivatives in I, A and A2."""
     A, B = (s.A2, s.B2) if squared else (s.A, s.B)
-    top = k * s.I + smooth[0]
-    below = k * ((1 - a - b) * s.I + a * A + b * B) + smooth[1]
-    bottom = np.maximum(below, EPS)
+    cI, cA, cB = k * (1 - a - b), k * a, k * b
+    below = _times(cA, A) + _times(cB, B)
+    if cI:
+        below = below + cI * s.I
+    below = below + smooth[1]
+    bottom = np.maximum(below, smooth[1] or EPS)  # the smoothing is in it already
+    score = (_times(k, s.I) + smooth[0]) / bottom
 
-    def slopes() -> tuple[Array, Array, Array]:
-        free = below > EPS  # the clamp's gradient is 0
-        dI = -k / bottom + np.where(free, top * k * (1 - a - b) / bottom**2, 0)
-        dA = np.where(free, top * k * a / bottom**2, 0)
-        none = np.zeros_like(dA)
-        return (dI, none, dA) if squared else (dI, dA, none)
+    def slopes() -> tuple[Array, ...]:
+        inverse = 1 / bottom
+        fall = score * inverse if smooth[1] else np.where(below >= EPS, score * inverse, 0)  # 0 where it is clamped
+        dI = cI * fall - k * inverse if cI else -k * inverse
+        dA = cA * fall
+        return (dI, np.zeros_like(dA), dA) if squared else (dI, dA)
 
-    return 1 - top / bottom, slopes
+    return 1 - score, slopes
+
+
+def _times(factor: float, sums: Array) -> Array:
+    return sums if factor == 1 else factor * sums
 
 
 @shared
@@ -217,11 +225,10 @@ class FocalTverskyLoss(RegionLoss):
         factor = np.array(1.0 if self.class_alpha is None else self.class_alpha)
         base = np.maximum(loss, 0)
 
-        def slopes() -> tuple[Array, Array, Array]:
+        def slopes() -> tuple[Array, ...]:
             slope = factor * gamma * np.maximum(base, np.where(gamma < 1, LEAST_BASE, 0)) ** (gamma - 1)
             slope = np.where(loss < 0, 0, slope)  # clamped
-            dI, dA, dA2 = overlap_slopes()
-            return slope * dI, slope * dA, slope * dA2
+            return tuple(slope * d for d in overlap_slopes())
 
         return factor * base**gamma, slopes
 
@@ -257,6 +264,8 @@ class SensitivitySpecificityLoss(RegionLoss):
     b: float = 0.5
     smooth: float | tuple[float, float] = 1e-5
 
+    wants_weight = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         freeze(self, b=number(self.b, "b", 0, 1), smooth=smooth_option(self.smooth))
@@ -264,13 +273,13 @@ class SensitivitySpecificityLoss(RegionLoss):
     def formula(self, s: Sums) -> tuple[Array, Slopes]:
         num, den = smooth_pair(self.smooth)
         negative = np.maximum(s.W - s.B, 0)  # W and B are rounded apart, where weights are no integers
-        a, b = self.b / np.maximum(s.B + den, EPS), (1 - self.b) / np.maximum(negative + den, EPS)
+        a, b = self.b / np.maximum(s.B + den, den or EPS), (1 - self.b) / np.maximum(negative + den, den or EPS)
         value = 1 - (a * (s.I + num) + b * (negative - (s.A - s.I) + num))
 
-        def slopes() -> tuple[Array, Array, Array]:
+        def slopes() -> tuple[Array, ...]:
             # With no negative pixel, b's terms would cancel, but in float32 it may be a million times a.
             present = np.where(negative > 0, b, 0)
-            return -(a + present), present, np.zeros_like(b)
+            return -(a + present), present
 
         return value, slopes
 
@@ -335,11 +344,12 @@ class GeneralizedDiceLoss(RegionLoss):
         v, (num, den) = v / largest, (t / largest for t in smooth_pair(self.smooth))
         top = (2 * v * s.I).sum(axis=1, keepdims=True) + num
         below = (v * (s.A + s.B)).sum(axis=1, keepdims=True) + den
-        bottom = np.maximum(below, EPS)
+        floor = den if smooth_pair(self.smooth)[1] else EPS
+        bottom = np.maximum(below, floor)
 
-        def slopes() -> tuple[Array, Array, Array]:
-            dA = np.where(below > EPS, v * top / bottom**2, 0)
-            return -2 * v / bottom, dA, np.zeros_like(v)
+        def slopes() -> tuple[Array, ...]:
+            dA = np.where(below >= floor, v * top / bottom**2, 0)
+            return -2 * v / bottom, dA
 
         return 1 - top / bottom, slopes
 

@@ -19,10 +19,10 @@ class Partial:
     refuse to merge. They pickle small; `arrays()` and `from_arrays` go through `np.savez`.
 
     >>> import fastloss as fl, numpy as np
-    >>> loss, x, y = fl.CrossEntropyLoss(), np.eye(4)[None] * 2, np.arange(4)[None]
+    >>> loss, x, y = fl.DiceLoss(), np.eye(4)[None] * 2, np.arange(4)[None]
     >>> total = loss.partial(x, y) + loss.partial(-x, y)
     >>> total
-    <Partial of CrossEntropyLoss(): 4 classes, 2 samples, 2 sums>
+    <Partial of DiceLoss(): 4 classes, 2 samples, 8 sums>
     >>> loss.finalize(total) == loss(np.concatenate([x, -x]), np.concatenate([y, y]))
     True
     """

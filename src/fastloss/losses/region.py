@@ -19,7 +19,7 @@ from ._checks import choice, freeze, integer, number
 from .base import Loss
 
 ABSENT = ("keep", "zero", "skip", "nan")
-Slopes = Callable[[], tuple[Array, Array, Array]]  # each of (groups, C)
+Slopes = Callable[[], tuple[Array, ...]]  # derivatives in I, A and, for squared, A2; each of (groups, C)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -35,9 +35,13 @@ def silent(function: Callable[P, T]) -> Callable[P, T]:
     return quiet
 
 
+BLOCK = 1 << 14  # numbers of each kind that a formula works on together: its temporaries stay in the L2 cache
+NOTHING = np.zeros((0, 0))
+
+
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The sums of (groups, C)."""
+    """The sums of (groups, C); A2 and B2, and W, are empty for a loss that does not ask for them."""
 
     I: Array
     A: Array
@@ -46,9 +50,16 @@ class Sums:
     B2: Array
     W: Array
 
-    @classmethod
-    def of(cls, sums: Array) -> Sums:
-        return cls(*sums.reshape(len(sums), 6, sums.shape[1] // 6).transpose(1, 0, 2))
+
+def in_blocks(function: Callable[[Array], Array], sums: Array, columns: int) -> Array:
+    """function(sums), of shape (groups, columns), a block of groups at a time."""
+    groups, step = len(sums), max(1, BLOCK // max(1, columns))
+    if groups <= step:
+        return function(sums)
+    out = np.empty((columns, groups)).T  # as the kernels have it: a column's numbers lie side by side
+    for first in range(0, groups, step):
+        out[first : first + step] = function(sums[first : first + step])
+    return out
 
 
 def class_numbers(value: Any) -> tuple[int, ...] | None:
@@ -90,14 +101,15 @@ class RegionLoss(Loss):
 
     takes_binary = True
     activations = ACTIVATIONS
-    by_class: ClassVar[tuple[str, ...]] = ("class_weight",)  # the options that may be vectors of one number a class
+    by_class: ClassVar[tuple[str, ...]] = ("class_weight",)  # the options that may be vectors, one number per class
+    wants_weight: ClassVar[bool] = False  # whether the formula needs W
 
     activation: str | None = "softmax"
     class_weight: Sequence[float] | Array | None = None
     classes: Sequence[int] | None = None
     batch: bool = False
     absent: str = "keep"
-    ignore_index: int = -100
+    ignore_index: int | Sequence[int] = -100
     reduction: str = "mean"
     axis: int = 1
 
@@ -119,7 +131,19 @@ class RegionLoss(Loss):
     # ---- the rest. A loss has K values a group: C, or 1 if it takes the classes together (overlap.py has one)
 
     def terms(self) -> tuple[Term, ...]:
-        return (Term("region", "region", ACTIVATIONS.index(self.activation), None, (float(self.wants_squares()),)),)
+        wanted = float(self.wants_squares()), float(self.wants_weight)
+        return (Term("region", "region", ACTIVATIONS.index(self.activation), None, wanted),)
+
+    def _kinds(self) -> int:
+        """How many sums a group and class has."""
+        return 3 + 2 * self.wants_squares() + self.wants_weight
+
+    def _sums(self, sums: Array) -> Sums:
+        kinds = self._kinds()
+        given = iter(sums.T.reshape(kinds, sums.shape[1] // kinds, len(sums)).transpose(0, 2, 1))
+        I, A, B = next(given), next(given), next(given)
+        A2, B2 = (next(given), next(given)) if self.wants_squares() else (NOTHING, NOTHING)
+        return Sums(I, A, B, A2, B2, next(given) if self.wants_weight else NOTHING)
 
     def by_sample(self) -> bool:
         return not self.batch
@@ -139,11 +163,15 @@ class RegionLoss(Loss):
         """1 where a class enters, (groups, C): it is chosen, and not skipped; else 0."""
         chosen = self._chosen(s.B.shape[1])
         if self.classes is None:
-            entering = np.ones(s.B.shape)
+            entering = np.ones_like(s.B)  # in its order, for mixed orders take NumPy ten times as long
         else:
-            entering = np.zeros(s.B.shape)
+            entering = np.zeros_like(s.B)
             entering[:, chosen] = 1
         return np.where(s.B == 0, 0, entering) if self.absent == "skip" else entering
+
+    def _all_count(self) -> bool:
+        """Whether every value of a group and class enters with weight 1."""
+        return self.classes is None and self.class_weight is None and self.absent == "keep"
 
     def _weighted(self, entering: Array) -> Array:
         return entering if self.class_weight is None else entering * np.array(self.class_weight)
@@ -162,49 +190,72 @@ class RegionLoss(Loss):
 
     @silent
     def rows(self, sums: list[Array]) -> Array:
+        classes = sums[0].shape[1] // self._kinds()
         if self.batch:
-            self._chosen(sums[0].shape[1] // 6)
+            self._chosen(classes)
             return sums[0]
-        return self._row(Sums.of(sums[0]))
+        return in_blocks(self._row, sums[0], self.row_size(classes))
 
-    def _row(self, s: Sums) -> Array:
+    def _row(self, sums: Array) -> Array:
+        s = self._sums(sums)
         value, _, w, _ = self._values(s)
-        return np.concatenate([np.where(w > 0, w * value, 0), w], axis=1)
+        weighted = value if self._all_count() else np.where(w > 0, w * value, 0)
+        return np.concatenate([weighted, w], axis=1)
 
     def row_size(self, classes: int) -> int:
-        return 6 * classes if self.batch else 2 * self.values_a_group(classes)
+        return self._kinds() * classes if self.batch else 2 * self.values_a_group(classes)
 
     @silent
     def total(self, numbers: Array, classes: int) -> float:
-        value, w = (self._row(Sums.of(numbers[None]))[0] if self.batch else numbers).reshape(2, -1)
+        value, w = self._merged(numbers)
         weight = w.sum() if self.reduction == "mean" else 1.0
         return float(value.sum() / weight) if weight else float("nan")
 
     @silent
+    def totals(self, rows: Array, classes: int) -> Array:
+        if self.batch:
+            rows = in_blocks(self._row, rows, 2 * self.values_a_group(classes))
+        value, weight = (np.ascontiguousarray(part) for part in np.split(rows, 2, axis=1))
+        by = weight.sum(axis=1) if self.reduction == "mean" else np.ones(len(rows))
+        quotients: Array = np.divide(value.sum(axis=1), by, out=np.full(len(rows), np.nan), where=by != 0)
+        return quotients
+
+    def _merged(self, numbers: Array) -> Array:
+        """Values and weights of the merged numbers (k,), (2, K)."""
+        return (self._row(numbers[None])[0] if self.batch else numbers).reshape(2, -1)
+
+    @silent
     def slopes(self, sums: list[Array], numbers: Array, classes: int) -> list[Array]:
-        s = Sums.of(numbers[None] if self.batch else sums[0])
-        _, _, w, slopes = self._values(s)
-        derivatives = np.array(slopes())
-        if self.absent != "keep":
-            derivatives = np.where(s.B == 0, 0, derivatives)
-        weight = w.sum() if self.reduction == "mean" else 1.0
-        coefs = derivatives * w / weight if weight else np.zeros_like(derivatives)
-        coefs = coefs.transpose(1, 0, 2).reshape(len(w), 3 * classes)
-        return [coefs.repeat(len(sums[0]) if self.batch else 1, axis=0)]
+        weight = self._merged(numbers)[1].sum() if self.reduction == "mean" else 1.0
+
+        def coefficients(sums: Array) -> Array:
+            s = self._sums(sums)
+            _, _, w, slopes = self._values(s)
+            if self._all_count():
+                parts = [d * (1 / weight) for d in slopes()]
+            else:
+                factor = w / weight if weight else np.zeros_like(w)
+                if self.absent != "keep":
+                    factor = np.where(s.B == 0, 0, factor)
+                parts = [np.where(factor > 0, factor * d, 0) for d in slopes()]
+            return np.concatenate(parts, axis=1)
+
+        columns = (2 + self.wants_squares()) * classes
+        if self.batch:
+            return [np.broadcast_to(coefficients(numbers[None]), (len(sums[0]), columns))]
+        return [in_blocks(coefficients, sums[0], columns)]
 
     @silent
     def class_rows(self, sums: list[Array]) -> Array:
-        if self.batch:
-            return sums[0]
-        value, keep, _, _ = self._values(Sums.of(sums[0]))
-        return np.hstack([np.where(keep > 0, value, 0), keep])
+        return sums[0] if self.batch else in_blocks(self._class_row, sums[0], 2 * (sums[0].shape[1] // self._kinds()))
+
+    def _class_row(self, sums: Array) -> Array:
+        value, keep, _, _ = self._values(self._sums(sums))
+        return np.concatenate([np.where(keep > 0, value, 0), keep], axis=1)
 
     @silent
     def class_total(self, numbers: Array, classes: int) -> Array:
-        if self.batch:
-            value, keep = (a[0] for a in self._values(Sums.of(numbers[None]))[:2])
-        else:
-            value, keep = numbers.reshape(2, classes)
+        value, keep = (self._class_row(numbers[None])[0] if self.batch else numbers).reshape(2, classes)
         by = np.ones_like(keep) if self.reduction == "sum" else keep
         result: Array = np.divide(value, by, out=np.full_like(value, np.nan), where=keep > 0)
         return result
@@ -214,7 +265,7 @@ class RegionLoss(Loss):
         sums = self.sums(batch)[0]
         if self.batch:
             sums = self.numbers([sums])[:1]
-        value, keep, w, _ = self._values(Sums.of(sums))
+        value, keep, w, _ = self._values(self._sums(sums))
         value = self._shown(np.where(keep > 0, value * w, np.nan)).astype(real_dtype(batch.input.dtype))
         return value.reshape(value.shape[1:]) if self.batch or len(batch.shape) == 1 else value
 

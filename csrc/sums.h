@@ -1,0 +1,127 @@
+/* sums.h: how the numbers of a tile's pixels are added up, in double and in a fixed order.
+ *
+ * A tile of one group: 16 lanes and a tree, into one number.  A tile of whole small groups, its members: the products
+ * first, then each member's stretch of them, into its own number.  The other way round, `spread` gives every pixel the
+ * coefficient of its group.  Number k of group g is sums[k * groups + g], so members lie side by side.
+ */
+#ifndef FASTLOSS_SUMS_H
+#define FASTLOSS_SUMS_H
+
+#include "tile.h"
+
+#define FL_LANES 16
+
+static double tree_total(double *lane) {
+    for (int j = 0; j < 8; j++) lane[j] += lane[j + 8]; /* written out: a loop over halves stays scalar */
+    for (int j = 0; j < 4; j++) lane[j] += lane[j + 4];
+    for (int j = 0; j < 2; j++) lane[j] += lane[j + 2];
+    return lane[0] + lane[1];
+}
+
+/* sum of w v in double over 16 lanes and a fixed tree; v NULL: of w; w NULL: of v, all weights being 1, with the same
+ * bits.  A weight 0 silences its value. */
+static double weighted_sum(const real *restrict v, const real *restrict w, ptrdiff_t n) {
+    double lane[FL_LANES] = {0};
+    const real *restrict only = v ? v : w;
+    if (v && w)
+        for (ptrdiff_t i = 0; i < n; i += FL_LANES)
+#pragma omp simd
+            for (int j = 0; j < FL_LANES; j++) lane[j] += (double)w[i + j] * (double)(w[i + j] > 0 ? v[i + j] : 0);
+    else
+        for (ptrdiff_t i = 0; i < n; i += FL_LANES)
+#pragma omp simd
+            for (int j = 0; j < FL_LANES; j++) lane[j] += (double)only[i + j];
+    return tree_total(lane);
+}
+
+/* sum of u v w over a row (v NULL: of u w), in double: W - B and A - I are then exact to their own rounding. */
+static double product_sum(const real *restrict u, const real *restrict v, const real *restrict w, ptrdiff_t n) {
+    double lane[FL_LANES] = {0};
+    if (v)
+        for (ptrdiff_t i = 0; i < n; i += FL_LANES)
+#pragma omp simd
+            for (int j = 0; j < FL_LANES; j++) lane[j] += (double)u[i + j] * (double)w[i + j] * (double)v[i + j];
+    else
+        for (ptrdiff_t i = 0; i < n; i += FL_LANES)
+#pragma omp simd
+            for (int j = 0; j < FL_LANES; j++) lane[j] += (double)u[i + j] * (double)w[i + j];
+    return tree_total(lane);
+}
+
+/* ---- members */
+/* One member's stretch of products: 8 lanes and a tree; of few pixels one after the other, as many members overlap. */
+FL_INLINE double member_sum(const double *restrict u, ptrdiff_t n) {
+    double lane[8] = {0}, sum = 0;
+    ptrdiff_t i = 0;
+    if (n < 32) {
+        for (; i < n; i++) sum += u[i];
+        return sum;
+    }
+    for (; i + 8 <= n; i += 8)
+        for (int j = 0; j < 8; j++) lane[j] += u[i + j];
+    for (int j = 0; i < n; i++, j++) lane[j] += u[i];
+    for (int j = 0; j < 4; j++) lane[j] += lane[j + 4];
+    return (lane[0] + lane[2]) + (lane[1] + lane[3]);
+}
+
+/* Adds each member's share of t->product to its number k. */
+static void add_members(const tile *t, ptrdiff_t k) {
+    double *restrict out = t->sums + k * t->job->groups + t->group;
+    const double *restrict u = t->product;
+    ptrdiff_t members = t->members, each = t->each;
+    if (each == 1)
+        for (ptrdiff_t m = 0; m < members; m++) out[m] += u[m];
+    else
+        for (ptrdiff_t m = 0; m < members; m++) out[m] += member_sum(u + m * each, each);
+}
+
+/* ---- number k of the sums */
+static void add_sum(const tile *t, ptrdiff_t k, const real *restrict v, const real *restrict w) {
+    if (!t->members) {
+        t->sums[k] += weighted_sum(v, t->plain && v ? NULL : w, t->padded);
+        return;
+    }
+    double *restrict u = t->product;
+    if (v)
+        for (ptrdiff_t i = 0; i < t->padded; i++) u[i] = (double)w[i] * (double)(w[i] > 0 ? v[i] : 0);
+    else
+        for (ptrdiff_t i = 0; i < t->padded; i++) u[i] = (double)w[i];
+    add_members(t, k);
+}
+
+/* Of w itself; w is known to be 1 everywhere in a plain tile. */
+static void add_weight(const tile *t, ptrdiff_t k, const real *w) {
+    if (t->plain && !t->members) t->sums[k] += (double)t->n;
+    else add_sum(t, k, NULL, w);
+}
+
+static void add_product(const tile *t, ptrdiff_t k, const real *restrict x, const real *restrict y,
+                        const real *restrict w) {
+    if (!t->members) {
+        t->sums[k] += product_sum(x, y, w, t->padded);
+        return;
+    }
+    double *restrict u = t->product;
+    if (y)
+        for (ptrdiff_t i = 0; i < t->padded; i++) u[i] = (double)x[i] * (double)w[i] * (double)y[i];
+    else
+        for (ptrdiff_t i = 0; i < t->padded; i++) u[i] = (double)x[i] * (double)w[i];
+    add_members(t, k);
+}
+
+/* ---- coefficients: one of every group, from the first on, as a row of every pixel's */
+static void spread(const tile *t, const double *restrict of_group, real *restrict out) {
+    const double *restrict from = of_group + t->group;
+    ptrdiff_t members = t->members, each = t->each;
+    if (!members)
+        for (ptrdiff_t i = 0; i < t->width; i++) out[i] = (real)from[0];
+    else if (each == 1)
+        for (ptrdiff_t m = 0; m < members; m++) out[m] = (real)from[m];
+    else
+        for (ptrdiff_t m = 0; m < members; m++)
+            for (ptrdiff_t i = 0; i < each; i++) out[m * each + i] = (real)from[m];
+    if (members)
+        for (ptrdiff_t i = t->n; i < t->padded; i++) out[i] = 0;
+}
+
+#endif

@@ -1,0 +1,180 @@
+"""Many small samples: a tile holds several, and each has the numbers that it has by itself, on both backends."""
+
+import numpy as np
+import pytest
+from cases import BY_NAME, LAYOUTS, images
+
+import fastloss as fl
+
+# Every kind of term, by sample: region sums with squares and weights, pixel, element and mixed; maps of distances.
+NAMES = [
+    "dice",
+    "dice-sigmoid",
+    "dice-dense",
+    "dice-skip",
+    "dice-foreground-255",
+    "sensitivity-specificity",
+    "sensitivity-specificity-zero-255",
+    "generalized-dice-simple-skip",
+    "focal-tversky-by-class",
+    "balanced",
+    "boundary",
+    "hausdorff-none-dense",
+    "dice+ce",
+    "jaccard+bce",
+    "generalized-dice+focal-tversky+ce",
+    "balanced+mse+kl",
+]
+# Pixels of 1, 2, 16, 31 and 32 (the last summed in lanes), the most that share a tile and one more, several dimensions.
+SHAPES = [
+    (9, 3),
+    (300, 2, 1),
+    (40, 5, 2),
+    (37, 4, 4, 4),
+    (5, 3, 31),
+    (5, 3, 8, 2, 2),
+    (3, 6, 128),
+    (3, 6, 129),
+    (5, 1030, 3),
+]
+CASES = [BY_NAME[name] for name in NAMES]
+both = [pytest.mark.parametrize("shape", SHAPES, ids=str), pytest.mark.parametrize("case", CASES, ids=str)]
+
+
+def table(test):
+    return both[0](both[1](test))
+
+
+def squared_dice(C, **k):
+    return fl.DiceLoss(squared=True, **k)
+
+
+@table
+def test_a_sample_has_its_own_numbers_whatever_is_beside_it(case, shape, backend):
+    loss = case.make(shape[1])
+    x, y, w = images(case, loss, shape)
+    own = [loss.partial(x[n : n + 1], y[n : n + 1], pixel_weight=w[n : n + 1]) for n in range(shape[0])]
+    whole = loss.partial(x, y, pixel_weight=w)
+    for grouping in (own, [loss.partial(x[:2], y[:2], pixel_weight=w[:2]), *own[2:]]):
+        merged = fl.Partial.sum(grouping)
+        if all(leaf.by_sample() for _, leaf in loss.leaves()):
+            np.testing.assert_array_equal(merged.numbers, whole.numbers)
+        # Other losses add small samples in one row of numbers, in another order: 600 numbers of eps at worst.
+        assert loss.finalize(merged) == pytest.approx(loss.finalize(whole), rel=1e-12, nan_ok=True)
+
+
+@table
+def test_both_backends(case, shape):
+    loss = case.make(shape[1])
+    x, y, w = images(case, loss, shape, np.float64)
+    (value, gradient), (want, want_gradient) = (
+        _with(backend, lambda: loss.value_and_grad(x, y, pixel_weight=w)) for backend in ("native", "numpy")
+    )
+    assert value == pytest.approx(want, rel=1e-12 * case.cancels, nan_ok=True)
+    scale = np.abs(want_gradient).max(initial=1e-300)
+    np.testing.assert_allclose(gradient, want_gradient, rtol=1e-10, atol=1e-12 * case.cancels * scale)
+
+
+def _with(backend, call):
+    with fl.backend(backend):
+        return call()
+
+
+@table
+def test_a_report_has_the_value_of_each_image(case, shape, backend):
+    loss = case.make(shape[1])
+    x, y, w = images(case, loss, shape)
+    report = fl.evaluate({"a": loss}, x, y, pixel_weight=w)
+    own = [fl.evaluate({"a": loss}, x[n : n + 1], y[n : n + 1], pixel_weight=w[n : n + 1]) for n in range(shape[0])]
+    np.testing.assert_array_equal(report.per_image["a"], [r["a"] for r in own])
+    merged = fl.Report.sum(own)
+    assert merged["a"] == report["a"] or np.isnan(report["a"])
+    np.testing.assert_array_equal(merged.per_class["a"], report.per_class["a"])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("shape", [(40, 5, 2), (37, 4, 4, 4), (5, 3, 31)], ids=str)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_any_layout_gives_the_same_bits(layout, shape, dtype):
+    loss = fl.DiceLoss() + fl.CrossEntropyLoss(label_smoothing=0.1)
+    x, y, w = images(BY_NAME["dice+ce"], loss, shape, dtype)
+    want, want_gradient = loss.value_and_grad(x, y, pixel_weight=w)
+    value, gradient = loss.value_and_grad(layout(x), layout(y), pixel_weight=layout(w))
+    assert value == want
+    np.testing.assert_array_equal(gradient, want_gradient)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_any_number_of_threads_gives_the_same_bits(threads):
+    loss = fl.DiceLoss(squared=True) + fl.TverskyLoss(absent="skip") + fl.FocalLoss()
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((70_000, 3, 5)).astype(np.float32), rng.integers(0, 3, (70_000, 5))
+    with fl.num_threads(1):
+        want = loss.value_and_grad(x, y)
+    with fl.num_threads(threads):
+        value, gradient = loss.value_and_grad(x, y)
+    assert value == want[0] == loss(x, y)
+    np.testing.assert_array_equal(gradient, want[1])
+
+
+def test_sums_of_many_samples_are_made_some_at_a_time(backend, monkeypatch):
+    """Value, gradient, partial and the place of a fault are those of one piece."""
+    rng = np.random.default_rng(0)
+    x, y, w = rng.standard_normal((500, 3, 4)), rng.integers(0, 3, (500, 4)), rng.random((500, 4))
+    for loss in (fl.DiceLoss(), fl.DiceLoss() + fl.CrossEntropyLoss(), fl.BalancedBCELoss()):
+        target = y if loss.kind == "class" else rng.random(x.shape)
+        weight = w if loss.kind == "class" else rng.random(x.shape)
+        want = loss.value_and_grad(x, target, pixel_weight=weight)
+        partial = loss.partial(x, target, pixel_weight=weight)
+        with monkeypatch.context() as patch:
+            patch.setattr(fl.losses.base, "SUM_BYTES", 2000)
+            value, gradient = loss.value_and_grad(x, target, pixel_weight=weight)
+            assert loss.partial(x, target, pixel_weight=weight) == partial
+            assert loss(x, target, pixel_weight=weight) == value
+        # A pixel loss in the sum has sums by sample, too, and they are added exactly.
+        assert value == pytest.approx(want[0], rel=1e-15)
+        np.testing.assert_allclose(gradient, want[1], rtol=1e-14)
+    monkeypatch.setattr(fl.losses.base, "SUM_BYTES", 2000)
+    y[400, 2], y[300, 1], w[300, 1] = 9, 8, 0
+    with pytest.raises(fl.LabelError, match=r"got 9 at \(400, 2\)"):
+        fl.dice_loss(x, y, pixel_weight=w)
+
+
+# ---- exact sums of many numbers
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-300, 1e290, 5e-324])
+@pytest.mark.parametrize("count", [199, 200, 1000, 4097])
+def test_a_long_column_adds_up_as_fsum_does(count, scale):
+    import fractions
+
+    from fastloss._exact import exact_sum
+
+    rng = np.random.default_rng(count)
+    wide = rng.standard_normal(count) * 10.0 ** rng.integers(-12, 3, count)
+    columns = [
+        rng.random(count),
+        wide,
+        np.where(rng.random(count) < 0.5, wide, 0),
+        np.ones(count),
+        -wide,
+        np.zeros(count),
+    ]
+    stack = np.stack(columns, axis=1) * scale
+    with np.errstate(under="ignore"):
+        total = exact_sum([stack])
+    for column, parts in zip(stack.T, total.T, strict=True):
+        assert sum(map(fractions.Fraction, parts)) == sum(map(fractions.Fraction, column))
+    np.testing.assert_array_equal(exact_sum(np.array_split(stack, 7)), total)
+    np.testing.assert_array_equal(exact_sum([exact_sum([part]) for part in np.array_split(stack[::-1], 7)]), total)
+
+
+def test_a_long_column_with_what_is_not_finite():
+    from fastloss._exact import exact_sum
+
+    column = np.ones((1000, 1))
+    for bad, want in (([np.inf], np.inf), ([np.nan], np.nan), ([np.inf, -np.inf], np.nan), ([1.7e308] * 3, np.inf)):
+        column[: len(bad), 0] = bad
+        with np.errstate(all="ignore"):
+            np.testing.assert_array_equal(exact_sum([column])[0], [want])
+        column[:] = 1
