@@ -73,6 +73,8 @@ static size_t carve(tile *t, const fl_job *job, char *scratch) {
     t->faults = 0;
     t->runs = (run *)(void *)piece(&at, sizeof(run) * (size_t)job->width);
     t->buffer = piece(&at, FL_BUFFER);
+    for (int o = 0; o < OPERANDS; o++)
+        t->staged[o] = stages(job, o) ? (real *)(void *)piece(&at, row * (size_t)job->gang) : NULL;
     t->product = (double *)(void *)piece(&at, job->members ? sizeof(double) * (size_t)job->width : 0);
     t->value = (int64_t *)(void *)piece(&at, job->labels ? (size_t)job->width * sizeof(int64_t) : 0);
     t->terms = (term_rows *)(void *)piece(&at, sizeof(term_rows) * (size_t)job->nterms);
@@ -285,28 +287,42 @@ static void run_tile(tile *t) {
     if (any_softmax(job)) softmax_stats(t, exps);
     sweep_forward(t, exps);
     if (job->mode & (FL_FORWARD | FL_MAP)) finish_pixels(t);
-    if (job->mode & FL_GRADIENT && t->members) spread_coefficients(t); /* else those of the chunk serve */
     if (job->mode & FL_GRADIENT) sweep_backward(t, exps);
 }
 
-/* The tiles of one chunk, in order, into the chunk's own sums; returns the faults found. */
-static int run_chunk(const fl_job *job, ptrdiff_t chunk, char *scratch, double *sums) {
+/* Tile k of a group, or of all groups that are its members. */
+static void start_tile(tile *t, ptrdiff_t group, ptrdiff_t k) {
+    const fl_job *job = t->job;
+    if (job->members) {
+        ptrdiff_t first = k * job->members, count = least(job->members, job->groups - first);
+        tile_start(t, first, first * job->pixels, count * job->pixels);
+    } else {
+        tile_start(t, group, k * job->width, least(job->width, job->pixels - k * job->width));
+    }
+}
+
+/* The tiles of one chunk of every group of a gang, each group's in order, into its own sums; returns the faults found. */
+static int run_chunks(const fl_job *job, ptrdiff_t chunk, char *scratch, double *sums) {
     tile t;
     carve(&t, job, scratch);
     for (ptrdiff_t c = 0; t.streams && c < job->classes; c++) t.streams[c].held = 0;
+    ptrdiff_t group = chunk / job->chunks_a_group * job->gang, gang = least(job->gang, job->groups - group);
     t.sums = sums;
     t.members = 0;
-    t.group = chunk / job->chunks_a_group;
-    if (job->mode & FL_GRADIENT && !job->members) spread_coefficients(&t);
+    t.group = group;
+    int spread_once = job->mode & FL_GRADIENT && !job->members && gang == 1;
+    if (spread_once) spread_coefficients(&t);
     ptrdiff_t tile_0 = chunk % job->chunks_a_group * job->chunk_tiles;
     for (ptrdiff_t k = tile_0; k < tile_0 + job->chunk_tiles && k < job->tiles && !t.faults; k++) {
-        if (job->members) {
-            ptrdiff_t group = k * job->members, count = least(job->members, job->groups - group);
-            tile_start(&t, group, group * job->pixels, count * job->pixels);
-        } else {
-            tile_start(&t, t.group, k * job->width, least(job->width, job->pixels - k * job->width));
+        if (gang > 1) gang_begin(&t, group, gang, k * job->width, least(job->width, job->pixels - k * job->width));
+        for (ptrdiff_t g = 0; g < gang && !t.faults; g++) {
+            t.turn = g;
+            t.sums = sums + g * job->nsums;
+            start_tile(&t, group + g, k);
+            if (job->mode & FL_GRADIENT && !spread_once) spread_coefficients(&t);
+            if (!t.faults) run_tile(&t);
         }
-        if (!t.faults) run_tile(&t);
+        if (gang > 1 && !t.faults) gang_end(&t, group, gang, k * job->width);
     }
     for (int k = 0; k < job->nterms; k++) {
         const fl_term *term = &job->terms[k];
@@ -335,4 +351,4 @@ static ptrdiff_t loss_sums(const fl_job *job, const fl_term *term) {
 
 #define NAME_2(level, bits) fl_kernels_##level##_f##bits
 #define NAME_1(level, bits) NAME_2(level, bits)
-const fl_kernels NAME_1(FL_LEVEL, FL_REAL_BITS) = {scratch_bytes, run_chunk, find_loss, loss_name, loss_sums};
+const fl_kernels NAME_1(FL_LEVEL, FL_REAL_BITS) = {scratch_bytes, run_chunks, find_loss, loss_name, loss_sums};

@@ -6,7 +6,8 @@
 
 typedef struct {
     size_t (*scratch_bytes)(const fl_job *job); /* of one thread */
-    int (*run_chunk)(const fl_job *job, ptrdiff_t chunk, char *scratch, double *sums);
+    /* The same chunk of each group of a gang, number `chunk` of such; sums: those of one after the other. */
+    int (*run_chunks)(const fl_job *job, ptrdiff_t chunk, char *scratch, double *sums);
     int (*find_loss)(const char *name);
     const char *(*loss_name)(int loss);
     ptrdiff_t (*loss_sums)(const fl_job *job, const fl_term *term);

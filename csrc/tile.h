@@ -52,6 +52,8 @@ typedef struct {
     real *own_x, *own_y, *e, *wc, *g,
         *maps; /* their buffers, rows of exps, weights by class, gradient, distance maps */
     term_rows *terms;
+    real *staged[OPERANDS]; /* rows of all groups of a gang, or NULL */
+    ptrdiff_t turn; /* which of them is at hand */
     char *pixels; /* the tile's output with channels last, on its way to a stream */
     char *buffer; /* numbers that are being converted: FL_BUFFER bytes */
     double *product; /* with members: what is added up */
@@ -119,6 +121,13 @@ static void tile_runs(tile *t, ptrdiff_t first) {
     }
 }
 
+/* Whether an operand is read or written for all groups of a gang at once: their elements lie side by side. */
+static int stages(const fl_job *job, int o) {
+    const fl_operand *a = operand(job, o);
+    int rows = o == INPUT || o == OUTPUT || (o == TARGET && !job->labels) || (o == WEIGHT && !job->weight_by_class);
+    return job->gang > 1 && rows && a->data && !a->swapped && a->stride[0] == dtype_size[a->dtype];
+}
+
 /* Worth transposing in registers. */
 static int channels_last(const fl_operand *a, ptrdiff_t rows, ptrdiff_t n) {
     return a->stride[1] == dtype_size[a->dtype] && !a->swapped && rows >= 4 && n >= FL_LINE_PIXELS;
@@ -128,6 +137,10 @@ static int channels_last(const fl_operand *a, ptrdiff_t rows, ptrdiff_t n) {
 static void load_rows(const tile *t, int o, real *out, ptrdiff_t c0, ptrdiff_t rows) {
     const fl_operand *a = operand(t->job, o);
     ptrdiff_t stride = a->stride[t->job->ndim + 1], size = dtype_size[a->dtype];
+    if (t->staged[o]) {
+        memcpy(out, t->staged[o] + t->turn * t->width, (size_t)t->padded * sizeof(real));
+        return;
+    }
     const char *base = a->data + c0 * a->stride[1];
     const stretches all = {t->nruns, a->stride[2]};
     int at_once = t->alike && !a->swapped && !channels_last(a, rows, t->each);
@@ -290,6 +303,7 @@ static void exp_row(const tile *t, const real *x, real *e) {
 static const real *class_rows(const tile *t, int o, real *buffer, ptrdiff_t c0) {
     const fl_operand *a = operand(t->job, o);
     const char *lies = a->data + t->runs[0].offset[o];
+    if (t->staged[o]) return t->staged[o] + t->turn * t->width;
     if (t->job->classes == 1 && t->nruns == 1 && t->n == t->padded && a->dtype == REAL_DTYPE && !a->swapped &&
         a->stride[t->job->ndim + 1] == (ptrdiff_t)sizeof(real) && (uintptr_t)lies % sizeof(real) == 0)
         return (const real *)(const void *)lies;
@@ -320,6 +334,10 @@ static void load_block(tile *t, ptrdiff_t b, int exps) {
 static void store_rows(const tile *t, const real *from, ptrdiff_t c0, ptrdiff_t rows) {
     const fl_operand *a = &t->job->output;
     ptrdiff_t stride = a->stride[t->job->ndim + 1], size = dtype_size[a->dtype];
+    if (t->staged[OUTPUT]) {
+        memcpy(t->staged[OUTPUT] + t->turn * t->width, from, (size_t)t->padded * sizeof(real));
+        return;
+    }
     const stretches all = {t->nruns, a->stride[2]};
     int at_once = t->alike && !a->swapped && !t->streams && !channels_last(a, rows, t->each);
     for (ptrdiff_t c = 0; c < rows && at_once; c++)
@@ -346,6 +364,50 @@ static void store_rows(const tile *t, const real *from, ptrdiff_t c0, ptrdiff_t 
                 store_reals(out, in, stride, n, one_stretch, a->dtype);
             }
         }
+    }
+}
+
+/* The rows of a tile of every group of a gang. */
+static void gang_begin(tile *t, ptrdiff_t group, ptrdiff_t gang, ptrdiff_t first, ptrdiff_t n) {
+    const fl_job *job = t->job;
+    real *buffer = (real *)(void *)t->buffer;
+    t->group = group;
+    t->n = n;
+    t->alike = 0;
+    tile_runs(t, first);
+    for (int o = 0; o < OPERANDS; o++) {
+        const fl_operand *a = operand(job, o);
+        ptrdiff_t stride = a->stride[job->ndim + 1], size = dtype_size[a->dtype];
+        if (!t->staged[o] || o == OUTPUT) continue;
+        for (int r = 0; r < t->nruns; r++) {
+            const run *u = &t->runs[r];
+            const char *in = a->data + u->offset[o];
+            real *out = t->staged[o] + u->start;
+            if (gang >= 4 && u->length >= FL_LINE_PIXELS)
+                load_pixels(out, t->width, in, stride, gang, u->length, a->dtype, buffer);
+            else load_reals(out, t->width, in, size, gang, stride, u->length, one_stretch, a->dtype);
+        }
+        for (ptrdiff_t g = 0; g < gang; g++)
+            for (ptrdiff_t i = n; i < (n + FL_PAD - 1) / FL_PAD * FL_PAD; i++) t->staged[o][g * t->width + i] = 0;
+    }
+}
+
+static void gang_end(tile *t, ptrdiff_t group, ptrdiff_t gang, ptrdiff_t first) {
+    const fl_operand *a = &t->job->output;
+    ptrdiff_t stride = a->stride[t->job->ndim + 1], size = dtype_size[a->dtype];
+    real *buffer = (real *)(void *)t->buffer;
+    if (!t->staged[OUTPUT]) return;
+    t->group = group;
+    tile_runs(t, first);
+    for (int r = 0; r < t->nruns; r++) {
+        const run *u = &t->runs[r];
+        char *out = a->data + u->offset[OUTPUT];
+        const real *in = t->staged[OUTPUT] + u->start;
+        if (gang >= 4 && u->length >= FL_LINE_PIXELS)
+            store_pixels(out, stride, in, t->width, gang, u->length, a->dtype, buffer);
+        else
+            for (ptrdiff_t g = 0; g < gang; g++)
+                store_reals(out + g * size, in + g * t->width, stride, u->length, one_stretch, a->dtype);
     }
 }
 
