@@ -281,7 +281,7 @@ static void tile_start(tile *t, ptrdiff_t group, ptrdiff_t first, ptrdiff_t n) {
     t->group = group;
     t->each = job->pixels;
     t->members = job->members ? n / job->pixels : 0;
-    t->alike = t->members > 1 && job->ndim == 2;
+    t->alike = t->members > 1 && job->ndim == 2 && job->shape[1] == t->each;
     t->n = n;
     t->padded = (n + FL_PAD - 1) / FL_PAD * FL_PAD;
     t->block = -1;

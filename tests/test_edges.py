@@ -108,7 +108,9 @@ def test_no_map_holds_a_negative_zero(case, backend):
 
 
 def test_no_report_holds_a_negative_zero(backend):
-    report = fl.evaluate({"nll": fl.NLLLoss(), "sum": fl.NLLLoss(reduction="sum")}, np.zeros((2, 2, 3)), np.zeros((2, 3), int))
+    report = fl.evaluate(
+        {"nll": fl.NLLLoss(), "sum": fl.NLLLoss(reduction="sum")}, np.zeros((2, 2, 3)), np.zeros((2, 3), int)
+    )
     assert not np.signbit([*report.per_image["nll"], *report.per_image["sum"], report["nll"], report["sum"]]).any()
 
 
@@ -145,7 +147,9 @@ MASKS = {
 def test_what_is_not_0_is_foreground_as_in_scipy(kind, backend):
     mask = np.random.default_rng(0).random((9, 11)) > 0.3
     given = MASKS[kind](mask)
-    np.testing.assert_allclose(fl.distance_transform(given), ndimage.distance_transform_edt(np.asarray(given, float)), rtol=1e-7)
+    np.testing.assert_allclose(
+        fl.distance_transform(given), ndimage.distance_transform_edt(np.asarray(given, float)), rtol=1e-7
+    )
     np.testing.assert_array_equal(fl.signed_distance(given), fl.signed_distance(mask))
     other = np.roll(mask, 2, axis=1)
     assert fl.hausdorff_distance(given, MASKS[kind](other)) == fl.hausdorff_distance(mask, other)
@@ -161,7 +165,11 @@ def test_directed_hausdorff_distances(backend):
         got = [fl.hausdorff_distance(*pair, percentile=percentile, directed=True) for pair in ((a, b), (b, a))]
         np.testing.assert_allclose(got, ways, rtol=1e-7)
         assert fl.hausdorff_distance(a, b, percentile=percentile) == max(got)
-    assert fl.hausdorff_distance(a & False, b, directed=True) == np.inf == fl.hausdorff_distance(b, a & False, directed=True)
+    assert (
+        fl.hausdorff_distance(a & False, b, directed=True)
+        == np.inf
+        == fl.hausdorff_distance(b, a & False, directed=True)
+    )
     assert fl.hausdorff_distance(a & False, b & False, directed=True) == 0
 
 

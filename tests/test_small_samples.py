@@ -92,8 +92,23 @@ def test_a_report_has_the_value_of_each_image(case, shape, backend):
     np.testing.assert_array_equal(merged.per_class["a"], report.per_class["a"])
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda f: f.__name__)
-@pytest.mark.parametrize("shape", [(40, 5, 2), (37, 4, 4, 4), (5, 3, 31)], ids=str)
+def gaps_between_lines(a):
+    """Every pixel dimension but the last is cut out of a larger one: samples and lines join, pixels do not."""
+    if a.ndim < 3:
+        return a
+    wide = np.zeros((*a.shape[:-1], a.shape[-1] + 3), a.dtype)
+    wide[..., : a.shape[-1]] = a
+    return wide[..., : a.shape[-1]]
+
+
+def channels_last_with_gaps(a):
+    return (
+        a if a.ndim < 4 else np.moveaxis(gaps_between_lines(np.moveaxis(a, 1, -1).swapaxes(2, 3)).swapaxes(2, 3), -1, 1)
+    )
+
+
+@pytest.mark.parametrize("layout", [*LAYOUTS, gaps_between_lines, channels_last_with_gaps], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("shape", [(40, 5, 2), (37, 4, 4, 4), (5, 3, 31), (40, 4, 2, 3, 2)], ids=str)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_any_layout_gives_the_same_bits(layout, shape, dtype):
     loss = fl.DiceLoss() + fl.CrossEntropyLoss(label_smoothing=0.1)

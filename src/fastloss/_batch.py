@@ -83,6 +83,11 @@ def operand(a: Array | None) -> tuple[Array, int | None, bool] | None:
 
 def as_array(value: Any, name: str) -> Array:
     """Whatever offers the buffer, DLPack or `__array__` protocol, as an array without a copy."""
+    if getattr(value, "requires_grad", False) and sys.modules["torch"].is_grad_enabled():  # of options it is no matter
+        raise TypeError(
+            f"{name}: expected an array or a tensor without grad, got one that requires grad, whose graph would not "
+            f"see the loss: pass {name}.detach() and take the gradient from value_and_grad"
+        )
     array: Array = value if isinstance(value, np.ndarray) else foreign(value, name)
     if type(array) is not np.ndarray and isinstance(array, np.ma.MaskedArray):  # np.ma is looked up for subclasses only
         raise TypeError(f"{name}: expected an array without a mask (pixel_weight=~mask is one), got a masked one")
@@ -98,15 +103,8 @@ def as_array(value: Any, name: str) -> Array:
 
 def foreign(value: Any, name: str) -> Any:
     """torch's tensors, and what offers DLPack alone, as arrays; all else as it is."""
-    torch = sys.modules.get("torch")
-    tensor = torch is not None and isinstance(value, torch.Tensor)
-    if torch is not None and tensor and value.requires_grad and torch.is_grad_enabled():
-        raise TypeError(
-            f"{name}: expected an array or a tensor without grad, got one that requires grad, whose graph would not "
-            f"see the loss: pass {name}.detach() and take the gradient from value_and_grad"
-        )
     try:
-        if tensor:
+        if "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
             return _from_torch(value)
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             return np.from_dlpack(value)
