@@ -30,6 +30,7 @@ REPORT = re.compile(r".*?([\w.]+):(\d+):\d+: optimized:\s+(?:loop vectorized|bas
 NOT_VECTORISED = {
     r".*\] = 0;$": "memset",
     r"ELEMENT_LOSS\(own_target\)": "memcpy",
+    r".*u\[i\] = \(double\)w\[i\];": "memcpy in double",
     r"for .*sums\[t->label\[i\]\]": "each pixel adds to the number of its class",
     r"for .*(?:class_weight|by_class)\[label\[i\] < 0 \? 0 : label\[i\]\]": "GCC gathers no doubles by 64-bit labels",
 }
