@@ -87,10 +87,10 @@ static void load_integers(int64_t *out, const char *in, ptrdiff_t stride, ptrdif
 }
 
 #define STORE_LOOP(T, CONVERT, STRIDE)                                                                                 \
-    for (ptrdiff_t r = 0; r < many.count; r++)                                                                         \
+    for (ptrdiff_t r = 0; r < many.count; r++, out += many.stride, in += n)                                            \
         for (ptrdiff_t i = 0; i < n; i++) {                                                                            \
-            T v = (T)CONVERT(in[r * n + i]);                                                                           \
-            memcpy(out + r * many.stride + i * (STRIDE), &v, sizeof v);                                                \
+            T v = (T)CONVERT(in[i]);                                                                                   \
+            memcpy(out + i * (STRIDE), &v, sizeof v);                                                                  \
         }
 #define STORE_CASE(TAG, T, CONVERT)                                                                                    \
     case TAG:                                                                                                          \

@@ -187,15 +187,16 @@ static void element_forward(tile *t, const fl_term *term, const term_rows *r, pt
 }
 
 static void element_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
-    const real *restrict k = r->k[0];
+    const real *restrict k = r->k[0], all = k[0];
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *restrict w = t->wc ? t->wc + c * t->width : t->w;
         real *restrict v = r->value, *restrict g = t->g + c * t->width;
         element_row(t, term, r, c0, c, row_of(term)->slope[term->activation]);
-        for (ptrdiff_t i = 0; i < t->padded; i++) {
-            real u = w[i] > 0 ? k[i] * w[i] * v[i] : 0;
-            g[i] = add ? g[i] + u : u;
-        }
+        if (t->members)
+            for (ptrdiff_t i = 0; i < t->padded; i++) v[i] = w[i] > 0 ? k[i] * w[i] * v[i] : 0;
+        else
+            for (ptrdiff_t i = 0; i < t->padded; i++) v[i] = w[i] > 0 ? all * w[i] * v[i] : 0;
+        for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = add ? g[i] + v[i] : v[i];
     }
 }
 

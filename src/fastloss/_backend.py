@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _reference
-from ._batch import FLOAT64, LARGE_SAMPLE, PLAIN_LABELS, PLAIN_REALS, Array, Batch, operand, real_dtype
+from ._batch import FLOAT64, LARGE_SAMPLE, PLAIN_LABELS, PLAIN_REALS, Array, Batch, ignored_labels, operand, real_dtype
 
 
 class Mode:
@@ -301,8 +301,8 @@ def _native_terms(terms: tuple[Term, ...], classes: int) -> list[NativeTerm]:
 
 
 @functools.lru_cache(maxsize=256)
-def _ignored_array(ignored: tuple[int, ...]) -> Array:
-    return np.array(ignored, np.int64)
+def _ignored_array(ignore_index: int | Sequence[int] | None) -> Array:
+    return np.array(ignored_labels(ignore_index), np.int64)
 
 
 def _run_native(
@@ -341,7 +341,11 @@ def _ends_of(terms: Callable[[], tuple[Term, ...]], classes: int) -> list[int]:
 
 
 def run_plain(
-    input: Any, target: Any, terms: Callable[[], tuple[Term, ...]], by_sample: bool, ignored: tuple[int, ...]
+    input: Any,
+    target: Any,
+    terms: Callable[[], tuple[Term, ...]],
+    by_sample: bool,
+    ignore_index: int | Sequence[int] | None,
 ) -> list[Array] | None:
     """The forward sums over an array and labels as most calls give them; None if they are not, or have a fault.
 
@@ -359,7 +363,7 @@ def run_plain(
         terms,
         by_sample,
         LARGE_SAMPLE,
-        _ignored_array(ignored),
+        _ignored_array(ignore_index),
         Mode.FORWARD,
         threads,
     )

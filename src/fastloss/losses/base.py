@@ -201,7 +201,7 @@ class Loss:
         """The sums made without a batch, for the usual arguments; None for all others."""
         if self.kind != "class" or self.axis != 1 or self.reduction == "none":
             return None
-        return _backend.run_plain(input, target, self.terms, self.by_sample(), ignored_labels(self.ignore_index))
+        return _backend.run_plain(input, target, self.terms, self.by_sample(), self.ignore_index)
 
     def _value_and_grad(self, batch: Batch, out: Array | None) -> tuple[float | Any, Array]:
         gradient = batch.new_gradient() if out is None else batch.check_out(out)
