@@ -311,11 +311,11 @@ static int run_chunks(const fl_job *job, ptrdiff_t chunk, char *scratch, double 
     t.sums = sums;
     t.members = 0;
     t.group = group;
-    int spread_once = job->mode & FL_GRADIENT && !job->members && gang == 1;
+    int spread_once = job->mode & FL_GRADIENT && !job->members && job->gang == 1;
     if (spread_once) spread_coefficients(&t);
     ptrdiff_t tile_0 = chunk % job->chunks_a_group * job->chunk_tiles;
     for (ptrdiff_t k = tile_0; k < tile_0 + job->chunk_tiles && k < job->tiles && !t.faults; k++) {
-        if (gang > 1) gang_begin(&t, group, gang, k * job->width, least(job->width, job->pixels - k * job->width));
+        if (job->gang > 1) gang_begin(&t, group, gang, k * job->width, least(job->width, job->pixels - k * job->width));
         for (ptrdiff_t g = 0; g < gang && !t.faults; g++) {
             t.turn = g;
             t.sums = sums + g * job->nsums;
@@ -323,7 +323,7 @@ static int run_chunks(const fl_job *job, ptrdiff_t chunk, char *scratch, double 
             if (job->mode & FL_GRADIENT && !spread_once) spread_coefficients(&t);
             if (!t.faults) run_tile(&t);
         }
-        if (gang > 1 && !t.faults) gang_end(&t, group, gang, k * job->width);
+        if (job->gang > 1 && !t.faults) gang_end(&t, group, gang, k * job->width);
     }
     for (int k = 0; k < job->nterms; k++) {
         const fl_term *term = &job->terms[k];

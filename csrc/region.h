@@ -69,7 +69,8 @@ static void region_add_lanes(const tile *t, const fl_term *term, const term_rows
 
 static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
     ptrdiff_t C = t->job->classes;
-    int fast = t->job->labels && t->plain && !t->members && !squared(term) && term->activation == FL_SOFTMAX;
+    int fast = t->job->labels && t->plain && !t->members && t->job->gang == 1 && !squared(term) &&
+               term->activation == FL_SOFTMAX;
     if (term->activation == FL_SOFTMAX && c0 == 0)
         for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] = 1 / t->s[i];
     for (ptrdiff_t c = 0; c < t->classes; c++) {

@@ -193,3 +193,51 @@ def test_a_long_column_with_what_is_not_finite():
         with np.errstate(all="ignore"):
             np.testing.assert_array_equal(exact_sum([column])[0], [want])
         column[:] = 1
+
+
+# ---- samples side by side in memory
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 0, 2)], ids=str)
+@pytest.mark.parametrize("shape", [(40, 50, 60), (3, 5000, 1), (37, 5, 600), (19, 1030, 3), (33, 64, 64)], ids=str)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_samples_that_share_cache_lines_have_the_same_bits(order, shape, dtype):
+    """Fortran's order and others: tiles of several samples are read and written together."""
+    rng = np.random.default_rng(0)
+    x, y, w = rng.random((3, *shape)).astype(dtype)
+    w = np.where(w < 0.2, 0, w)
+    loss = 0.5 * fl.MSELoss() + fl.BCELoss()
+
+    def turned(a):
+        return a.transpose(order[::-1]).copy().transpose(np.argsort(order[::-1]))
+
+    for weight in (None, w, w[0]):
+        value, gradient = loss.value_and_grad(x, y, pixel_weight=weight)
+        own = weight if weight is None or weight.ndim < 3 else turned(weight)
+        for threads in (1, 3):
+            with fl.num_threads(threads):
+                other, also = loss.value_and_grad(turned(x), turned(y), pixel_weight=own)
+                assert (other, loss(turned(x), turned(y), pixel_weight=own)) == (value, value)
+                np.testing.assert_array_equal(also, gradient)
+                mixed = np.empty(shape, dtype)
+                assert loss.value_and_grad(turned(x), y, pixel_weight=weight, out=mixed)[0] == value
+                np.testing.assert_array_equal(mixed, gradient)
+        maps = [fl.mse_loss(*pair, pixel_weight=weight, reduction="none") for pair in ((x, y), (turned(x), turned(y)))]
+        np.testing.assert_array_equal(*maps)
+    y[-1, -1, -1] = w[-1, -1, -1] = np.nan
+    with pytest.raises(ValueError, match=r"^pixel_weight: expected 0 or numbers .*, got nan"):
+        loss(turned(x), turned(y), pixel_weight=turned(w))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("samples", [2, 16, 17, 40])
+def test_one_channel_of_samples_that_share_cache_lines(samples, dtype):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((samples, 1, 50, 60)).astype(dtype), rng.integers(0, 2, (samples, 50, 60))
+    loss = fl.DiceCELoss(activation="sigmoid") + fl.TverskyLoss(activation="sigmoid", batch=True)
+    value, gradient = loss.value_and_grad(x, y)
+    other, also = loss.value_and_grad(np.asfortranarray(x), np.asfortranarray(y))
+    assert other == value
+    np.testing.assert_array_equal(also, gradient)
+    report, turned = (fl.evaluate({"a": loss}, f(x), f(y)) for f in (np.ascontiguousarray, np.asfortranarray))
+    np.testing.assert_array_equal(report.per_image["a"], turned.per_image["a"])
