@@ -12,6 +12,8 @@
 
 enum {
     LINE_BYTES = 64,             /* of a cache */
+    MEMBER_PIXELS = 48,          /* at most, of a group that shares tiles; from 64 on it is faster by itself */
+    MEMBER_ELEMENTS = 128,       /* the same of a single class */
     TILE_ELEMENTS = 128 * 256,   /* class rows x pixels that stay in the caches: 128 KiB of float */
     CHUNK_ELEMENTS = 1 << 17,    /* of a chunk: some 20 microseconds */
     SLICE_ELEMENTS = 1 << 22,    /* of a slice and thread: after it the caller may look for signals */
@@ -24,11 +26,12 @@ enum {
 
 static const fl_kernels *kernels_of(const fl_job *job) { return fl_active_kernels()[job->double_precision != 0]; }
 
+static ptrdiff_t *strides(fl_job *job, int o) { return ((fl_operand *)operand(job, o))->stride; }
+
 /* The groups become the first pixel dimension. */
 static void merge_groups(fl_job *job) {
-    fl_operand *all[] = {&job->input, &job->target, &job->weight, &job->output, &job->maps};
-    for (size_t o = 0; o < sizeof all / sizeof *all; o++) {
-        ptrdiff_t *stride = all[o]->stride;
+    for (int o = 0; o < OPERANDS; o++) {
+        ptrdiff_t *stride = strides(job, o);
         memmove(stride + 3, stride + 2, sizeof *stride * (size_t)job->ndim);
         stride[2] = stride[0];
         stride[0] = 0;
@@ -40,50 +43,53 @@ static void merge_groups(fl_job *job) {
 
 /* Merge pixel dimensions that every operand walks with one stride, and drop those of length 1. */
 static void coalesce(fl_job *job) {
-    fl_operand *all[] = {&job->input, &job->target, &job->weight, &job->output, &job->maps};
-    const int operands = sizeof all / sizeof *all;
     int n = 0;
     for (int k = 0; k < job->ndim; k++) {
         if (job->shape[k] == 1 && job->ndim > 1 && (n > 0 || k + 1 < job->ndim)) continue;
         int joins = n > 0;
-        for (int o = 0; o < operands && joins; o++)
-            joins = !all[o]->data || all[o]->stride[1 + n] == all[o]->stride[2 + k] * job->shape[k];
+        for (int o = 0; o < OPERANDS && joins; o++)
+            joins = !operand(job, o)->data || strides(job, o)[1 + n] == strides(job, o)[2 + k] * job->shape[k];
         if (joins) job->shape[n - 1] *= job->shape[k];
         else job->shape[n++] = job->shape[k];
-        for (int o = 0; o < operands; o++) all[o]->stride[1 + n] = all[o]->stride[2 + k];
+        for (int o = 0; o < OPERANDS; o++) strides(job, o)[1 + n] = strides(job, o)[2 + k];
     }
     if (n == 0) {
         job->shape[n++] = 1;
-        for (int o = 0; o < operands; o++) all[o]->stride[2] = 0;
+        for (int o = 0; o < OPERANDS; o++) strides(job, o)[2] = 0;
     }
     job->ndim = n;
 }
 
-static ptrdiff_t distance_of(ptrdiff_t stride) { return stride < 0 ? -stride : stride; }
-
 /* Where neighbouring groups share cache lines and neighbouring pixels do not (Fortran's order), the same tile of several
  * groups is read at once (docs/kernels.md).  Each group's tiles stay in their order, and so do its bits. */
 static ptrdiff_t gang_of(const fl_job *job) {
-    ptrdiff_t group = distance_of(job->input.stride[0]), pixel = distance_of(job->input.stride[1 + job->ndim]);
-    int apart = job->input.data && group == dtype_size[job->input.dtype] && pixel >= LINE_BYTES;
-    if (job->members || job->classes > 1 || !apart) return 1;
-    return most(1, least(job->groups, LINE_BYTES / group));
+    const fl_operand *x = &job->input;
+    ptrdiff_t size = dtype_size[x->dtype], pixel = x->stride[1 + job->ndim];
+    int apart = x->data && x->stride[0] == size && (pixel >= LINE_BYTES || pixel <= -LINE_BYTES);
+    return job->members || job->classes > 1 || !apart ? 1 : most(1, least(job->groups, LINE_BYTES / size));
 }
 
 /* Tiles narrow as the classes grow, so that a class block stays in the caches; all of it depends on the shape alone. 256
  * pixels: cross entropy is 16 % faster than with 512, 10 % than with 128. Single rows, the element losses: 29 % faster
  * than with 256, where a tile's own cost shows (docs/kernels.md). */
-static void plan(fl_job *job) {
+static void plan_tiles(fl_job *job) {
     job->pixels = 1;
     for (int k = 0; k < job->ndim; k++) job->pixels *= job->shape[k];
     job->width = job->classes == 1 ? 2048 : job->classes <= 128 ? 256 : job->classes <= 256 ? 128 : 64;
     job->block = TILE_ELEMENTS / job->width;
-    job->members = job->pixels > 0 && job->pixels <= job->width / 2 ? job->width / job->pixels : 0;
+    ptrdiff_t small = job->classes == 1 ? MEMBER_ELEMENTS : least(MEMBER_PIXELS, job->width / 4);
+    job->members = job->pixels > 0 && job->pixels <= small ? job->width / job->pixels : 0;
     if (job->members) merge_groups(job);
     coalesce(job);
     job->gang = gang_of(job);
+    for (int o = 0; o < OPERANDS && job->gang > 1; o++) /* one class needs no stride: it leads through the gang */
+        strides(job, o)[1] = strides(job, o)[0];
     job->tiles =
         job->members ? (job->groups + job->members - 1) / job->members : (job->pixels + job->width - 1) / job->width;
+}
+
+/* Chunks are numbered group by group; of a gang, chunk by chunk and in each group by group. */
+static void plan_chunks(fl_job *job) {
     job->chunk_tiles = most(1, CHUNK_ELEMENTS / (job->width * job->classes));
     job->chunks_a_group = (job->tiles + job->chunk_tiles - 1) / job->chunk_tiles;
     ptrdiff_t gangs = (job->groups + job->gang - 1) / job->gang;
@@ -93,17 +99,17 @@ static void plan(fl_job *job) {
         job->terms[k].sums = job->nsums;
         job->nsums += kernels_of(job)->loss_sums(job, &job->terms[k]);
     }
-    ptrdiff_t work = job->classes * job->pixels * job->groups / THREAD_ELEMENTS;
-    job->threads = (int)most(1, least(job->threads, least(work, job->chunks / job->gang)));
+}
+
+static void plan_slices(fl_job *job) {
+    ptrdiff_t elements = job->classes * job->pixels * job->groups, chunk_pixels = job->chunk_tiles * job->width;
+    job->threads = (int)most(1, least(job->threads, least(elements / THREAD_ELEMENTS, job->chunks / job->gang)));
+    if (!job->members) chunk_pixels = least(chunk_pixels, job->pixels);
     ptrdiff_t by_sums = SLICE_SUM_BYTES / (8 * most(1, job->nsums));
-    ptrdiff_t chunk_pixels = job->chunk_tiles * job->width;
-    ptrdiff_t chunk_work =
-        job->nterms * job->classes * (job->members ? chunk_pixels : least(job->pixels, chunk_pixels));
-    ptrdiff_t by_work = SLICE_ELEMENTS / most(1, chunk_work) * job->threads;
-    ptrdiff_t rounds = most(job->threads, least(by_sums, by_work) / job->gang);
-    job->slice_chunks = least(job->chunks, rounds * job->gang);
+    ptrdiff_t by_work = SLICE_ELEMENTS / most(1, job->nterms * job->classes * chunk_pixels) * job->threads;
+    job->slice_chunks = least(job->chunks, most(job->threads, least(by_sums, by_work) / job->gang) * job->gang);
     job->stream = job->output.data && !job->members && job->gang == 1 && job->classes <= STREAM_CLASSES &&
-                  job->classes * job->pixels * job->groups * 4 >= STREAM_BYTES;
+                  elements * 4 >= STREAM_BYTES;
 }
 
 int fl_prepare(fl_job *job) {
@@ -111,7 +117,9 @@ int fl_prepare(fl_job *job) {
     job->scratch = NULL;
     job->chunk_sums = NULL;
     if (job->classes > MOST_CLASSES) return -1;
-    plan(job);
+    plan_tiles(job);
+    plan_chunks(job);
+    plan_slices(job);
     job->threads = fl_usable_threads(job->threads);
     job->scratch_bytes = (kernels_of(job)->scratch_bytes(job) + 4095) / 4096 * 4096;
     job->scratch = malloc(job->scratch_bytes * (size_t)job->threads + 64);
@@ -148,18 +156,19 @@ static void slice_body(void *context, ptrdiff_t i, int thread) {
     fl_job *job = s->job;
     char *scratch = scratch_of_thread(job->scratch, job->scratch_bytes, thread);
     double *sums = job->members ? job->sums : job->chunk_sums + i * job->gang * job->nsums;
-    int faults = kernels_of(job)->run_chunks(job, s->first / job->gang + i, scratch, sums);
+    int faults = kernels_of(job)->run_chunks(job, s->first + i, scratch, sums);
     if (faults) __atomic_fetch_or(&job->faults, faults, __ATOMIC_RELAXED);
 }
 
 ptrdiff_t fl_run(fl_job *job, ptrdiff_t first) {
     ptrdiff_t n = least(job->slice_chunks, job->chunks - first);
     if (n <= 0) return job->chunks;
-    slice s = {job, first};
+    slice s = {job, first / job->gang};
     memset(job->chunk_sums, 0, sizeof(double) * (size_t)(job->nsums * n));
     fl_parallel_for(n / job->gang, job->threads, slice_body, &s);
     for (ptrdiff_t i = 0; i < n && !job->members; i++) {
-        ptrdiff_t group = (first + i) / job->gang / job->chunks_a_group * job->gang + (first + i) % job->gang;
+        ptrdiff_t group = (first + i) / job->chunks_a_group; /* divisions show in many small groups */
+        if (job->gang > 1) group = (s.first + i / job->gang) / job->chunks_a_group * job->gang + i % job->gang;
         if (group >= job->groups) continue; /* the last gang lacks some */
         double *sums = job->sums + group;
         for (ptrdiff_t k = 0; k < job->nsums; k++) sums[k * job->groups] += job->chunk_sums[i * job->nsums + k];

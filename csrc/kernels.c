@@ -123,8 +123,8 @@ static void label_weights(const tile *t, const fl_term *term, const term_rows *r
 
 static void add_mean_weight(const tile *t, const fl_term *term, const term_rows *r) {
     int ones = t->job->labels ? !term->class_weight : !t->job->weight_by_class; /* in r->wy */
-    if (ones) add_weight(t, term->sums + 1, t->w);
-    else add_sum(t, term->sums + 1, r->wy, t->w);
+    if (ones) add_weight(t, term->sums + 1, NO_NUMBER, t->w);
+    else add_sum(t, term->sums + 1, NO_NUMBER, r->wy, t->w);
 }
 
 static void weigh(tile *t) {
@@ -133,7 +133,7 @@ static void weigh(tile *t) {
         int kind = loss_table[term->loss].kind;
         for (ptrdiff_t c = 0; kind == ELEMENT && c < t->job->classes; c++) {
             if (t->wc) load_rows(t, WEIGHT, t->wc, c, 1);
-            add_sum(t, term->sums + 1, NULL, t->wc ? t->wc : t->w);
+            add_sum(t, term->sums + 1, NO_NUMBER, NULL, t->wc ? t->wc : t->w);
         }
         if (kind == PIXEL) add_mean_weight(t, term, &t->terms[k]);
     }
@@ -172,16 +172,13 @@ static void element_forward(tile *t, const fl_term *term, const term_rows *r, pt
         real *v = r->value;
         element_row(t, term, r, c0, c, row_of(term)->value[term->activation]);
         if (t->job->mode & FL_FORWARD) {
-            add_sum(t, at, v, w);
-            add_weight(t, at + 1, w);
-            if (t->job->mode & FL_BY_CLASS) {
-                add_sum(t, at + 2 + c0 + c, v, w);
-                add_weight(t, at + 2 + C + c0 + c, w);
-            }
+            ptrdiff_t own = t->job->mode & FL_BY_CLASS ? at + 2 + c0 + c : NO_NUMBER;
+            add_sum(t, at, own, v, w);
+            add_weight(t, at + 1, own == NO_NUMBER ? own : own + C, w);
         }
         if (t->job->mode & FL_MAP) {
             weigh_map(v, w, t->padded);
-            store_rows(t, v, c0 + c, 1);
+            put_rows(t, v, c0 + c, 1);
         }
     }
 }
@@ -228,13 +225,13 @@ static void finish_pixels(tile *t) {
         if (loss->kind != PIXEL) continue;
         loss->finish(t, term, r);
         if (t->job->mode & FL_FORWARD) {
-            add_sum(t, term->sums, r->value, t->w);
+            add_sum(t, term->sums, NO_NUMBER, r->value, t->w);
             add_mean_weight(t, term, r);
             if (t->job->mode & FL_BY_CLASS && t->job->labels) sum_by_label(t, term, r);
         }
         if (t->job->mode & FL_MAP) {
             weigh_map(r->value, t->w, t->padded);
-            store_rows(t, r->value, 0, 1);
+            put_rows(t, r->value, 0, 1);
         }
     }
 }
@@ -258,7 +255,7 @@ static void sweep_backward(tile *t, int exps) {
             const real *restrict w = t->w;
             for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = w[i] > 0 ? g[i] : 0;
         }
-        store_rows(t, t->g, c0, t->classes);
+        put_rows(t, t->g, c0, t->classes);
         if (t->g == t->e) t->block = -1; /* the exps are gone */
     }
 }
@@ -315,7 +312,6 @@ static int run_chunks(const fl_job *job, ptrdiff_t chunk, char *scratch, double 
     if (spread_once) spread_coefficients(&t);
     ptrdiff_t tile_0 = chunk % job->chunks_a_group * job->chunk_tiles;
     for (ptrdiff_t k = tile_0; k < tile_0 + job->chunk_tiles && k < job->tiles && !t.faults; k++) {
-        if (job->gang > 1) gang_begin(&t, group, gang, k * job->width, least(job->width, job->pixels - k * job->width));
         for (ptrdiff_t g = 0; g < gang && !t.faults; g++) {
             t.turn = g;
             t.sums = sums + g * job->nsums;
@@ -323,7 +319,7 @@ static int run_chunks(const fl_job *job, ptrdiff_t chunk, char *scratch, double 
             if (job->mode & FL_GRADIENT && !spread_once) spread_coefficients(&t);
             if (!t.faults) run_tile(&t);
         }
-        if (job->gang > 1 && !t.faults) gang_end(&t, group, gang, k * job->width);
+        if (!t.faults) store_gang(&t, group, k * job->width);
     }
     for (int k = 0; k < job->nterms; k++) {
         const fl_term *term = &job->terms[k];

@@ -88,7 +88,7 @@ static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptr
             if (squared(term)) add_product(t, at + 3 * C, p, p, w);
             if (squared(term)) add_product(t, at + 4 * C, y, y, w);
         }
-        if (weighed(term)) add_weight(t, at + (region_sums(term) - 1) * C, w);
+        if (weighed(term)) add_weight(t, at + (region_sums(term) - 1) * C, NO_NUMBER, w);
     }
     if (fast && t->classes < C) /* lanes of one block alone */
         region_add_lanes(t, term, r, c0, t->classes);

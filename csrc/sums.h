@@ -75,10 +75,17 @@ static void add_members(const tile *t, ptrdiff_t k) {
         for (ptrdiff_t m = 0; m < members; m++) out[m] += member_sum(u + m * each, each);
 }
 
-/* ---- number k of the sums */
-static void add_sum(const tile *t, ptrdiff_t k, const real *restrict v, const real *restrict w) {
+/* ---- to number k of the sums, and to another one or NO_NUMBER */
+enum { NO_NUMBER = -1 };
+
+static void add_number(const tile *t, ptrdiff_t k, ptrdiff_t also, double sum) {
+    t->sums[k] += sum;
+    if (also != NO_NUMBER) t->sums[also] += sum;
+}
+
+static void add_sum(const tile *t, ptrdiff_t k, ptrdiff_t also, const real *restrict v, const real *restrict w) {
     if (!t->members) {
-        t->sums[k] += weighted_sum(v, t->plain && v ? NULL : w, t->padded);
+        add_number(t, k, also, weighted_sum(v, t->plain && v ? NULL : w, t->padded));
         return;
     }
     double *restrict u = t->product;
@@ -87,12 +94,13 @@ static void add_sum(const tile *t, ptrdiff_t k, const real *restrict v, const re
     else
         for (ptrdiff_t i = 0; i < t->padded; i++) u[i] = (double)w[i];
     add_members(t, k);
+    if (also != NO_NUMBER) add_members(t, also);
 }
 
 /* Of w itself; w is known to be 1 everywhere in a plain tile. */
-static void add_weight(const tile *t, ptrdiff_t k, const real *w) {
-    if (t->plain && !t->members) t->sums[k] += (double)t->n;
-    else add_sum(t, k, NULL, w);
+static void add_weight(const tile *t, ptrdiff_t k, ptrdiff_t also, const real *w) {
+    if (t->plain && !t->members) add_number(t, k, also, (double)t->n);
+    else add_sum(t, k, also, NULL, w);
 }
 
 static void add_product(const tile *t, ptrdiff_t k, const real *restrict x, const real *restrict y,
@@ -112,9 +120,9 @@ static void add_product(const tile *t, ptrdiff_t k, const real *restrict x, cons
 /* ---- coefficients: one of every group, from the first on, as a row of every pixel's */
 static void spread(const tile *t, const double *restrict of_group, real *restrict out) {
     const double *restrict from = of_group + t->group;
-    ptrdiff_t members = t->members, each = t->each;
+    ptrdiff_t members = t->members, each = t->each, most = least(t->width, padded(t->job->pixels));
     if (!members)
-        for (ptrdiff_t i = 0; i < t->width; i++) out[i] = (real)from[0];
+        for (ptrdiff_t i = 0; i < most; i++) out[i] = (real)from[0]; /* of any tile of the group */
     else if (each == 1)
         for (ptrdiff_t m = 0; m < members; m++) out[m] = (real)from[m];
     else

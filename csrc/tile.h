@@ -12,12 +12,12 @@
 #include "convert.h"
 #include "stream.h"
 
-#define FL_TILE 2048 /* most pixels in a tile (fastloss.c, plan) */
+#define FL_TILE 2048 /* most pixels in a tile (fastloss.c) */
 #define FL_PAD 64   /* a multiple of the 16 lanes and of FL_COLUMNS */
 /* A worker's stack may be 16 KiB (OMP_STACKSIZE): what is larger than a cache line or two is scratch. */
 enum { FL_BUFFER = FL_TILE * 8 > BUFFERED *(int)sizeof(real) ? FL_TILE * 8 : BUFFERED *(int)sizeof(real) };
 
-enum { INPUT, TARGET, WEIGHT, OUTPUT, MAPS, OPERANDS };
+static ptrdiff_t padded(ptrdiff_t n) { return (n + FL_PAD - 1) / FL_PAD * FL_PAD; }
 
 /* A stretch of the tile along the innermost pixel dimension: its pixels, and its byte offset in each operand. */
 typedef struct {
@@ -76,11 +76,6 @@ static void prefetch(const char *p, ptrdiff_t bytes) {
     for (const char *end = p + bytes; p < end; p += 64) FL_PREFETCH(p);
 }
 
-static const fl_operand *operand(const fl_job *job, int k) {
-    const fl_operand *all[] = {&job->input, &job->target, &job->weight, &job->output, &job->maps};
-    return all[k];
-}
-
 /* A run per member, all alike: pixels of one stride in groups of one stride. */
 static void member_runs(tile *t) {
     t->nruns = (int)t->members;
@@ -125,8 +120,11 @@ static void tile_runs(tile *t, ptrdiff_t first) {
 static int stages(const fl_job *job, int o) {
     const fl_operand *a = operand(job, o);
     int rows = o == INPUT || o == OUTPUT || (o == TARGET && !job->labels) || (o == WEIGHT && !job->weight_by_class);
-    return job->gang > 1 && rows && a->data && !a->swapped && a->stride[0] == dtype_size[a->dtype];
+    return job->gang > 1 && rows && a->data && a->stride[0] == dtype_size[a->dtype];
 }
+
+/* The row of the group at hand. */
+static real *gang_row(const tile *t, int o) { return t->staged[o] + t->turn * t->width; }
 
 /* Worth transposing in registers. */
 static int channels_last(const fl_operand *a, ptrdiff_t rows, ptrdiff_t n) {
@@ -137,10 +135,6 @@ static int channels_last(const fl_operand *a, ptrdiff_t rows, ptrdiff_t n) {
 static void load_rows(const tile *t, int o, real *out, ptrdiff_t c0, ptrdiff_t rows) {
     const fl_operand *a = operand(t->job, o);
     ptrdiff_t stride = a->stride[t->job->ndim + 1], size = dtype_size[a->dtype];
-    if (t->staged[o]) {
-        memcpy(out, t->staged[o] + t->turn * t->width, (size_t)t->padded * sizeof(real));
-        return;
-    }
     const char *base = a->data + c0 * a->stride[1];
     const stretches all = {t->nruns, a->stride[2]};
     int at_once = t->alike && !a->swapped && !channels_last(a, rows, t->each);
@@ -165,6 +159,13 @@ static void load_rows(const tile *t, int o, real *out, ptrdiff_t c0, ptrdiff_t r
             for (ptrdiff_t i = t->n; i < t->padded; i++) out[c * t->width + i] = 0;
 }
 
+/* What a gang reads at once, as rows: the class stride leads from group to group (fastloss.c). */
+static void load_gang(tile *t) {
+    ptrdiff_t gang = least(t->job->gang, t->job->groups - t->group);
+    for (int o = 0; o < OPERANDS; o++)
+        if (t->staged[o] && o != OUTPUT) load_rows(t, o, t->staged[o], 0, gang);
+}
+
 /* A weight that float holds, with room for its inverse: 0, or of the size that options may have (losses/_checks.py). */
 FL_INLINE int good_weight(real w) { return w == 0 || (w >= R(1e-30) && w <= R(1e30)); }
 
@@ -174,7 +175,8 @@ static void load_weights(tile *t) {
     real *restrict w = t->w;
     int bad = 0, ones = t->n == t->padded;
     if (job->weight.data && !job->weight_by_class) {
-        load_rows(t, WEIGHT, w, 0, 1);
+        if (t->staged[WEIGHT]) memcpy(w, gang_row(t, WEIGHT), (size_t)t->padded * sizeof(real));
+        else load_rows(t, WEIGHT, w, 0, 1);
         for (ptrdiff_t i = 0; i < t->padded; i++) bad |= !good_weight(w[i]);
         for (ptrdiff_t i = 0; i < t->padded; i++) ones &= w[i] == 1;
     } else {
@@ -283,10 +285,11 @@ static void tile_start(tile *t, ptrdiff_t group, ptrdiff_t first, ptrdiff_t n) {
     t->members = job->members ? n / job->pixels : 0;
     t->alike = t->members > 1 && job->ndim == 2 && job->shape[1] == t->each;
     t->n = n;
-    t->padded = (n + FL_PAD - 1) / FL_PAD * FL_PAD;
+    t->padded = padded(n);
     t->block = -1;
     t->has_exps = 0;
     tile_runs(t, first);
+    if (job->gang > 1 && t->turn == 0) load_gang(t);
     load_weights(t);
     if (job->labels) load_labels(t);
     look_ahead(t);
@@ -303,7 +306,7 @@ static void exp_row(const tile *t, const real *x, real *e) {
 static const real *class_rows(const tile *t, int o, real *buffer, ptrdiff_t c0) {
     const fl_operand *a = operand(t->job, o);
     const char *lies = a->data + t->runs[0].offset[o];
-    if (t->staged[o]) return t->staged[o] + t->turn * t->width;
+    if (t->staged[o]) return gang_row(t, o);
     if (t->job->classes == 1 && t->nruns == 1 && t->n == t->padded && a->dtype == REAL_DTYPE && !a->swapped &&
         a->stride[t->job->ndim + 1] == (ptrdiff_t)sizeof(real) && (uintptr_t)lies % sizeof(real) == 0)
         return (const real *)(const void *)lies;
@@ -334,10 +337,6 @@ static void load_block(tile *t, ptrdiff_t b, int exps) {
 static void store_rows(const tile *t, const real *from, ptrdiff_t c0, ptrdiff_t rows) {
     const fl_operand *a = &t->job->output;
     ptrdiff_t stride = a->stride[t->job->ndim + 1], size = dtype_size[a->dtype];
-    if (t->staged[OUTPUT]) {
-        memcpy(t->staged[OUTPUT] + t->turn * t->width, from, (size_t)t->padded * sizeof(real));
-        return;
-    }
     const stretches all = {t->nruns, a->stride[2]};
     int at_once = t->alike && !a->swapped && !t->streams && !channels_last(a, rows, t->each);
     for (ptrdiff_t c = 0; c < rows && at_once; c++)
@@ -367,48 +366,18 @@ static void store_rows(const tile *t, const real *from, ptrdiff_t c0, ptrdiff_t 
     }
 }
 
-/* The rows of a tile of every group of a gang. */
-static void gang_begin(tile *t, ptrdiff_t group, ptrdiff_t gang, ptrdiff_t first, ptrdiff_t n) {
-    const fl_job *job = t->job;
-    real *buffer = (real *)(void *)t->buffer;
-    t->group = group;
-    t->n = n;
-    t->alike = 0;
-    tile_runs(t, first);
-    for (int o = 0; o < OPERANDS; o++) {
-        const fl_operand *a = operand(job, o);
-        ptrdiff_t stride = a->stride[job->ndim + 1], size = dtype_size[a->dtype];
-        if (!t->staged[o] || o == OUTPUT) continue;
-        for (int r = 0; r < t->nruns; r++) {
-            const run *u = &t->runs[r];
-            const char *in = a->data + u->offset[o];
-            real *out = t->staged[o] + u->start;
-            if (gang >= 4 && u->length >= FL_LINE_PIXELS)
-                load_pixels(out, t->width, in, stride, gang, u->length, a->dtype, buffer);
-            else load_reals(out, t->width, in, size, gang, stride, u->length, one_stretch, a->dtype);
-        }
-        for (ptrdiff_t g = 0; g < gang; g++)
-            for (ptrdiff_t i = n; i < (n + FL_PAD - 1) / FL_PAD * FL_PAD; i++) t->staged[o][g * t->width + i] = 0;
-    }
+/* Rows on their way to the output: of a gang they wait for those of the other groups. */
+static void put_rows(const tile *t, const real *from, ptrdiff_t c0, ptrdiff_t rows) {
+    if (t->staged[OUTPUT]) memcpy(gang_row(t, OUTPUT), from, (size_t)t->padded * sizeof(real));
+    else store_rows(t, from, c0, rows);
 }
 
-static void gang_end(tile *t, ptrdiff_t group, ptrdiff_t gang, ptrdiff_t first) {
-    const fl_operand *a = &t->job->output;
-    ptrdiff_t stride = a->stride[t->job->ndim + 1], size = dtype_size[a->dtype];
-    real *buffer = (real *)(void *)t->buffer;
+/* The output of a tile of every group of a gang. */
+static void store_gang(tile *t, ptrdiff_t group, ptrdiff_t first) {
     if (!t->staged[OUTPUT]) return;
     t->group = group;
     tile_runs(t, first);
-    for (int r = 0; r < t->nruns; r++) {
-        const run *u = &t->runs[r];
-        char *out = a->data + u->offset[OUTPUT];
-        const real *in = t->staged[OUTPUT] + u->start;
-        if (gang >= 4 && u->length >= FL_LINE_PIXELS)
-            store_pixels(out, stride, in, t->width, gang, u->length, a->dtype, buffer);
-        else
-            for (ptrdiff_t g = 0; g < gang; g++)
-                store_reals(out + g * size, in + g * t->width, stride, u->length, one_stretch, a->dtype);
-    }
+    store_rows(t, t->staged[OUTPUT], 0, least(t->job->gang, t->job->groups - group));
 }
 
 /* What a chunk's streams hold is written before another thread may write its neighbour. */

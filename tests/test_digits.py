@@ -82,14 +82,7 @@ def test_cross_entropy_of_a_confident_pixel_with_a_dense_target(dtype, backend):
 # ---- smoothing
 
 
-REGION = [
-    fl.DiceLoss,
-    fl.JaccardLoss,
-    fl.TverskyLoss,
-    fl.FocalTverskyLoss,
-    fl.SensitivitySpecificityLoss,
-    fl.GeneralizedDiceLoss,
-]
+REGION = [loss for loss in fl.losses.LOSSES.values() if issubclass(loss, fl.losses.region.RegionLoss)]
 
 
 @pytest.mark.parametrize("loss", REGION, ids=lambda c: c.__name__)

@@ -5,6 +5,7 @@ import sys
 
 import ml_dtypes
 import numpy as np
+import process
 import pytest
 from cases import BFLOAT16, CASES, LAYOUTS, images
 from scipy import ndimage
@@ -269,3 +270,17 @@ def test_a_tensor_that_requires_grad(torch):
         assert fl.cross_entropy(x, y) == fl.cross_entropy(x.detach(), y)
     with pytest.raises(TypeError, match=r"^pixel_weight: expected .* without grad"):
         fl.cross_entropy(x.detach(), y, pixel_weight=torch.ones(2, 4, requires_grad=True))
+
+
+def test_what_only_looks_like_a_tensor_that_requires_grad():
+    """The flag of another library's array means nothing here, and torch need not have been imported."""
+    printed = process.output("""
+        class Foreign:
+            requires_grad = True
+            def __array__(self, dtype=None, copy=None):
+                return np.zeros((2, 3))
+        import fastloss as fl
+        assert "torch" not in sys.modules
+        print(fl.cross_entropy(Foreign(), [0, 1]))
+    """)
+    assert printed == str(fl.cross_entropy(np.zeros((2, 3)), [0, 1]))

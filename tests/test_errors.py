@@ -506,8 +506,8 @@ ERRORS = {
          "activation: expected 'sigmoid' or None for one channel, whose softmax is always 1, got 'softmax' in "
          "DiceLoss() for an input of shape (2, 1, 4)"),
         ("(fl.DiceLoss(activation=None) + fl.CrossEntropyLoss())(SINGLE, 0.0 * SINGLE)", ValueError,
-         "input: expected two channels or more for CrossEntropyLoss() beside losses that take one as binary, got shape "
-         "(2, 1, 4): use BCEWithLogitsLoss() instead, or DiceCELoss(activation='sigmoid')"),
+         "input: expected two channels or more for CrossEntropyLoss() next to a loss that takes one as binary, "
+         "got shape (2, 1, 4): use BCEWithLogitsLoss() instead, or DiceCELoss(activation='sigmoid')"),
         ("True * fl.DiceLoss()", TypeError, "unsupported operand type(s) for *: 'bool' and 'DiceLoss'"),
         ("fl.DiceLoss() + 1", TypeError, "unsupported operand type(s) for +: 'DiceLoss' and 'int'"),
     ],

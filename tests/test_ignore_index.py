@@ -81,7 +81,7 @@ def test_several_among_labels_of_64_bits(order, backend):
 
 
 def test_an_ignored_class(backend):
-    """A label that is a class is left out, too, in whatever order the labels are given."""
+    """Ignoring a label that is a class leaves its pixels out, in whatever order the labels are given."""
     x, y = np.random.default_rng(0).standard_normal((2, 3, 50)), np.tile(np.arange(3), (2, 17))[:, :50]
     want = fl.cross_entropy(x, y, pixel_weight=y == 1)
     assert fl.cross_entropy(x, y, ignore_index=[2, 0]) == fl.cross_entropy(x, y, ignore_index=(0, 2)) == want

@@ -492,7 +492,7 @@ def test_monai_masked_losses_by_hand(backend):
 
 @situations
 def test_monai_masked_dice_of_labels_finds_background_where_it_masks(situation, backend):
-    """With `to_onehot_y` the labels are masked, and then 0: the background of the target is all that is masked, too."""
+    """With `to_onehot_y` masked labels become 0, so every masked pixel is background in the target."""
     x, y = data(situation)
     C, mask = x.shape[1], mask_of(y)
     tensors = torch.tensor(x), torch.tensor(y[:, None]), torch.tensor(mask[:, None])

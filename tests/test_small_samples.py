@@ -1,10 +1,13 @@
 """Many small samples: a tile holds several, and each has the numbers that it has by itself, on both backends."""
 
+import fractions
+
 import numpy as np
 import pytest
 from cases import BY_NAME, LAYOUTS, images
 
 import fastloss as fl
+from fastloss._exact import exact_sum
 
 # Every kind of term, by sample: region sums with squares and weights, pixel, element and mixed; maps of distances.
 NAMES = [
@@ -36,17 +39,14 @@ SHAPES = [
     (3, 6, 128),
     (3, 6, 129),
     (5, 1030, 3),
+    (3, 6, 48),
+    (3, 6, 49),
 ]
 CASES = [BY_NAME[name] for name in NAMES]
-both = [pytest.mark.parametrize("shape", SHAPES, ids=str), pytest.mark.parametrize("case", CASES, ids=str)]
 
 
 def table(test):
-    return both[0](both[1](test))
-
-
-def squared_dice(C, **k):
-    return fl.DiceLoss(squared=True, **k)
+    return pytest.mark.parametrize("shape", SHAPES, ids=str)(pytest.mark.parametrize("case", CASES, ids=str)(test))
 
 
 @table
@@ -143,13 +143,15 @@ def test_sums_of_many_samples_are_made_some_at_a_time(backend, monkeypatch):
         partial = loss.partial(x, target, pixel_weight=weight)
         with monkeypatch.context() as patch:
             patch.setattr(fl.losses.base, "SUM_BYTES", 2000)
+            patch.setattr(fl.losses.base, "MANY_SAMPLES", 1)
             value, gradient = loss.value_and_grad(x, target, pixel_weight=weight)
             assert loss.partial(x, target, pixel_weight=weight) == partial
             assert loss(x, target, pixel_weight=weight) == value
-        # A pixel loss in the sum has sums by sample, too, and they are added exactly.
+        # A pixel loss in the sum also has sums by sample, which are added exactly.
         assert value == pytest.approx(want[0], rel=1e-15)
         np.testing.assert_allclose(gradient, want[1], rtol=1e-14)
     monkeypatch.setattr(fl.losses.base, "SUM_BYTES", 2000)
+    monkeypatch.setattr(fl.losses.base, "MANY_SAMPLES", 1)
     y[400, 2], y[300, 1], w[300, 1] = 9, 8, 0
     with pytest.raises(fl.LabelError, match=r"got 9 at \(400, 2\)"):
         fl.dice_loss(x, y, pixel_weight=w)
@@ -161,10 +163,6 @@ def test_sums_of_many_samples_are_made_some_at_a_time(backend, monkeypatch):
 @pytest.mark.parametrize("scale", [1.0, 1e-300, 1e290, 5e-324])
 @pytest.mark.parametrize("count", [199, 200, 1000, 4097])
 def test_a_long_column_adds_up_as_fsum_does(count, scale):
-    import fractions
-
-    from fastloss._exact import exact_sum
-
     rng = np.random.default_rng(count)
     wide = rng.standard_normal(count) * 10.0 ** rng.integers(-12, 3, count)
     columns = [
@@ -185,8 +183,6 @@ def test_a_long_column_adds_up_as_fsum_does(count, scale):
 
 
 def test_a_long_column_with_what_is_not_finite():
-    from fastloss._exact import exact_sum
-
     column = np.ones((1000, 1))
     for bad, want in (([np.inf], np.inf), ([np.nan], np.nan), ([np.inf, -np.inf], np.nan), ([1.7e308] * 3, np.inf)):
         column[: len(bad), 0] = bad

@@ -12,7 +12,7 @@ framework.
 
 from . import functional, losses
 from ._backend import backend, config, get_backend, get_num_threads, num_threads, set_num_threads, show_config
-from ._batch import LabelError
+from ._faults import LabelError
 from .distance import distance_transform, hausdorff_distance, signed_distance
 from .evaluate import Report, evaluate
 from .functional import *  # noqa: F403

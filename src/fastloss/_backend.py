@@ -17,7 +17,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _reference
-from ._batch import FLOAT64, LARGE_SAMPLE, PLAIN_LABELS, PLAIN_REALS, Array, Batch, ignored_labels, operand, real_dtype
+from ._batch import (
+    FLOAT64,
+    LARGE_SAMPLE,
+    MANY_SAMPLES,
+    PLAIN_LABELS,
+    PLAIN_REALS,
+    Array,
+    Batch,
+    ignored_labels,
+    operand,
+    real_dtype,
+)
 
 
 class Mode:
@@ -363,6 +374,7 @@ def run_plain(
         terms,
         by_sample,
         LARGE_SAMPLE,
+        MANY_SAMPLES,
         _ignored_array(ignore_index),
         Mode.FORWARD,
         threads,

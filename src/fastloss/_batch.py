@@ -9,12 +9,14 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from ._faults import Array as Array
+from ._faults import check_labels, position
+from ._faults import first as first_bad
 
 # The kernels' dtype tags (enum fl_dtype in csrc/fastloss.h), by NumPy's kind and size.
 DTYPE_TAGS = {
@@ -39,27 +41,8 @@ IGNORE_INDEX = -100  # torch's default, a label that nobody has
 LEAST, MOST = 1e-30, 1e30  # the size of a weight or an option that is not 0: float32 holds it, and its inverse
 SIZES = f"0 or numbers from {LEAST:g} to {MOST:g}"
 
-SLAB = 1 << 16  # elements looked at together when a bad one is searched: half a megabyte as int64
 LARGE_SAMPLE = 256  # pixels from which a sample has tiles of its own, where nothing is wanted by sample
-
-
-class LabelError(IndexError, ValueError):
-    """A label that is no class: not in `[0, classes)` and not `ignore_index`.
-
-    Attributes: `label`, its `position` in the target, and the number of `classes`; `name`, the argument's, and
-    whether a label was `ignorable`.
-    """
-
-    def __init__(
-        self, label: int, position: tuple[int, ...], classes: int, name: str = "target", ignorable: bool = True
-    ) -> None:
-        super().__init__(label, position, classes, name, ignorable)
-        self.label, self.position, self.classes = label, position, classes
-        self.name, self.ignorable = name, ignorable
-
-    def __str__(self) -> str:
-        expected = f"labels in [0, {self.classes}){' or ignore_index' if self.ignorable else ''}"
-        return f"{self.name}: expected {expected}, got {self.label} at {self.position}"
+MANY_SAMPLES = 1024  # from here on the sums of each sample may be larger than the input: some are made at a time
 
 
 @functools.cache  # a dtype's name takes NumPy microseconds
@@ -83,12 +66,11 @@ def operand(a: Array | None) -> tuple[Array, int | None, bool] | None:
 
 def as_array(value: Any, name: str) -> Array:
     """Whatever offers the buffer, DLPack or `__array__` protocol, as an array without a copy."""
-    if getattr(value, "requires_grad", False) and sys.modules["torch"].is_grad_enabled():  # of options it is no matter
-        raise TypeError(
-            f"{name}: expected an array or a tensor without grad, got one that requires grad, whose graph would not "
-            f"see the loss: pass {name}.detach() and take the gradient from value_and_grad"
-        )
-    array: Array = value if isinstance(value, np.ndarray) else foreign(value, name)
+    if isinstance(value, np.ndarray):
+        array: Array = value
+    else:
+        refuse_grad(value, name)
+        array = foreign(value, name)
     if type(array) is not np.ndarray and isinstance(array, np.ma.MaskedArray):  # np.ma is looked up for subclasses only
         raise TypeError(f"{name}: expected an array without a mask (pixel_weight=~mask is one), got a masked one")
     if not isinstance(array, np.ndarray):
@@ -101,10 +83,23 @@ def as_array(value: Any, name: str) -> Array:
     return array
 
 
+def is_tensor(value: Any) -> bool:
+    return "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor)
+
+
+def refuse_grad(value: Any, name: str) -> None:
+    """An array of a call, unlike an option, may be asked for a gradient that torch would not see."""
+    if is_tensor(value) and value.requires_grad and sys.modules["torch"].is_grad_enabled():
+        raise TypeError(
+            f"{name}: expected an array or a tensor without grad, got one that requires grad, whose graph would not "
+            f"see the loss: pass {name}.detach() and take the gradient from value_and_grad"
+        )
+
+
 def foreign(value: Any, name: str) -> Any:
     """torch's tensors, and what offers DLPack alone, as arrays; all else as it is."""
     try:
-        if "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
+        if is_tensor(value):
             return _from_torch(value)
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             return np.from_dlpack(value)
@@ -209,10 +204,7 @@ class Batch(NamedTuple):
         return math.prod(self.input.shape[2:])
 
     def parts(self, samples: int) -> Iterator[tuple[slice, Batch]]:
-        """At most so many samples at a time, and which they are; the batch itself if it has no more."""
-        if self.samples <= samples:
-            yield slice(None), self
-            return
+        """So many samples at a time, and which they are."""
         for first in range(0, self.samples, samples):
             cut = slice(first, first + samples)
             target, weight, maps = (None if a is None else a[cut] for a in (self.target, self.weight, self.maps))
@@ -265,7 +257,7 @@ class Batch(NamedTuple):
                 wrong: Array = ~((cast == 0) | ((cast >= real.type(LEAST)) & (cast <= real.type(MOST))))
                 return wrong
 
-            found = first(bad, self.given_weight)
+            found = first_bad(bad, self.given_weight)
             if found is not None:
                 where, got = position(found[0], self.given_weight.shape), found[1]
                 raise ValueError(f"pixel_weight: expected {SIZES}, got {got} at {where}")
@@ -274,58 +266,6 @@ class Batch(NamedTuple):
             check_labels(self.target, end, self.ignored, weight=self.weight, shape=shape)
         read = ["target"] * self.labels + ["pixel_weight"] * (self.given_weight is not None)
         raise ValueError(f"{' or '.join(read)}: changed during the call")  # another thread has mended it
-
-
-def slabs(*arrays: Array, order: Any = "C") -> Iterator[Any]:
-    """All elements of arrays of one shape, flat, a few at a time, whatever the layouts."""
-    flags: Any = ["external_loop", "buffered", "zerosize_ok"]
-    yield from np.nditer(arrays, flags, [["readonly"]] * len(arrays), order=order, buffersize=SLAB)
-
-
-def first(bad: Callable[..., Array], *arrays: Array) -> tuple[int, Any] | None:
-    """The flat index of the first element where `bad` finds one in the arrays, and the first array's; or None."""
-    start = 0
-    for slab in slabs(*arrays):
-        copies = [part.copy() for part in (slab if len(arrays) > 1 else [slab])]  # another thread may be writing
-        found = bad(*copies)
-        if found.any():
-            k = int(found.argmax())
-            return start + k, copies[0][k].item()
-        start += len(found)
-    return None
-
-
-def position(index: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Where a flat index lies."""
-    return tuple(int(i) for i in np.unravel_index(index, shape)) if shape else ()
-
-
-def check_labels(
-    labels: Array,
-    classes: int,
-    ignored: Sequence[int],
-    name: str = "target",
-    *,
-    weight: Array | None = None,
-    shape: tuple[int, ...] | None = None,
-) -> None:
-    """Name the first label that is no class and counts, if there is one.
-
-    weight: of the labels' shape; shape: the caller's, which differs in axes of length 1 alone.
-    """
-
-    def bad(slab: Array, weight: Array | None = None) -> Array:
-        outside: Array = (slab < 0) | (slab >= classes)
-        for label in ignored:
-            outside &= slab != label
-        return outside if weight is None else outside & (weight > 0)
-
-    found = first(bad, labels) if weight is None else first(bad, labels, weight)
-    if found is not None:
-        index, label = found
-        raise LabelError(
-            int(label), position(index, labels.shape if shape is None else shape), classes, name, bool(ignored)
-        )
 
 
 def ignored_labels(ignore_index: int | Sequence[int] | None) -> tuple[int, ...]:

@@ -15,8 +15,6 @@ from numpy import ndarray
 
 cdef double PATIENCE = 0.05  # seconds of work until a look for signals, which waits for whoever has the GIL
 
-cdef ptrdiff_t MANY_SAMPLES = 1024  # with sums of their own, which may be larger than the input: some at a time, then
-
 cdef extern from "fastloss.h" nogil:
     ctypedef struct fl_operand:
         char *data
@@ -156,11 +154,11 @@ def run(input, target, weight, output, maps, list terms, coefs, bint labels, ptr
     return _run(&job, terms, coefs, held), job.faults
 
 
-def run_plain(input, target, dict reals, dict labels, terms_of, terms, bint by_sample, ptrdiff_t large,
+def run_plain(input, target, dict reals, dict labels, terms_of, terms, bint by_sample, ptrdiff_t large, ptrdiff_t many,
               ignored, int mode, int threads):
     """The same for what most calls give: an array (N, C, *S) of more than one class and labels (N, *S), their dtypes'
     tags in reals and labels. The terms are terms_of(terms, C). by_sample, or from `large` pixels on: a sample is a
-    group.
+    group; by_sample there may be `many` of them at most.
 
     Returns the sums; or None if the arguments are anything else, or have a fault: _batch.py then says what it is.
     """
@@ -177,7 +175,7 @@ def run_plain(input, target, dict reals, dict labels, terms_of, terms, bint by_s
         return None
     if not _fits(&y.view, label, &x.view, False):
         return None
-    if by_sample and x.view.shape[0] > MANY_SAMPLES:
+    if by_sample and x.view.shape[0] > many:
         return None
     for k in range(2, x.view.ndim):
         pixels *= x.view.shape[k]

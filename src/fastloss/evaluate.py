@@ -136,9 +136,10 @@ def evaluate(
             raise TypeError(f"losses: expected a loss for {name!r}, got {type(loss).__name__}")
         if loss.reduction == "none":
             raise ValueError(f"losses: expected reduction 'mean' or 'sum' for {name!r}, got {loss!r}")
-    ignored = ignored_labels(None if ignore_index is None else labels_option(ignore_index))
     if ignore_index is not None:
-        losses = {name: loss.ignoring(labels_option(ignore_index)) for name, loss in losses.items()}
+        ignore_index = labels_option(ignore_index)
+        losses = {name: loss.ignoring(ignore_index) for name, loss in losses.items()}
+    ignored = ignored_labels(ignore_index)
     labelled = ignore_index is not None or any(loss.kind == "class" for loss in losses.values())
     passes: dict[_Key, list[str]] = {}
     for name, loss in losses.items():

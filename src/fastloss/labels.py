@@ -15,13 +15,12 @@ from ._batch import (
     Array,
     as_array,
     as_labels,
-    check_labels,
     dtype_tag,
     ignored_labels,
     real_dtype,
-    slabs,
     vector,
 )
+from ._faults import check_labels, slabs
 from .losses._checks import choice, integer, labels_option, number
 
 SCHEMES = ("inverse", "balanced", "median", "effective")

@@ -22,6 +22,7 @@ from .._backend import Mode, Term
 from .._batch import (
     IGNORE_INDEX,
     LARGE_SAMPLE,
+    MANY_SAMPLES,
     Array,
     Batch,
     as_array,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from .compose import Composed
 
 
-SUM_BYTES = 1 << 20
+SUM_BYTES = 1 << 20  # of the sums that are made at a time: they stay in the L2 cache
 
 
 class Loss:
@@ -176,18 +177,17 @@ class Loss:
     def _value(self, batch: Batch) -> float | Any:
         if self.reduction == "none":
             return self.value_map(batch)
-        parts = list(batch.parts(self._samples_at_once(batch)))
+        parts = self._parts(batch)
         if len(parts) == 1:
             return self._of_sums(self.sums(batch), batch.classes)
         return self.total(self._merge(parts)[0], batch.classes)
 
-    def _samples_at_once(self, batch: Batch) -> int:
-        """So many that their sums are no more than SUM_BYTES: of a million small samples they would be larger than the
-        input."""
-        if not self.by_sample():
-            return max(1, batch.samples)
+    def _parts(self, batch: Batch) -> list[tuple[slice, Batch]]:
+        """The batch, or as many samples of it at a time as have SUM_BYTES of sums, and which they are."""
+        if batch.samples <= MANY_SAMPLES or not self.by_sample():
+            return [(slice(None), batch)]
         size = sum(t.size(batch.classes, Mode.FORWARD) for t in self.terms())
-        return max(1, SUM_BYTES // (8 * max(1, size)))
+        return list(batch.parts(max(1, SUM_BYTES // (8 * size))))
 
     def _merge(self, parts: Iterable[tuple[slice, Batch]]) -> Array:
         merged: Array = _exact.exact_sum(self.numbers(self.sums(part)) for _, part in parts)
@@ -211,8 +211,7 @@ class Loss:
     def _partial(self, batch: Batch) -> Partial:
         if self.reduction == "none":
             raise ValueError("reduction: expected 'mean' or 'sum' for a partial, got 'none'")
-        numbers = self._merge(batch.parts(self._samples_at_once(batch)))
-        return Partial(repr(self), batch.classes, batch.sample_count, numbers)
+        return Partial(repr(self), batch.classes, batch.sample_count, self._merge(self._parts(batch)))
 
     def make_batch(self, input: Any, target: Any, pixel_weight: Any) -> Batch:
         ignored = ignored_labels(self.ignore_index)
@@ -273,7 +272,7 @@ class Loss:
             )
             numbers = self.numbers(sums)[0]
         else:
-            parts = list(batch.parts(self._samples_at_once(batch)))
+            parts = self._parts(batch)
             sums = self.sums(batch) if len(parts) == 1 else []
             numbers = (self.numbers(sums) if sums else self._merge(parts))[0]
             for cut, part in parts:  # a part's sums are made again, which takes less than to keep those of all

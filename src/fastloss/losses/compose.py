@@ -139,7 +139,7 @@ def check_targets(batch: Batch, losses: Sequence[Loss]) -> None:
         loss.check_channels(batch)
         if binary and loss.exclusive:
             raise ValueError(
-                f"input: expected two channels or more for {loss!r} beside losses that take one as binary, got shape "
+                f"input: expected two channels or more for {loss!r} next to a loss that takes one as binary, got shape "
                 f"{batch.shape}: use BCEWithLogitsLoss() instead, or DiceCELoss(activation='sigmoid')"
             )
         if loss.kind == "element" and loss.by_sample() and len(batch.shape) < 2:  # alone, it says what a sample is

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .._batch import Array, as_array, as_input, as_labels, check_labels, first, position
+from .._batch import Array, as_array, as_input, as_labels
+from .._faults import check_labels, first, position
 from ._checks import freeze, number
 from .base import SumLoss
 from .binary import BCEWithLogitsLoss

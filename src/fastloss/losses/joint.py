@@ -16,7 +16,8 @@ import numpy as np
 
 from .. import _exact
 from .._backend import Term
-from .._batch import Array, LabelError
+from .._batch import Array
+from .._faults import LabelError
 from .base import SumLoss
 from .compose import composed
 from .partial import Partial

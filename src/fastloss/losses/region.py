@@ -135,7 +135,7 @@ class RegionLoss(Loss):
         return (Term("region", "region", ACTIVATIONS.index(self.activation), None, wanted),)
 
     def _kinds(self) -> int:
-        """How many sums a group and class has."""
+        """The number of sums per group and class."""
         return 3 + 2 * self.wants_squares() + self.wants_weight
 
     def _sums(self, sums: Array) -> Sums:
@@ -205,20 +205,17 @@ class RegionLoss(Loss):
     def row_size(self, classes: int) -> int:
         return self._kinds() * classes if self.batch else 2 * self.values_a_group(classes)
 
-    @silent
     def total(self, numbers: Array, classes: int) -> float:
-        value, w = self._merged(numbers)
-        weight = w.sum() if self.reduction == "mean" else 1.0
-        return float(value.sum() / weight) if weight else float("nan")
+        return float(self.totals(numbers[None], classes)[0])
 
     @silent
     def totals(self, rows: Array, classes: int) -> Array:
         if self.batch:
             rows = in_blocks(self._row, rows, 2 * self.values_a_group(classes))
-        value, weight = (np.ascontiguousarray(part) for part in np.split(rows, 2, axis=1))
-        by = weight.sum(axis=1) if self.reduction == "mean" else np.ones(len(rows))
-        quotients: Array = np.divide(value.sum(axis=1), by, out=np.full(len(rows), np.nan), where=by != 0)
-        return quotients
+        K = rows.shape[1] // 2
+        value = np.ascontiguousarray(rows[:, :K]).sum(axis=1)  # in this layout each row is added up as if it were alone
+        by = np.ascontiguousarray(rows[:, K:]).sum(axis=1) if self.reduction == "mean" else 1.0
+        return np.where(by == 0, np.nan, value / by)
 
     def _merged(self, numbers: Array) -> Array:
         """Values and weights of the merged numbers (k,), (2, K)."""
