@@ -36,7 +36,7 @@ class Case:
     @property
     def takes_one_channel(self) -> bool:
         """Whether the loss means something of a single channel: it has no softmax of one, alone or in a sum."""
-        leaves = [leaf for _, leaf in self.make(1).leaves()]
+        leaves = [leaf for _, leaf in self.make(1).summands()]
         softmax = any(getattr(leaf, "activation", None) == "softmax" for leaf in leaves)
         return not softmax and not (any(p.takes_binary for p in leaves) and any(p.exclusive for p in leaves))
 

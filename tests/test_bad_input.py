@@ -174,7 +174,7 @@ def test_out_is_untouched_by_any_call_that_is_refused(case, backend):
     noise = np.frombuffer(np.random.default_rng(0).bytes(x.nbytes), x.dtype).reshape(x.shape)
     refused = 0
     usual = {"input": x, "target": y, "pixel_weight": w, "distance_maps": None}
-    for argument in usual.keys() - ({"distance_maps"} if loss.map_maker() is None else set()):
+    for argument in usual.keys() - ({"distance_maps"} if loss.weight_maker() is None else set()):
         for value in map(wrong, WRONG):
             given = {**usual, argument: value}
             first, rest = [given.pop("input"), given.pop("target")], {k: v for k, v in given.items() if v is not None}

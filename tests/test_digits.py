@@ -82,7 +82,7 @@ def test_cross_entropy_of_a_confident_pixel_with_a_dense_target(dtype, backend):
 # ---- smoothing
 
 
-REGION = [loss for loss in fl.losses.LOSSES.values() if issubclass(loss, fl.losses.region.RegionLoss)]
+REGION = [loss for loss in fl.losses.LOSSES.values() if issubclass(loss, fl._engine.region.RegionLoss)]
 
 
 @pytest.mark.parametrize("loss", REGION, ids=lambda c: c.__name__)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import fastloss
-from fastloss.losses import JOINT_LOSSES, LOSSES
+from fastloss.losses import LOSSES, MULTI_INPUT_LOSSES
 
 ROOT = pathlib.Path(__file__).parents[1]
 LOSS_PAGES = sorted((ROOT / "docs/losses").glob("*.md"))
@@ -87,10 +87,10 @@ def test_the_pages_have_blocks_to_test():
     assert {b.values[0] for b in blocks()} >= {"README.md", "docs/guide.md", "docs/losses/composition.md"}
 
 
-@pytest.mark.parametrize("name", [*LOSSES, *JOINT_LOSSES])
+@pytest.mark.parametrize("name", [*LOSSES, *MULTI_INPUT_LOSSES])
 def test_every_loss_has_its_section(name):
     """Headed by the function's and the object's name, on a page that the index links beside them."""
-    cls = (LOSSES | JOINT_LOSSES)[name].__name__
+    cls = (LOSSES | MULTI_INPUT_LOSSES)[name].__name__
     pages = [p for p in LOSS_PAGES if f"\n## {name}, {cls}\n" in p.read_text(encoding="utf-8")]
     assert len(pages) == 1
     index = (ROOT / "docs/losses/README.md").read_text(encoding="utf-8")

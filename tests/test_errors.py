@@ -25,6 +25,13 @@ BOX = np.zeros((2, 4, 4), np.float32)
 GRAD = fl.CrossEntropyLoss().value_and_grad
 
 
+class Chosen(fl.CrossEntropyLoss):
+    """Its weights are made from the data."""
+
+    def make_weights(self, batch):
+        return np.ones(batch.target.shape)
+
+
 def label(value, dtype=np.int64, shape=(2, 4)):
     """Labels 0 and, last, `value`."""
     y = np.zeros(shape, dtype)
@@ -49,7 +56,7 @@ NAMES = "input: expected float16, bfloat16, float32 or float64, got "
 REAL = "expected a real number dtype of at most 64 bits, got "
 LABELS = "target: expected labels in [0, 3) or ignore_index, got "
 WEIGHT = "pixel_weight: expected 0 or numbers from 1e-30 to 1e+30, got "
-AXIS = "axis: expected the class axis of an input with 3 dimensions (not the samples'), got "
+AXIS = "axis: expected the class axis of an input with 3 dimensions, not the sample axis, got "
 DICE = "<Partial of DiceLoss(): 3 classes, 2 samples, 6 sums>"
 
 ERRORS = {
@@ -126,7 +133,7 @@ ERRORS = {
         ("fl.dice_loss(SINGLE, label(2, shape=(2, 1, 4)), activation='sigmoid')", fl.LabelError,
          "target: expected labels in [0, 2) or ignore_index, got 2 at (1, 0, 3)"),
         ("fl.cross_entropy(np.ma.masked_array(X), Y)", TypeError,
-         "input: expected an array without a mask (pixel_weight=~mask is one), got a masked one"),
+         "input: expected an array without a mask, got a masked array; pass its data and pixel_weight=~mask"),
         ("fl.cross_entropy(torch.zeros(2, 3, device='meta'), [0, 1])", TypeError,
          "input: expected an array that NumPy can read, got Tensor: can't convert meta device type tensor to numpy. "
          "Use Tensor.cpu() to copy the tensor to host memory first."),
@@ -141,22 +148,22 @@ ERRORS = {
     ],
     "ignore_index": [
         *((f"fl.{call}", ValueError,
-           f"ignore_index: expected -100 (the default) without integer labels, got {got}: give integer labels, or a "
-           "pixel_weight of 0 where a pixel does not count")
+           f"ignore_index: expected -100 (the default) without integer labels, got {got}; give integer labels, or give "
+           "the pixels that do not count a pixel_weight of 0")
           for call, got in (("cross_entropy(X, D, ignore_index=255)", 255),
                             ("dice_loss(X, D > 0.5, ignore_index=[0, 255])", [0, 255]),
                             ("boundary_loss(X, None, distance_maps=X, ignore_index=0)", 0))),
         ("fl.cross_entropy(X, Y, ignore_index=[])", ValueError,
-         "ignore_index: expected an integer or a sequence of at least one, got []"),
+         "ignore_index: expected an integer or a sequence of at least one integer, got []"),
         ("fl.cross_entropy(X, Y, ignore_index=[0, 1.5])", TypeError, "ignore_index: expected an integer, got 1.5"),
         ("fl.cross_entropy(X, Y, ignore_index='a')", TypeError, "ignore_index: expected an integer, got 'a'"),
         ("fl.one_hot(Y, 3, ignore_index=2**63)", ValueError,
          f"ignore_index: expected an integer of 64 bits, got {2**63}"),
         ("fl.cross_entropy(torch.zeros(2, 3, requires_grad=True), [0, 1])", TypeError,
-         "input: expected an array or a tensor without grad, got one that requires grad, whose graph would not see the "
-         "loss: pass input.detach() and take the gradient from value_and_grad"),
+         "input: expected an array, or a tensor without grad, got a tensor that requires grad; its graph would not see "
+         "the loss, so pass input.detach() and take the gradient from value_and_grad"),
         ("fl.hausdorff_dt_loss(X, label(1), alpha=1e9)", ValueError,
-         "alpha: expected distances to the power of alpha within float32, got 1e+09 and a distance of 3"),
+         "alpha: expected an exponent that keeps distances within float32, got 1e+09 for a distance of 3"),
         ("fl.nothing", AttributeError, "module 'fastloss' has no attribute 'nothing'"),
     ],
     "pixel_weight": [
@@ -256,7 +263,8 @@ ERRORS = {
         ("fl.HuberLoss(delta=0)", ValueError, "delta: expected a finite number > 0, got 0"),
         ("fl.PseudoHuberLoss(delta=-1)", ValueError, "delta: expected a finite number >= 0, got -1"),
         ("fl.SmoothL1Loss(beta=-1)", ValueError, "beta: expected a finite number >= 0, got -1"),
-        *((f"fl.{loss}({option}={v})", ValueError, f"{option}: expected 0 or a size from 1e-30 to 1e+30, got {got}")
+        *((f"fl.{loss}({option}={v})", ValueError,
+           f"{option}: expected 0 or a magnitude from 1e-30 to 1e+30, got {got}")
           for loss, option, v, got in (
               ("SmoothL1Loss", "beta", "1e-40", "1e-40"), ("SmoothL1Loss", "beta", "1e-320", "1e-320"),
               ("PseudoHuberLoss", "delta", "1e-50", "1e-50"), ("PseudoHuberLoss", "delta", "1e39", "1e+39"),
@@ -265,7 +273,7 @@ ERRORS = {
               ("CrossEntropyLoss", "class_weight", "[1e39, 1]", "1e+39"),
               ("BCEWithLogitsLoss", "pos_weight", "1e39", "1e+39"),
               ("BCELoss", "pos_weight", "[0, 1e-40]", "1e-40"))),
-        ("1e-40 * fl.DiceLoss()", ValueError, "factor: expected 0 or a size from 1e-30 to 1e+30, got 1e-40"),
+        ("1e-40 * fl.DiceLoss()", ValueError, "factor: expected 0 or a magnitude from 1e-30 to 1e+30, got 1e-40"),
         ("fl.boundary_loss(np.zeros((1, 2, 1, 1, 1, 1)), np.zeros((1, 1, 1, 1, 1), int))", ValueError,
          "input: expected at most 3 pixel dimensions, got shape (1, 2, 1, 1, 1, 1)"),
         ("fl.boundary_loss(X, Y, classes=[3])", ValueError, "classes: expected numbers in [0, 3), got [3]"),
@@ -285,7 +293,11 @@ ERRORS = {
         ("(fl.DiceLoss() + fl.CrossEntropyLoss())(X, Y, distance_maps=D)", ValueError,
          "distance_maps: expected None for DiceLoss() + CrossEntropyLoss(), got ndarray"),
         ("fl.BoundaryLoss() + fl.HausdorffDTLoss()", ValueError,
-         "losses: expected at most one of distances in a sum, got [BoundaryLoss(), HausdorffDTLoss()]"),
+         "losses: expected at most one loss with weights made from the data in a sum, got BoundaryLoss() + "
+         "HausdorffDTLoss()"),
+        ("Chosen() + fl.DiceLoss()", ValueError,
+         "losses: expected no loss next to Chosen(), whose weights would count in the mean of all, got Chosen() + "
+         "DiceLoss(); add the values of the two instead"),
         ("fl.mse_loss(X, Y)", ValueError, "target: expected shape (2, 3, 4) (the input's), got (2, 4)"),
     ],
     "out": [
@@ -375,9 +387,9 @@ ERRORS = {
          "ignore_index: expected an integer of 64 bits, got 9223372036854775808"),
         ("fl.dice_loss(X, Y, classes=[3])", ValueError, "classes: expected numbers in [0, 3), got [3]"),
         ("fl.dice_loss(X, Y, classes=[-1])", ValueError, "classes: expected numbers in [0, 3), got [-1]"),
-        ("fl.DiceLoss(classes=[])", ValueError, "classes: expected distinct class numbers, at least one, got []"),
+        ("fl.DiceLoss(classes=[])", ValueError, "classes: expected one or more distinct class numbers, got []"),
         ("fl.DiceLoss(classes=[1, 1])", ValueError,
-         "classes: expected distinct class numbers, at least one, got [1, 1]"),
+         "classes: expected one or more distinct class numbers, got [1, 1]"),
         ("fl.DiceLoss(classes=[1.0])", TypeError, "classes: expected an integer, got 1.0"),
         ("fl.DiceLoss(classes=np.array(3))", TypeError, "classes: expected a sequence of integers, got array(3)"),
         ("fl.DiceLoss(classes=3)", TypeError, "classes: expected a sequence of integers, got 3"),
@@ -463,7 +475,7 @@ ERRORS = {
          "labels: expected shape (2, 3, 4) (cls_logits'), got (2, 4)"),
         ("fl.faster_rcnn_loss(X, X, X, X)", TypeError, "labels: expected an integer or bool dtype, got float32"),
         ("fl.faster_rcnn_loss(X[:, 0], Y, X, X)", ValueError,
-         "box_pred: expected shape (2, 4, 4) (labels' and 4), got (2, 3, 4)"),
+         "box_pred: expected shape (2, 4, 4) (that of labels, and 4 numbers per box), got (2, 3, 4)"),
         ("fl.faster_rcnn_loss(X[:, 0], label(2), BOX, BOX)", ValueError,
          "labels: expected 1, 0 or -1 (not sampled), got 2 at (1, 3)"),
         ("fl.faster_rcnn_loss(X[:, 0], Y, BOX, X)", ValueError,
@@ -471,7 +483,7 @@ ERRORS = {
         ("fl.mask_rcnn_mask_loss(X[0, 0], [0, 0], X)", ValueError,
          "mask_logits: expected shape (R, K, *S), got (4,)"),
         ("fl.mask_rcnn_mask_loss(X, [0], X[:, 0])", ValueError,
-         "class_ids: expected shape (2,) (one a region), got (1,)"),
+         "class_ids: expected shape (2,) (one per region), got (1,)"),
         ("fl.mask_rcnn_mask_loss(X, [0.0, 1.0], X[:, 0])", TypeError,
          "class_ids: expected an integer or bool dtype, got float64"),
         ("fl.mask_rcnn_mask_loss(X, [0, 3], X[:, 0])", fl.LabelError,
@@ -479,7 +491,7 @@ ERRORS = {
         ("fl.mask_rcnn_mask_loss(X, [-1, 2], X[:, 0])", fl.LabelError,
          "class_ids: expected labels in [0, 3), got -1 at (0,)"),
         ("fl.mask_rcnn_mask_loss(X, [0, 1], X)", ValueError,
-         "mask_target: expected shape (2, 4) (of each region's own channel), got (2, 3, 4)"),
+         "mask_target: expected shape (2, 4) (one channel per region), got (2, 3, 4)"),
         ("fl.DetectionLoss().finalize(3)", TypeError, "partial: expected a Partial, got int"),
         ("fl.GANGeneratorLoss().finalize(fl.DiceLoss().partial(X, Y))", ValueError,
          f"partial: expected a partial of GANGeneratorLoss(), got {DICE}"),
@@ -501,13 +513,14 @@ ERRORS = {
         ("np.nan * fl.DiceLoss()", ValueError, "factor: expected a finite number, got nan"),
         ("10**400 * fl.DiceLoss()", ValueError, f"factor: expected a finite number, got {10**400}"),
         ("10**5000 * fl.DiceLoss()", ValueError, "factor: expected a finite number, got an integer of 16610 bits"),
-        ("1e20 * (1e20 * fl.DiceLoss())", ValueError, "factor: expected 0 or a size from 1e-30 to 1e+30, got 1e+40"),
+        ("1e20 * (1e20 * fl.DiceLoss())", ValueError,
+         "factor: expected 0 or a magnitude from 1e-30 to 1e+30, got 1e+40"),
         ("fl.dice_loss(SINGLE, Y)", ValueError,
          "activation: expected 'sigmoid' or None for one channel, whose softmax is always 1, got 'softmax' in "
          "DiceLoss() for an input of shape (2, 1, 4)"),
         ("(fl.DiceLoss(activation=None) + fl.CrossEntropyLoss())(SINGLE, 0.0 * SINGLE)", ValueError,
-         "input: expected two channels or more for CrossEntropyLoss() next to a loss that takes one as binary, "
-         "got shape (2, 1, 4): use BCEWithLogitsLoss() instead, or DiceCELoss(activation='sigmoid')"),
+         "input: expected two or more channels for CrossEntropyLoss() in a sum with a loss that takes a single "
+         "channel, got shape (2, 1, 4); use BCEWithLogitsLoss() instead, or DiceCELoss(activation='sigmoid')"),
         ("True * fl.DiceLoss()", TypeError, "unsupported operand type(s) for *: 'bool' and 'DiceLoss'"),
         ("fl.DiceLoss() + 1", TypeError, "unsupported operand type(s) for +: 'DiceLoss' and 'int'"),
     ],
@@ -515,10 +528,10 @@ ERRORS = {
         ("fl.DiceLoss(reduction='none').partial(X, Y)", ValueError,
          "reduction: expected 'mean' or 'sum' for a partial, got 'none'"),
         ("fl.DiceLoss().partial(X, Y) + fl.DiceLoss(smooth=1).partial(X, Y)", ValueError,
-         f"partials: expected all of one loss and number of classes, got {DICE} and "
+         f"partials: expected partials of one loss and number of classes, got {DICE} and "
          "<Partial of DiceLoss(smooth=1.0): 3 classes, 2 samples, 6 sums>"),
         ("fl.DiceLoss().partial(X, Y) + fl.DiceLoss().partial(X[:, :2], Y)", ValueError,
-         f"partials: expected all of one loss and number of classes, got {DICE} and "
+         f"partials: expected partials of one loss and number of classes, got {DICE} and "
          "<Partial of DiceLoss(): 2 classes, 2 samples, 4 sums>"),
         ("fl.DiceLoss().partial(X, Y) + 1", TypeError, "unsupported operand type(s) for +: 'Partial' and 'int'"),
         ("fl.Partial.sum([])", ValueError, "partials: expected at least one, got none"),
@@ -527,7 +540,7 @@ ERRORS = {
          f"partial: expected a partial of JaccardLoss(), got {DICE}"),
         ("fl.DiceLoss().finalize(3)", TypeError, "partial: expected a Partial, got int"),
         ("fl.Partial.from_arrays({'loss': 'x'})", ValueError,
-         "arrays: expected those of `Partial.arrays()`, got none named counts, numbers"),
+         "arrays: expected the arrays of `Partial.arrays()`, got none named counts, numbers"),
         ("fl.Partial.from_arrays({'loss': 'x', 'counts': [1, -2], 'numbers': [[1.0]]})", ValueError,
          "counts: expected two integers >= 0, got int64 of shape (2,)"),
         ("fl.Partial.from_arrays({'loss': 'x', 'counts': [1, 2], 'numbers': [1.0]})", ValueError,
@@ -549,9 +562,10 @@ ERRORS = {
         ("fl.evaluate({'d': fl.DiceLoss(activation=None), 's': fl.SoftMarginLoss()}, X[:, :1], Y)", ValueError,
          "target: expected a dense target of shape (2, 1, 4) for SoftMarginLoss(), got labels of shape (2, 4)"),
         ("fl.evaluate({'b': fl.BalancedBCELoss()}, X[0, 0], D[0, 0])", ValueError,
-         "input: expected two dimensions or more for BalancedBCELoss() beside others, got (4,)"),
+         "input: expected two or more dimensions for BalancedBCELoss() in a sum with others, got shape (4,)"),
         ("(fl.KLDivLoss(reduction='batchmean') + fl.MSELoss())(X[0, 0], D[0, 0])", ValueError,
-         "input: expected two dimensions or more for KLDivLoss(reduction='batchmean') beside others, got (4,)"),
+         "input: expected two or more dimensions for KLDivLoss(reduction='batchmean') in a sum with others, "
+         "got shape (4,)"),
         ("fl.BoundaryLoss(classes=[3])(X, Y, distance_maps=X)", ValueError,
          "classes: expected numbers in [0, 3), got [3]"),
         ("fl.evaluate({'a': fl.CrossEntropyLoss(), 'b': fl.CrossEntropyLoss(axis=2)}, X, D)", ValueError,
@@ -587,7 +601,7 @@ def test_error(call, error, message, backend):
 
 def test_bfloat16_tensors_need_ml_dtypes(monkeypatch, backend, torch):
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
-    with pytest.raises(TypeError, match=r"^input: .*: a bfloat16 tensor needs the package ml_dtypes, which gives"):
+    with pytest.raises(TypeError, match=r"^input: .*: NumPy has bfloat16 only with the package ml_dtypes; run"):
         fl.cross_entropy(torch.zeros(2, 3, dtype=torch.bfloat16), [0, 1])
 
 
@@ -694,7 +708,7 @@ def test_out_is_untouched_by_a_configuration_that_does_not_fit(loss, backend):
 # ---- the table is complete
 
 # These are the environment's, and those of an install without the extension: test_processes.py. And one above.
-ELSEWHERE = ("FASTLOSS_", "fastloss: ", "the compiled extension", "a bfloat16 tensor needs")
+ELSEWHERE = ("FASTLOSS_", "fastloss: ", "name: expected 'auto' or 'numpy', because", "NumPy has bfloat16 only")
 
 
 def templates():

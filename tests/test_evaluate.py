@@ -11,7 +11,7 @@ import pytest
 from cases import CASES, class_weight, images, same_bits
 
 import fastloss as fl
-from fastloss.losses.base import MapsLoss
+from fastloss._engine.loss import MapsLoss
 
 SHAPE = (4, 5, 17, 19)
 
@@ -138,7 +138,7 @@ def test_one_pass_serves_all_losses(monkeypatch):
     monkeypatch.setattr(_backend, "run", lambda *a, **k: calls.append(a) or run(*a, **k))
     losses, x, y, w = data("labels")
     fl.evaluate(losses, x, y, pixel_weight=w)
-    maps = {loss.map_maker() for loss in losses.values() if isinstance(loss, MapsLoss)} - {None}
+    maps = {loss.weight_maker() for loss in losses.values() if isinstance(loss, MapsLoss)} - {None}
     assert sum(c[1][0].kind != "transform" for c in calls) == max(1, len(maps))  # a pass for each set of distance maps
 
 

@@ -13,7 +13,7 @@ import pytest
 from cases import DTYPES, LAYOUTS, assert_close, bits, real, same_bits
 
 import fastloss as fl
-from fastloss.losses import JOINT_LOSSES
+from fastloss.losses import MULTI_INPUT_LOSSES
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -301,12 +301,12 @@ def test_a_sure_discriminator_is_finite(backend):
 # ---- objects and functions
 
 
-@pytest.mark.parametrize("name", JOINT_LOSSES)
+@pytest.mark.parametrize("name", MULTI_INPUT_LOSSES)
 def test_functions_have_the_arguments_and_fields_of_their_objects(name):
     parameters = inspect.signature(getattr(fl, name)).parameters.values()
     arrays = [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     keywords = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
-    cls = JOINT_LOSSES[name]
+    cls = MULTI_INPUT_LOSSES[name]
     assert arrays == list(inspect.signature(cls.parts).parameters)[1:]
     assert keywords == {f.name: f.default for f in dataclasses.fields(cls)}
     assert cls.__name__ in getattr(fl, name).__doc__
@@ -314,7 +314,7 @@ def test_functions_have_the_arguments_and_fields_of_their_objects(name):
 
 @cases
 def test_functions_equal_their_objects(case, backend):
-    function = next(getattr(fl, name) for name, cls in JOINT_LOSSES.items() if cls is type(case.loss))
+    function = next(getattr(fl, name) for name, cls in MULTI_INPUT_LOSSES.items() if cls is type(case.loss))
     arguments = data(case)
     names = list(inspect.signature(case.loss.parts).parameters)
     want = case.loss(*arguments)
@@ -333,7 +333,7 @@ def test_repr_and_pickle_make_the_loss_again(case):
 
 
 def test_every_joint_loss_is_in_the_table():
-    assert {type(c.loss) for c in CASES} == set(JOINT_LOSSES.values())
+    assert {type(c.loss) for c in CASES} == set(MULTI_INPUT_LOSSES.values())
 
 
 # ---- DiceCELoss
@@ -372,7 +372,7 @@ def test_dice_ce_is_the_sum_of_its_terms(backend):
     shared = {"class_weight": [1.0, 2.0, 0.5, 0.0], "ignore_index": 255, "reduction": "sum"}
     loss = fl.DiceCELoss(dice=0.25, ce=0.5, absent="skip", squared=True, label_smoothing=0.1, **shared)
     terms = fl.DiceLoss(absent="skip", squared=True, **shared), fl.CrossEntropyLoss(label_smoothing=0.1, **shared)
-    assert loss.leaves() == (0.25 * terms[0] + 0.5 * terms[1]).leaves()
+    assert loss.summands() == (0.25 * terms[0] + 0.5 * terms[1]).summands()
     assert len(loss.terms()) == 2
     want = 0.25 * terms[0](LOGITS, y, pixel_weight=w) + 0.5 * terms[1](LOGITS, y, pixel_weight=w)
     assert loss(LOGITS, y, pixel_weight=w) == pytest.approx(want, rel=1e-14)

@@ -20,7 +20,7 @@ REFUSED = r"^activation: expected 'sigmoid' or None for one channel, whose softm
 def test_every_loss_of_a_softmax_refuses_one_channel(name, target, backend):
     cls = LOSSES[name]
     loss = cls(activation="softmax")
-    for call in (loss, loss.value_and_grad, loss.partial, loss + 2 * loss if loss.map_maker() is None else 2 * loss):
+    for call in (loss, loss.value_and_grad, loss.partial, loss + 2 * loss if loss.weight_maker() is None else 2 * loss):
         with pytest.raises(ValueError, match=REFUSED):
             call(X, target)
     with pytest.raises(ValueError, match=REFUSED):
@@ -49,10 +49,10 @@ def test_a_sum_does_not_take_a_channel_in_two_ways(cross, binary, backend):
     loss = binary + cross()
     for call in (loss, loss.value_and_grad, loss.partial):
         with pytest.raises(
-            ValueError, match=r"^input: expected two channels or more for .*DiceCELoss\(activation='sigmoid'\)"
+            ValueError, match=r"^input: expected two or more channels for .*DiceCELoss\(activation='sigmoid'\)"
         ):
             call(X, DENSE)
-    with pytest.raises(ValueError, match=r"^input: expected two channels or more for "):
+    with pytest.raises(ValueError, match=r"^input: expected two or more channels for "):
         fl.evaluate({"a": binary, "b": cross()}, X, DENSE)
 
 

@@ -7,7 +7,8 @@ import pytest
 from cases import BY_NAME, LAYOUTS, images
 
 import fastloss as fl
-from fastloss._exact import exact_sum
+from fastloss._engine import formula
+from fastloss._engine.exact_sum import exact_sum
 
 # Every kind of term, by sample: region sums with squares and weights, pixel, element and mixed; maps of distances.
 NAMES = [
@@ -57,7 +58,7 @@ def test_a_sample_has_its_own_numbers_whatever_is_beside_it(case, shape, backend
     whole = loss.partial(x, y, pixel_weight=w)
     for grouping in (own, [loss.partial(x[:2], y[:2], pixel_weight=w[:2]), *own[2:]]):
         merged = fl.Partial.sum(grouping)
-        if all(leaf.by_sample() for _, leaf in loss.leaves()):
+        if all(leaf.by_sample() for _, leaf in loss.summands()):
             np.testing.assert_array_equal(merged.numbers, whole.numbers)
         # Other losses add small samples in one row of numbers, in another order: 600 numbers of eps at worst.
         assert loss.finalize(merged) == pytest.approx(loss.finalize(whole), rel=1e-12, nan_ok=True)
@@ -137,21 +138,21 @@ def test_sums_of_many_samples_are_made_some_at_a_time(backend, monkeypatch):
     rng = np.random.default_rng(0)
     x, y, w = rng.standard_normal((500, 3, 4)), rng.integers(0, 3, (500, 4)), rng.random((500, 4))
     for loss in (fl.DiceLoss(), fl.DiceLoss() + fl.CrossEntropyLoss(), fl.BalancedBCELoss()):
-        target = y if loss.kind == "class" else rng.random(x.shape)
-        weight = w if loss.kind == "class" else rng.random(x.shape)
+        target = y if loss.kind == "pixel" else rng.random(x.shape)
+        weight = w if loss.kind == "pixel" else rng.random(x.shape)
         want = loss.value_and_grad(x, target, pixel_weight=weight)
         partial = loss.partial(x, target, pixel_weight=weight)
         with monkeypatch.context() as patch:
-            patch.setattr(fl.losses.base, "SUM_BYTES", 2000)
-            patch.setattr(fl.losses.base, "MANY_SAMPLES", 1)
+            patch.setattr(formula, "SUM_BYTES", 2000)
+            patch.setattr(formula, "MANY_SAMPLES", 1)
             value, gradient = loss.value_and_grad(x, target, pixel_weight=weight)
             assert loss.partial(x, target, pixel_weight=weight) == partial
             assert loss(x, target, pixel_weight=weight) == value
         # A pixel loss in the sum also has sums by sample, which are added exactly.
         assert value == pytest.approx(want[0], rel=1e-15)
         np.testing.assert_allclose(gradient, want[1], rtol=1e-14)
-    monkeypatch.setattr(fl.losses.base, "SUM_BYTES", 2000)
-    monkeypatch.setattr(fl.losses.base, "MANY_SAMPLES", 1)
+    monkeypatch.setattr(formula, "SUM_BYTES", 2000)
+    monkeypatch.setattr(formula, "MANY_SAMPLES", 1)
     y[400, 2], y[300, 1], w[300, 1] = 9, 8, 0
     with pytest.raises(fl.LabelError, match=r"got 9 at \(400, 2\)"):
         fl.dice_loss(x, y, pixel_weight=w)

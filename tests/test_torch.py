@@ -12,7 +12,7 @@ import pytest
 from cases import DTYPES, assert_close
 
 import fastloss as fl
-from fastloss._batch import as_array
+from fastloss._arrays import as_array
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional

@@ -10,15 +10,17 @@ framework.
 ((1, 2, 2), dtype('float32'))
 """
 
-from . import functional, losses
-from ._backend import backend, config, get_backend, get_num_threads, num_threads, set_num_threads, show_config
+from . import functional as functional
+from . import losses
+from ._backend import backend, config, get_backend, show_config
 from ._faults import LabelError
+from ._threads import get_num_threads, num_threads, set_num_threads
 from .distance import distance_transform, hausdorff_distance, signed_distance
 from .evaluate import Report, evaluate
-from .functional import *  # noqa: F403
+from .gradcheck import check_grad
 from .labels import class_weights, one_hot, smooth_labels
 from .losses import *  # noqa: F403
-from .numerics import check_grad, entropy, log_sigmoid, log_softmax, logit, logsumexp, sigmoid, softmax, softplus
+from .numerics import entropy, log_sigmoid, log_softmax, logit, logsumexp, sigmoid, softmax, softplus
 
 __version__: str
 
@@ -59,5 +61,4 @@ __all__ = [
     "softmax",
     "softplus",
 ]
-__all__ += functional.__all__  # the lists of the losses stand in these two packages
 __all__ += losses.__all__

@@ -1,19 +1,21 @@
-# The bridge to csrc/: fills one fl_job from buffers, releases the GIL, looks for signals between slices.
-# Called by _backend.py alone, with arrays that _batch.py or distance.py has checked; run_plain looks for itself.
-# Another thread may change a shape after that: what counts is the buffer, and that all buffers fit together.
+# The bridge to csrc/: fills one fl_job from buffers, releases the GIL, and checks for signals between slices.
+# _batch.py makes the operands, from arrays that it has checked (`usual` does its own checks); _backend.py runs them.
+# Another thread may change an array's shape at any time, so all sizes come from the buffers, which must fit together.
 # Knows no loss: it grows with none.
 # cython: language_level=3, boundscheck=False, wraparound=False
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
 
-import numpy
-from numpy import ndarray
+from os import cpu_count
 
-cdef double PATIENCE = 0.05  # seconds of work until a look for signals, which waits for whoever has the GIL
+from numpy import ndarray, zeros
+
+cdef int MOST_THREADS = 4 * (cpu_count() or 1)  # asked of OpenMP, whatever the caller allows: more would only wait
+cdef double PATIENCE = 0.05  # seconds between two checks for signals; a check waits for whoever has the GIL
 
 cdef extern from "fastloss.h" nogil:
     ctypedef struct fl_operand:
@@ -82,6 +84,8 @@ cdef _Buffer _buffer(array, bint writable=False):
 cdef void _place(fl_operand *to, const Py_buffer *view, int dtype, bint swapped, bint by_class, bint merge) noexcept:
     """An operand of the job: an array of shape (N, C, *S), or (N, *S) if not by_class."""
     cdef int k, pixel = 2 if by_class else 1
+    if view.strides == NULL:  # an operand that is absent
+        return
     to.data = <char *> view.buf
     to.dtype = dtype
     to.swapped = swapped
@@ -91,18 +95,6 @@ cdef void _place(fl_operand *to, const Py_buffer *view, int dtype, bint swapped,
         to.stride[2] = view.strides[0]
     for k in range(pixel, view.ndim):
         to.stride[2 + merge + k - pixel] = view.strides[k]
-
-
-cdef void _place_input(fl_job *job, const Py_buffer *view, int dtype, bint swapped, bint merge) noexcept:
-    """The input, and with it the job's shape."""
-    cdef int k
-    _place(&job.input, view, dtype, swapped, True, merge)
-    job.groups, job.classes = 1 if merge else view.shape[0], view.shape[1]
-    job.ndim = view.ndim - 2 + merge
-    if merge:
-        job.shape[0] = view.shape[0]
-    for k in range(2, view.ndim):
-        job.shape[k - 2 + merge] = view.shape[k]
 
 
 cdef bint _fits(const Py_buffer *view, int dtype, const Py_buffer *input, bint by_class) noexcept:
@@ -116,126 +108,189 @@ cdef bint _fits(const Py_buffer *view, int dtype, const Py_buffer *input, bint b
     return True
 
 
-cdef _Buffer _operand(fl_operand *to, name, tuple operand, _Buffer input, bint by_class, bint merge,
-                      bint writable=False):
-    """operand is (array, dtype tag, swapped), or None; name is the caller's for it."""
-    if operand is None:
-        return None
-    cdef _Buffer b = _buffer(operand[0], writable)
-    if not _fits(&b.view, operand[1], &input.view, by_class):
-        raise ValueError(f"{name}: changed during the call")
-    _place(to, &b.view, operand[1], operand[2], by_class, merge)
-    return b
+cdef class Operands:
+    """The arrays of one batch as buffers that fit together: labels or a dense target, weights, maps, ignored labels.
 
-
-def run(input, target, weight, output, maps, list terms, coefs, bint labels, ptrdiff_t label_base,
-        bint weight_by_class, bint output_by_class, ignored, bint double_precision, int mode, int threads,
-        bint merge):
-    """Run one job. terms: (loss, activation, class_weight, params) each, a param a float or an array (C,) of float64;
-    coefs: an array of shape (n, groups) or None for each; ignored: labels, an int64 array; merge: all samples are one
-    group.
-
-    Returns (sums of shape (groups, n), faults).
+    Each array is (array, dtype tag, swapped) or None. Their memory is held for as long as this object lives.
     """
-    cdef fl_job job
-    memset(&job, 0, sizeof(job))  # an operand that is absent has no strides
-    cdef _Buffer x = _buffer(input[0])
-    _place_input(&job, &x.view, input[1], input[2], merge)
-    held = [
-        x,
-        _operand(&job.target, "target", target, x, not labels, merge),
-        _operand(&job.weight, "pixel_weight", weight, x, weight_by_class, merge),
-        _operand(&job.output, "out", output, x, output_by_class, merge, True),
-        _operand(&job.maps, "distance_maps", maps, x, True, merge),
-    ]
-    job.labels, job.label_base, job.weight_by_class = labels, label_base, weight_by_class
-    job.double_precision, job.mode, job.threads = double_precision, mode, threads
-    _ignore(&job, ignored, held)
-    return _run(&job, terms, coefs, held), job.faults
+    cdef Py_buffer input, target, weight, maps
+    cdef int dtype[4]
+    cdef int swapped[4]
+    cdef bint labels, weight_by_class
+    cdef ptrdiff_t label_base
+    cdef int64_t *ignored
+    cdef ptrdiff_t nignored
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.input)  # nothing, where there is none
+        PyBuffer_Release(&self.target)
+        PyBuffer_Release(&self.weight)
+        PyBuffer_Release(&self.maps)
+        free(self.ignored)
+
+    def __init__(self, tuple input, tuple target, tuple weight, tuple maps, bint labels, ptrdiff_t label_base,
+                 bint weight_by_class, tuple ignored):
+        PyObject_GetBuffer(input[0], &self.input, PyBUF_STRIDES)
+        self.dtype[0], self.swapped[0] = input[1], input[2]
+        self.labels, self.label_base, self.weight_by_class = labels, label_base, weight_by_class
+        self.hold(&self.target, 1, target, "target", not labels)
+        self.hold(&self.weight, 2, weight, "pixel_weight", weight_by_class)
+        self.hold(&self.maps, 3, maps, "distance_maps", True)
+        self.ignore(ignored)
+
+    cdef hold(self, Py_buffer *view, int k, tuple given, name, bint by_class):
+        if given is None:
+            return
+        PyObject_GetBuffer(given[0], view, PyBUF_STRIDES)
+        self.dtype[k], self.swapped[k] = given[1], given[2]
+        if not _fits(view, self.dtype[k], &self.input, by_class):
+            raise ValueError(f"{name}: changed during the call")
+
+    cdef ignore(self, tuple ignored):
+        cdef ptrdiff_t k
+        self.ignored = <int64_t *> malloc(sizeof(int64_t) * max(1, len(ignored)))
+        if self.ignored == NULL:
+            raise MemoryError()
+        for k in range(len(ignored)):
+            self.ignored[k] = ignored[k]
+        self.nignored = len(ignored)
+
+    cdef void place(self, fl_job *job, bint merge) noexcept:
+        """The operands of a job, and its shape. merge: all samples are one group."""
+        cdef int k
+        job.groups, job.classes = 1 if merge else self.input.shape[0], self.input.shape[1]
+        job.ndim = self.input.ndim - 2 + merge
+        if merge:
+            job.shape[0] = self.input.shape[0]
+        for k in range(2, self.input.ndim):
+            job.shape[k - 2 + merge] = self.input.shape[k]
+        _place(&job.input, &self.input, self.dtype[0], self.swapped[0], True, merge)
+        _place(&job.target, &self.target, self.dtype[1], self.swapped[1], not self.labels, merge)
+        _place(&job.weight, &self.weight, self.dtype[2], self.swapped[2], self.weight_by_class, merge)
+        _place(&job.maps, &self.maps, self.dtype[3], self.swapped[3], True, merge)
+        job.labels, job.label_base, job.weight_by_class = self.labels, self.label_base, self.weight_by_class
+        job.double_precision = dtype_size[self.dtype[0]] == 8
+        job.ignored, job.nignored = self.ignored, self.nignored
 
 
-def run_plain(input, target, dict reals, dict labels, terms_of, terms, bint by_sample, ptrdiff_t large, ptrdiff_t many,
-              ignored, int mode, int threads):
-    """The same for what most calls give: an array (N, C, *S) of more than one class and labels (N, *S), their dtypes'
-    tags in reals and labels. The terms are terms_of(terms, C). by_sample, or from `large` pixels on: a sample is a
-    group; by_sample there may be `many` of them at most.
-
-    Returns the sums; or None if the arguments are anything else, or have a fault: _batch.py then says what it is.
-    """
+def usual(input, target, dict reals, dict labels, tuple ignored):
+    """The operands of what most calls give: an array (N, C, *S) of more than one class and labels (N, *S), with their
+    dtypes' tags in reals and labels. None for anything else, which _batch.py then checks."""
     if type(input) is not ndarray or type(target) is not ndarray:
         return None
     real, label = reals.get(input.dtype), labels.get(target.dtype)
     if real is None or label is None:
         return None
-    cdef fl_job job
-    cdef _Buffer x = _buffer(input), y = _buffer(target)
-    cdef ptrdiff_t pixels = 1
-    cdef int k
-    if x.view.ndim < 2 or x.view.shape[1] < 2 or x.view.itemsize != dtype_size[real]:
+    cdef Operands made = Operands.__new__(Operands)
+    PyObject_GetBuffer(input, &made.input, PyBUF_STRIDES)
+    PyObject_GetBuffer(target, &made.target, PyBUF_STRIDES)
+    made.dtype[0], made.dtype[1], made.labels = real, label, True
+    if made.input.ndim < 2 or made.input.shape[1] < 2 or made.input.itemsize != dtype_size[made.dtype[0]]:
         return None
-    if not _fits(&y.view, label, &x.view, False):
+    if not _fits(&made.target, made.dtype[1], &made.input, False):
         return None
-    if by_sample and x.view.shape[0] > many:
-        return None
-    for k in range(2, x.view.ndim):
-        pixels *= x.view.shape[k]
-    cdef bint merge = not by_sample and pixels < large
-    memset(&job, 0, sizeof(job))
-    _place_input(&job, &x.view, real, False, merge)
-    _place(&job.target, &y.view, label, False, False, merge)
-    job.labels, job.double_precision = True, x.view.itemsize == 8
-    job.mode, job.threads = mode, threads
-    held = [x, y]
-    _ignore(&job, ignored, held)
-    sums = _run(&job, terms_of(terms, x.view.shape[1]), None, held)
-    return None if job.faults else sums
+    made.ignore(ignored)
+    return made
 
 
-cdef _run(fl_job *job, list terms, coefs, list held):
-    """Run a job whose operands are in place, and return its sums. held: what must live as long."""
-    cdef ptrdiff_t at = 0
-    cdef double start
-    cdef int k, j
-    job.nterms = len(terms)
-    job.terms = <fl_term *> calloc(max(1, job.nterms), sizeof(fl_term))
-    if job.terms == NULL:
-        raise MemoryError()
-    cdef bint prepared = False
-    try:
-        for k in range(job.nterms):
+cdef class Terms:
+    """The terms of a run for one number of classes, each (loss, activation, class_weight, params).
+
+    A param is a float or an array (C,) of float64, class_weight such an array or None.
+    """
+    cdef fl_term *terms
+    cdef int count
+    cdef ptrdiff_t classes
+    cdef list held
+
+    def __dealloc__(self):
+        free(self.terms)
+
+    def __init__(self, list terms, ptrdiff_t classes):
+        cdef int k, j
+        self.held, self.count, self.classes = [], len(terms), classes
+        self.terms = <fl_term *> calloc(max(1, self.count), sizeof(fl_term))
+        if self.terms == NULL:
+            raise MemoryError()
+        for k in range(self.count):
             loss, activation, class_weight, params = terms[k]
-            job.terms[k].loss, job.terms[k].activation = loss, activation
-            job.terms[k].class_weight = _doubles(class_weight, held)
-            job.terms[k].coef = NULL if coefs is None else _doubles(coefs[k], held)
+            self.terms[k].loss, self.terms[k].activation = loss, activation
+            self.terms[k].class_weight = _doubles(class_weight, self.held)
             for j in range(len(params)):
                 if isinstance(params[j], float):
-                    job.terms[k].param[j] = params[j]
+                    self.terms[k].param[j] = params[j]
                 else:
-                    job.terms[k].class_param[j] = _doubles(params[j], held)
-        if fl_prepare(job) != 0:
+                    self.terms[k].class_param[j] = _doubles(params[j], self.held)
+
+
+ctypedef ptrdiff_t (*slice_runner)(void *job, ptrdiff_t first) noexcept nogil
+
+
+cdef ptrdiff_t _run_slice(void *job, ptrdiff_t first) noexcept nogil:
+    return fl_run(<fl_job *> job, first)
+
+
+cdef ptrdiff_t _run_distance(void *job, ptrdiff_t first) noexcept nogil:
+    return fl_distance_run(<fl_distance *> job, first)
+
+
+cdef int _run_all(slice_runner runner, void *job, ptrdiff_t end) except -1:
+    """Run slice after slice without the GIL; every PATIENCE seconds, let Python handle signals."""
+    cdef ptrdiff_t at
+    cdef double start
+    if end == 0:
+        return 0
+    with nogil:
+        at = runner(job, 0)
+    PyErr_CheckSignals()
+    while at < end:
+        with nogil:
+            start = fl_seconds()
+            while at < end and 0 <= fl_seconds() - start < PATIENCE:
+                at = runner(job, at)
+        PyErr_CheckSignals()
+    return 0
+
+
+def run(Operands operands, Terms terms, coefs, output, bint output_by_class, int mode, threads, bint merge):
+    """Run one job. coefs: an array of shape (n, groups) or None for each term, or None; output: as the operands are;
+    merge: all samples are one group.
+
+    Returns (sums of shape (groups, n), faults).
+    """
+    cdef fl_job job
+    cdef int k
+    cdef list held = []
+    cdef bint prepared = False
+    if operands.input.shape[1] != terms.classes:  # the terms have their vectors of that length
+        raise ValueError("input: changed during the call")
+    memset(&job, 0, sizeof(job))  # an operand that is absent has no strides
+    operands.place(&job, merge)
+    cdef _Buffer out
+    if output is not None:
+        out = _buffer(output[0], True)
+        if not _fits(&out.view, output[1], &operands.input, output_by_class):
+            raise ValueError("out: changed during the call")
+        _place(&job.output, &out.view, output[1], output[2], output_by_class, merge)
+    job.mode, job.threads, job.nterms = mode, min(threads, MOST_THREADS), terms.count
+    job.terms = <fl_term *> malloc(sizeof(fl_term) * max(1, terms.count))
+    if job.terms == NULL:
+        raise MemoryError()
+    try:
+        memcpy(job.terms, terms.terms, sizeof(fl_term) * terms.count)
+        for k in range(terms.count if coefs is not None else 0):
+            job.terms[k].coef = _doubles(coefs[k], held)
+        if fl_prepare(&job) != 0:
             raise MemoryError()
         prepared = True
-        sums = numpy.zeros((job.nsums, job.groups))
+        sums = zeros((job.nsums, job.groups))
         job.sums = <double *> _doubles(sums, held)
-        while at < job.chunks:
-            with nogil:
-                start = fl_seconds()
-                while True:
-                    at = fl_run(job, at)
-                    if at >= job.chunks or not 0 <= fl_seconds() - start < PATIENCE:
-                        break
-            PyErr_CheckSignals()
-        return sums.T
+        _run_all(_run_slice, &job, job.chunks)
+        return sums.T, job.faults
     finally:
         if prepared:
-            fl_release(job)
+            fl_release(&job)
         free(job.terms)
-
-
-cdef void _ignore(fl_job *job, ignored, list held):
-    cdef _Buffer b = _buffer(ignored)
-    held.append(b)
-    job.ignored, job.nignored = <const int64_t *> b.view.buf, b.view.shape[0]
 
 
 cdef const double *_doubles(array, list held):
@@ -246,11 +301,9 @@ cdef const double *_doubles(array, list held):
     return <const double *> b.view.buf
 
 
-def distance(values, bytes key, bint inverted, spacing, out, int threads):
+def distance(values, bytes key, bint inverted, spacing, out, threads):
     """Fill `out` (float32, C-contiguous) with distances; foreground: values == key, one element's bytes, or != it."""
     cdef fl_distance job
-    cdef ptrdiff_t at = 0
-    cdef double start
     cdef int k
     cdef _Buffer mask = _buffer(values), result = _buffer(out, True)
     if mask.view.itemsize != len(key) or mask.view.ndim != len(spacing) or not _fits(&result.view, 0, &mask.view, True):
@@ -259,18 +312,11 @@ def distance(values, bytes key, bint inverted, spacing, out, int threads):
     for k in range(job.ndim):
         job.shape[k], job.stride[k], job.spacing[k] = mask.view.shape[k], mask.view.strides[k], spacing[k]
     job.mask, job.out, job.key = <const char *> mask.view.buf, <float *> result.view.buf, key
-    job.inverted, job.threads = inverted, threads
+    job.inverted, job.threads = inverted, min(threads, MOST_THREADS)
     if fl_distance_prepare(&job) != 0:
         raise MemoryError()
     try:
-        while at < job.tasks:
-            with nogil:
-                start = fl_seconds()
-                while True:
-                    at = fl_distance_run(&job, at)
-                    if at >= job.tasks or not 0 <= fl_seconds() - start < PATIENCE:
-                        break
-            PyErr_CheckSignals()
+        _run_all(_run_distance, &job, job.tasks)
     finally:
         fl_distance_release(&job)
 

@@ -1,6 +1,6 @@
-"""Finding and naming what a kernel reported as wrong: the first bad element, and where it lies for the caller.
+"""The search for the first bad element of an array, and the error that names its position.
 
-The kernels say only that something is wrong. Called by _batch.py and by the modules that check arrays of their own.
+The kernels report only that something is wrong. Called by _batch.py and by the modules that check their own arrays.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-SLAB = 1 << 16  # elements looked at together when a bad one is searched: half a megabyte as int64
+SLAB = 1 << 16  # elements searched at a time: half a megabyte as int64
 
 
 class LabelError(IndexError, ValueError):
-    """A label that is no class: not in `[0, classes)` and not `ignore_index`.
+    """A label is neither in `[0, classes)` nor equal to `ignore_index`.
 
     Attributes: `label`, its `position` in the target, and the number of `classes`; `name`, the argument's, and
     whether a label was `ignorable`.
@@ -35,7 +35,7 @@ class LabelError(IndexError, ValueError):
 
 
 def slabs(*arrays: Array, order: Any = "C") -> Iterator[Any]:
-    """All elements of arrays of one shape, flat, a few at a time, whatever the layouts."""
+    """All elements of arrays of one shape as flat blocks, whatever the layouts."""
     flags: Any = ["external_loop", "buffered", "zerosize_ok"]
     yield from np.nditer(arrays, flags, [["readonly"]] * len(arrays), order=order, buffersize=SLAB)
 
@@ -54,7 +54,7 @@ def first(bad: Callable[..., Array], *arrays: Array) -> tuple[int, Any] | None:
 
 
 def position(index: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Where a flat index lies."""
+    """The index in an array of that shape."""
     return tuple(int(i) for i in np.unravel_index(index, shape)) if shape else ()
 
 
@@ -67,9 +67,9 @@ def check_labels(
     weight: Array | None = None,
     shape: tuple[int, ...] | None = None,
 ) -> None:
-    """Name the first label that is no class and counts, if there is one.
+    """Raise a LabelError for the first label that is not a class, if it counts.
 
-    weight: of the labels' shape; shape: the caller's, which differs in axes of length 1 alone.
+    weight: of the labels' shape. shape: that of the caller's labels, which may have further axes of length 1.
     """
 
     def bad(slab: Array, weight: Array | None = None) -> Array:

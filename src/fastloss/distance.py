@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import _backend
-from ._batch import Array, as_array, as_reals
+from ._arrays import Array, as_array, as_reals
 
 MOST_DIMS = 3
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from . import _backend, _exact
-from ._backend import Mode
-from ._batch import Array, as_array, as_input, class_batch, element_batch, ignored_labels
-from .losses._checks import labels_option
-from .losses.base import Loss, MapsLoss
-from .losses.compose import check_targets
-from .losses.partial import Partial
+from . import _backend
+from ._arrays import Array, as_array, as_input
+from ._batch import class_batch, element_batch, ignored_labels
+from ._engine.exact_sum import exact_sum
+from ._engine.loss import Loss, check_targets
+from ._engine.partial import Partial
+from ._options import labels_option
+from ._terms import Mode, Terms
 
 
 class Report(Mapping[str, float]):
@@ -39,7 +40,7 @@ class Report(Mapping[str, float]):
         self._numbers, self._class_numbers, self.per_image = numbers, class_numbers, per_image
 
     def __getitem__(self, name: str) -> float:
-        return self.losses[name].total(self._numbers[name][0], self.classes)
+        return self.losses[name].value_of(self._numbers[name][0], self.classes)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.losses)
@@ -82,15 +83,15 @@ class Report(Mapping[str, float]):
             first.losses,
             first.classes,
             sum(r.images for r in many),
-            {k: _exact.exact_sum(r._numbers[k] for r in many) for k in first},
-            {k: [_exact.exact_sum(n) for n in zip(*(r._class_numbers[k] for r in many), strict=True)] for k in first},
+            {k: exact_sum(r._numbers[k] for r in many) for k in first},
+            {k: [exact_sum(n) for n in zip(*(r._class_numbers[k] for r in many), strict=True)] for k in first},
             {k: np.concatenate([r.per_image[k] for r in many]) for k in first},
         )
 
 
 def _per_class(loss: Loss, numbers: list[Array], classes: int) -> Array:
-    parts = zip(loss.leaves(), numbers, strict=True)
-    values = [w * p.class_total(n[0], classes) for (w, p), n in parts]
+    parts = zip(loss.summands(), numbers, strict=True)
+    values = [w * p.class_values_of(n[0], classes) for (w, p), n in parts]
     total: Array = np.sum(values, axis=0)
     return total
 
@@ -140,7 +141,7 @@ def evaluate(
         ignore_index = labels_option(ignore_index)
         losses = {name: loss.ignoring(ignore_index) for name, loss in losses.items()}
     ignored = ignored_labels(ignore_index)
-    labelled = ignore_index is not None or any(loss.kind == "class" for loss in losses.values())
+    labelled = ignore_index is not None or any(loss.kind == "pixel" for loss in losses.values())
     passes: dict[_Key, list[str]] = {}
     for name, loss in losses.items():
         passes.setdefault(_key(loss, ignored), []).append(name)
@@ -162,23 +163,32 @@ def evaluate(
     return Report(losses, first.classes, first.images, *({k: c[k] for k in order} for c in collected))
 
 
-# Class axis, ignored labels, maker of distance maps; None: any will do.
-_Key = tuple[int | None, tuple[int, ...], MapsLoss | None]
+# Class axis, ignored labels, the loss that makes weights from the data; None: any will do.
+_Key = tuple[int | None, tuple[int, ...], Loss | None]
 
 
 def _key(loss: Loss, ignored: tuple[int, ...]) -> _Key:
     """What a loss needs of the pass that it is computed in."""
     axis = loss.element_axis() if loss.kind == "element" else loss.axis
     own = ignored if loss.ignore_index is None else ignored_labels(loss.ignore_index)
-    return axis, own, loss.map_maker()
+    return axis, own, loss.weight_maker()
 
 
 def _merge_keys(passes: dict[_Key, list[str]]) -> dict[_Key, list[str]]:
-    """Losses that leave the axis or the distance maps open join the first pass that suits them."""
+    """Losses that leave the axis or the weights open join the first pass that suits them.
+
+    Weights that count in the mean change every loss of their pass, so no other loss joins it.
+    """
     merged: dict[_Key, list[str]] = {}
     for key in sorted(passes, key=lambda k: k.count(None)):
         axis, ignored, maker = key
-        suits = (k for k in merged if axis in (None, k[0]) and ignored == k[1] and maker in (None, k[2]))
+        suits = (
+            k
+            for k in merged
+            if axis in (None, k[0])
+            and ignored == k[1]
+            and (maker == k[2] or (maker is None and k[2] is not None and not k[2].weights_in_mean))
+        )
         merged.setdefault(next(suits, key), []).extend(passes[key])
     return merged
 
@@ -194,21 +204,21 @@ def _one_pass(losses: dict[str, Loss], key: _Key, input: Any, target: Any, pixel
     else:
         batch = element_batch(x, y, pixel_weight, axis=axis if x.ndim > 1 else None, by_sample=True)
     if maker is not None:
-        batch = batch._replace(maps=maker.make_maps(batch))
-    leaves = [p for loss in losses.values() for _, p in loss.leaves()]
-    check_targets(batch, leaves)
-    terms = tuple(dict.fromkeys(t for p in leaves for t in p.terms()))
+        batch = maker.weigh(batch)
+    summands = [p for loss in losses.values() for _, p in loss.summands()]
+    check_targets(batch, summands)
+    terms = Terms(dict.fromkeys(t for p in summands for t in p.terms()))
     sums = _backend.run(batch, terms, Mode.FORWARD | Mode.BY_CLASS, by_sample=True)
 
     def own(loss: Loss) -> list[Array]:
         return [sums[terms.index(t)] for t in loss.terms()]
 
-    rows = {name: loss.rows(own(loss)) for name, loss in losses.items()}
+    numbers = {name: loss.partial_of(own(loss)) for name, loss in losses.items()}
     return Report(
         losses,
         batch.classes,
         batch.samples,
-        {name: _exact.exact_sum([r]) for name, r in rows.items()},
-        {name: [_exact.exact_sum([p.class_rows(own(p))]) for _, p in loss.leaves()] for name, loss in losses.items()},
-        {name: loss.totals(rows[name], batch.classes) for name, loss in losses.items()},
+        {name: exact_sum([r]) for name, r in numbers.items()},
+        {name: [exact_sum([p.class_partial_of(own(p))]) for _, p in loss.summands()] for name, loss in losses.items()},
+        {name: loss.values_of(numbers[name], batch.classes) for name, loss in losses.items()},
     )

@@ -10,18 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ._batch import (
-    IGNORE_INDEX,
-    Array,
-    as_array,
-    as_labels,
-    dtype_tag,
-    ignored_labels,
-    real_dtype,
-    vector,
-)
+from ._arrays import Array, as_array, as_labels, dtype_tag, real_dtype, vector
+from ._batch import IGNORE_INDEX, ignored_labels
 from ._faults import check_labels, slabs
-from .losses._checks import choice, integer, labels_option, number
+from ._options import choice, integer, labels_option, number
 
 SCHEMES = ("inverse", "balanced", "median", "effective")
 

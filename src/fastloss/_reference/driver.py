@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._batch import LEAST, MOST, Array, Batch, real_dtype
+from .._arrays import LEAST, MOST, Array, real_dtype
+from .._batch import Batch
 from .elements import ELEMENT
 from .pixels import PIXEL, TRANSFORM, element_input
 from .region import Region
 from .tile import Params, Tile
 
 if TYPE_CHECKING:
-    from .._backend import Term
+    from .._terms import Term
 
     # term, class weights, params, coefficients
     Argument = tuple[Term, Array | None, Sequence[float | Array], Array | None]

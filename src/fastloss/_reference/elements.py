@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._batch import Array
+from .._arrays import Array
 from .tile import Params, log_chance, sigmoid, softmax_parts, times, xlogx
 
 # ---- of the input itself

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._batch import Array
+from .._arrays import Array
 from .elements import JS, NLL, Categorical, Chance, Focal, Multilabel, Product, SquaredError
 from .tile import Params, Tile, softmax_parts, times
 
 if TYPE_CHECKING:
-    from .._backend import Term
+    from .._terms import Term
 
 # ---- cross entropy; params: label smoothing
 

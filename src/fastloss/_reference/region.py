@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._batch import Array
+from .._arrays import Array
 from .tile import Tile, sigmoid, softmax_parts, times
 
 if TYPE_CHECKING:
-    from .._backend import Term
+    from .._terms import Term
 
 # ---- region sums; params: whether the squared sums are wanted, and the weight's
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._batch import Array
+from .._arrays import Array
 
 
 @dataclass(slots=True)

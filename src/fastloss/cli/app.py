@@ -14,7 +14,14 @@ from typing import Annotated, Any
 import typer
 
 import fastloss
-from fastloss.losses import JOINT_LOSSES, LOSSES, BCEWithLogitsLoss, CrossEntropyLoss, Loss, MultiLabelSoftMarginLoss
+from fastloss.losses import (
+    LOSSES,
+    MULTI_INPUT_LOSSES,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    Loss,
+    MultiLabelSoftMarginLoss,
+)
 
 from . import expression, report
 from .errors import UserError, shown
@@ -173,7 +180,7 @@ def common(
 @app.command("losses")
 def list_losses() -> None:
     """The losses there are, with their parameters and defaults."""
-    others = {name: cls for name, cls in (LOSSES | JOINT_LOSSES).items() if name not in expression.TAKEN}
+    others = {name: cls for name, cls in (LOSSES | MULTI_INPUT_LOSSES).items() if name not in expression.TAKEN}
     title = "Losses that evaluate takes; in --loss a trailing _loss may be dropped"
     report.catalogue(title, HEADER, _catalogue_rows(expression.TAKEN))
     print()
@@ -206,7 +213,7 @@ def _check_scale(scale: float | None, dtype: RawType | None) -> None:
 
 def _note_activation(losses: dict[str, Loss], scale: float | None, activation: Activation | None) -> None:
     """Of probabilities, a second softmax is legal but hardly meant."""
-    leaves = [leaf for loss in losses.values() for _, leaf in loss.leaves()]
+    leaves = [leaf for loss in losses.values() for _, leaf in loss.summands()]
     if scale is not None and activation is None and any(getattr(leaf, "activation", None) for leaf in leaves):
         say("note: --scale means probabilities, yet an activation is applied; give --activation none")
     if scale is None and activation is not Activation.none:

@@ -22,7 +22,7 @@ LONGEST = 1000
 """Characters: far above any real expression."""
 
 TAKEN: dict[str, Callable[..., Loss]] = {
-    **{name: cls for name, cls in LOSSES.items() if cls.kind == "class" or cls.takes_binary},
+    **{name: cls for name, cls in LOSSES.items() if cls.kind == "pixel" or cls.takes_binary},
     "dice_ce_loss": DiceCELoss,
 }
 """What an expression may name. A mask holds 0, 1 and so on, no -1 as soft margin wants."""

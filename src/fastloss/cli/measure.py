@@ -101,7 +101,7 @@ class _Counted:
     def _check_channels(self, pair: Pair, found: int) -> None:
         """Some losses take a single channel only, others two and more; a softmax of one is 1 whatever it is of."""
         file = shown(pair.prediction)
-        for leaf in (leaf for loss in self.losses.values() for _, leaf in loss.leaves()):
+        for leaf in (leaf for loss in self.losses.values() for _, leaf in loss.summands()):
             name = _name(leaf)
             if found > 1 and leaf.kind == "element":
                 raise UserError(f"{file}: {found} channels, but {name} takes one channel and labels 0 and 1")
@@ -131,7 +131,7 @@ def _has_nan(report: fastloss.Report) -> bool:
     return any(
         np.isnan(report.partial(name).numbers).any()
         for name, loss in report.losses.items()
-        if all(getattr(leaf, "absent", None) != "nan" for _, leaf in loss.leaves())
+        if all(getattr(leaf, "absent", None) != "nan" for _, leaf in loss.summands())
     )
 
 

@@ -23,9 +23,9 @@ from rich.padding import Padding
 from rich.table import Table
 
 import fastloss
+from fastloss._engine.loss import Composed
+from fastloss._engine.region import RegionLoss
 from fastloss.losses import GeneralizedDiceLoss, Loss
-from fastloss.losses.compose import Composed
-from fastloss.losses.region import RegionLoss
 
 from .errors import UserError, printable, shown, well_formed
 from .files import Pair
@@ -57,7 +57,7 @@ class Findings:
 def averaging(loss: Loss) -> str:
     """What a loss's value over many images averages over, in words."""
     if isinstance(loss, Composed):
-        return " + ".join(f"{weight:g} x ({averaging(term)})" for weight, term in loss.leaves())
+        return " + ".join(f"{weight:g} x ({averaging(term)})" for weight, term in loss.summands())
     if loss.reduction == "sum":
         return "the sum, not an average"
     weighted = "weighted " if getattr(loss, "class_weight", None) is not None else ""

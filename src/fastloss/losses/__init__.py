@@ -1,119 +1,82 @@
-"""The losses as objects, by the name of their function.
+"""The catalogue: class and function of each loss side by side, in one file per family.
 
-`LOSSES` is the list of all that take one input and one target, `JOINT_LOSSES` of those that take several pairs.
+`LOSSES` has the classes of all losses with one input and one target by the name of their function, and
+`MULTI_INPUT_LOSSES` those that take several pairs. Every list here is derived from the `__all__` of the files.
 """
 
-from .base import Loss
-from .binary import (
-    BalancedBCELoss,
-    BCELoss,
-    BCEWithLogitsLoss,
-    BinaryFocalLoss,
-    BinaryKLDivLoss,
-    JSDivLoss,
-    MultiLabelSoftMarginLoss,
-    SoftMarginLoss,
+from .._engine.functions import FUNCTIONS
+from .._engine.loss import Composed, Loss
+from .._engine.multi_input import MultiInputLoss
+from .._engine.partial import Partial
+from . import (
+    balanced_binary,
+    binary,
+    boundary,
+    categorical,
+    detection,
+    dice,
+    dice_ce,
+    divergence,
+    focal,
+    focal_tversky,
+    gan,
+    generalized_dice,
+    hausdorff,
+    huber,
+    jensen_shannon,
+    margin,
+    mask_rcnn,
+    regression,
+    sensitivity_specificity,
+    tversky,
 )
-from .boundary import BoundaryLoss, HausdorffDTLoss
-from .class_axis import (
-    CategoricalCrossEntropyLoss,
-    CrossEntropyLoss,
-    FocalLoss,
-    KLDivLoss,
-    NLLLoss,
-    PerceptronLoss,
-)
-from .compose import DiceCELoss
-from .detection import DetectionLoss, FasterRCNNLoss, MaskRCNNLoss, MaskRCNNMaskLoss
-from .gan import GANDiscriminatorLoss, GANGeneratorLoss
-from .joint import JointLoss
-from .overlap import (
-    DiceLoss,
-    FocalTverskyLoss,
-    GeneralizedDiceLoss,
-    JaccardLoss,
-    SensitivitySpecificityLoss,
-    TverskyLoss,
-)
-from .partial import Partial
-from .regression import HuberLoss, L1Loss, LogCoshLoss, MSELoss, PseudoHuberLoss, SmoothL1Loss
+from .balanced_binary import *  # noqa: F403
+from .binary import *  # noqa: F403
+from .boundary import *  # noqa: F403
+from .categorical import *  # noqa: F403
+from .detection import *  # noqa: F403
+from .dice import *  # noqa: F403
+from .dice_ce import *  # noqa: F403
+from .divergence import *  # noqa: F403
+from .focal import *  # noqa: F403
+from .focal_tversky import *  # noqa: F403
+from .gan import *  # noqa: F403
+from .generalized_dice import *  # noqa: F403
+from .hausdorff import *  # noqa: F403
+from .huber import *  # noqa: F403
+from .jensen_shannon import *  # noqa: F403
+from .margin import *  # noqa: F403
+from .mask_rcnn import *  # noqa: F403
+from .regression import *  # noqa: F403
+from .sensitivity_specificity import *  # noqa: F403
+from .tversky import *  # noqa: F403
 
+__all__ = ["Loss", "Partial"]
+__all__ += balanced_binary.__all__
+__all__ += binary.__all__
+__all__ += boundary.__all__
+__all__ += categorical.__all__
+__all__ += detection.__all__
+__all__ += dice.__all__
+__all__ += dice_ce.__all__
+__all__ += divergence.__all__
+__all__ += focal.__all__
+__all__ += focal_tversky.__all__
+__all__ += gan.__all__
+__all__ += generalized_dice.__all__
+__all__ += hausdorff.__all__
+__all__ += huber.__all__
+__all__ += jensen_shannon.__all__
+__all__ += margin.__all__
+__all__ += mask_rcnn.__all__
+__all__ += regression.__all__
+__all__ += sensitivity_specificity.__all__
+__all__ += tversky.__all__
+
+# DiceCELoss is a sum of two of the others.
 LOSSES: dict[str, type[Loss]] = {
-    "cross_entropy": CrossEntropyLoss,
-    "nll_loss": NLLLoss,
-    "categorical_cross_entropy": CategoricalCrossEntropyLoss,
-    "focal_loss": FocalLoss,
-    "perceptron_loss": PerceptronLoss,
-    "kl_div": KLDivLoss,
-    "binary_cross_entropy": BCELoss,
-    "binary_cross_entropy_with_logits": BCEWithLogitsLoss,
-    "balanced_binary_cross_entropy": BalancedBCELoss,
-    "binary_focal_loss": BinaryFocalLoss,
-    "binary_kl_div": BinaryKLDivLoss,
-    "js_div": JSDivLoss,
-    "soft_margin_loss": SoftMarginLoss,
-    "multilabel_soft_margin_loss": MultiLabelSoftMarginLoss,
-    "mse_loss": MSELoss,
-    "l1_loss": L1Loss,
-    "huber_loss": HuberLoss,
-    "smooth_l1_loss": SmoothL1Loss,
-    "log_cosh_loss": LogCoshLoss,
-    "pseudo_huber_loss": PseudoHuberLoss,
-    "dice_loss": DiceLoss,
-    "jaccard_loss": JaccardLoss,
-    "tversky_loss": TverskyLoss,
-    "focal_tversky_loss": FocalTverskyLoss,
-    "sensitivity_specificity_loss": SensitivitySpecificityLoss,
-    "generalized_dice_loss": GeneralizedDiceLoss,
-    "boundary_loss": BoundaryLoss,
-    "hausdorff_dt_loss": HausdorffDTLoss,
+    name: cls for name, cls in FUNCTIONS.items() if issubclass(cls, Loss) and not issubclass(cls, Composed)
 }
-
-JOINT_LOSSES: dict[str, type[JointLoss]] = {
-    "gan_discriminator_loss": GANDiscriminatorLoss,
-    "gan_generator_loss": GANGeneratorLoss,
-    "detection_loss": DetectionLoss,
-    "faster_rcnn_loss": FasterRCNNLoss,
-    "mask_rcnn_mask_loss": MaskRCNNMaskLoss,
-    "mask_rcnn_loss": MaskRCNNLoss,
+MULTI_INPUT_LOSSES: dict[str, type[MultiInputLoss]] = {
+    name: cls for name, cls in FUNCTIONS.items() if issubclass(cls, MultiInputLoss)
 }
-
-__all__ = [
-    "BCELoss",
-    "BCEWithLogitsLoss",
-    "BalancedBCELoss",
-    "BinaryFocalLoss",
-    "BinaryKLDivLoss",
-    "BoundaryLoss",
-    "CategoricalCrossEntropyLoss",
-    "CrossEntropyLoss",
-    "DetectionLoss",
-    "DiceCELoss",
-    "DiceLoss",
-    "FasterRCNNLoss",
-    "FocalLoss",
-    "FocalTverskyLoss",
-    "GANDiscriminatorLoss",
-    "GANGeneratorLoss",
-    "GeneralizedDiceLoss",
-    "HausdorffDTLoss",
-    "HuberLoss",
-    "JSDivLoss",
-    "JaccardLoss",
-    "KLDivLoss",
-    "L1Loss",
-    "LogCoshLoss",
-    "Loss",
-    "MSELoss",
-    "MaskRCNNLoss",
-    "MaskRCNNMaskLoss",
-    "MultiLabelSoftMarginLoss",
-    "NLLLoss",
-    "Partial",
-    "PerceptronLoss",
-    "PseudoHuberLoss",
-    "SensitivitySpecificityLoss",
-    "SmoothL1Loss",
-    "SoftMarginLoss",
-    "TverskyLoss",
-]

@@ -1,30 +1,31 @@
-"""Losses of distances to the target's boundary: probabilities weighed with distance maps.
-
-The maps are data, made here from the target (and for Hausdorff from the prediction) by distance.py, image by image;
-csrc/elements.h has the formulas, `product` and `squared_error`.
-"""
+"""Losses of distances to the target's boundary: probabilities weighted with distance maps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from .._backend import ACTIVATIONS, Term
-from .._batch import Array, Batch, real_dtype
-from ..distance import MOST_DIMS, as_spacing, distance_to, signed_distance_to, spacing_array
-from ..numerics import softmax
-from ._checks import freeze, number
-from ._shared import shared
-from .base import MapsLoss, SumLoss
-from .region import chosen_classes, class_numbers
+from .._arrays import Array
+from .._batch import Batch
+from .._engine.functions import function_of, loss_of
+from .._engine.loss import MapsLoss
+from .._engine.region import chosen_classes, class_numbers
+from .._engine.sums import SumLoss
+from .._options import freeze
+from .._terms import ACTIVATIONS, Term
+from ..distance import MOST_DIMS, as_spacing, signed_distance_to, spacing_array
+
+__all__ = ["BoundaryLoss", "boundary_loss"]
 
 
 class DistanceLoss(MapsLoss, SumLoss):
-    """What the two share: options, and the loop over images and classes."""
+    """Base of the two losses: their options, and the loop over images and classes."""
 
     takes_binary = True
+    weights_in_mean = False  # the kernels read them by class and pixel
     activations = ACTIVATIONS
     activation: str | None
     spacing: float | Sequence[float] | None
@@ -36,9 +37,6 @@ class DistanceLoss(MapsLoss, SumLoss):
             freeze(self, spacing=tuple(steps.tolist()) if steps.ndim else float(steps))
         freeze(self, classes=class_numbers(self.classes))
         super().__post_init__()
-
-    def map_maker(self) -> MapsLoss | None:
-        return self
 
     def by_sample(self) -> bool:
         return True
@@ -71,59 +69,75 @@ class DistanceLoss(MapsLoss, SumLoss):
                 fill(n, c, steps, maps[n, c])
         return maps
 
+    @staticmethod
+    def _target_mask(batch: Batch, n: int, c: int) -> tuple[Array, int, bool]:
+        """The mask of a class for `distance_to`: values, a number, and whether the mask is where they differ."""
+        assert batch.target is not None
+        if batch.labels:
+            label = c + batch.label_base
+            return batch.target[n], -1 if label in batch.ignored else label, False  # -1: no pixel has it, then
+        return batch.target[n, c] > 0.5, 0, True
 
-def target_mask(batch: Batch, n: int, c: int) -> tuple[Array, int, bool]:
-    """The target of a class as `distance_to` takes it: values, a number, and whether the mask is where they differ."""
-    assert batch.target is not None
-    if batch.labels:
-        label = c + batch.label_base
-        return batch.target[n], -1 if label in batch.ignored else label, False  # -1: no pixel has it, then
-    return batch.target[n, c] > 0.5, 0, True
+    @staticmethod
+    def _counting(batch: Batch, n: int) -> Array:
+        """Where the pixels of an image count, (*S) or (C, *S)."""
+        kept: Array = np.ones(batch.input.shape[2:], np.bool_)
+        if batch.labels and batch.target is not None:
+            for label in batch.ignored:
+                kept &= batch.target[n] != label
+        if batch.weight is not None:
+            kept = kept & (batch.weight[n] > 0)
+        return kept
 
 
-def counts(batch: Batch, n: int) -> Array:
-    """Where the pixels of an image count, (*S) or (C, *S)."""
-    kept: Array = np.ones(batch.input.shape[2:], np.bool_)
-    if batch.labels and batch.target is not None:
-        for label in batch.ignored:
-            kept &= batch.target[n] != label
-    if batch.weight is not None:
-        kept = kept & (batch.weight[n] > 0)
-    return kept
-
-
-@shared
 @dataclass(frozen=True, kw_only=True, repr=False)
 class BoundaryLoss(DistanceLoss):
-    r"""Boundary loss: the probabilities weighed with the signed distance to the target's boundary.
+    r"""Boundary loss: probabilities weighted by the signed distance to the boundary of the target.
 
-    A pixel's value is the mean over classes of $p_c \phi_c$, where $\phi_c$ is `signed_distance` of the target's class
-    $c$: positive outside of it, negative inside. It grows with the distance of what is wrong, where an overlap does
-    not, and is negative for a good prediction. Usually it is added to a region loss, with a small weight.
+    A pixel's value is the mean over classes of $p_c \phi_c$, where $\phi_c$ is the `signed_distance` of the target's
+    class $c$: positive outside, negative inside. Unlike an overlap, it grows with the distance of the errors from the
+    target; it is negative for a good prediction. It is usually added to a region loss, with a small weight.
 
     Parameters
     ----------
-    activation : "softmax", "sigmoid" or None
-        What turns `input` into probabilities; None: it holds probabilities already.
-    spacing : float or one per axis, optional
-        Distance of neighbouring pixels along each axis; 1 by default.
-    classes : sequence of int, optional
-        The classes that count.
-    {class_options}
+    activation : {"softmax", "sigmoid", None}, default "softmax"
+        The function that turns `input` into probabilities. None: it holds probabilities.
+    spacing : float or sequence of float, default None
+        The distance between neighbouring pixels, for all axes or one per axis. None: 1.
+    classes : sequence of int, default None
+        The classes that count; None: all. The equivalent of MONAI's `include_background=False` is `range(1, C)`.
+    ignore_index : int or sequence of int, default -100
+        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the sum of the weights; "none" returns one value per pixel, shape (N, *S).
+    axis : int, default 1
+        The class axis of `input`.
 
-    {class_call}
+    Raises
+    ------
+    ValueError, TypeError
+        If an option is wrong; a call raises the errors of the function.
 
-    There are at most 3 pixel dimensions; a dense target is the mask of what is above 1/2. A class that is nowhere or
-    everywhere has no boundary, and its map is 0. `distance_maps` takes the maps ready-made, of the input's shape (the
-    target may then be None): they depend on the target alone. A single channel takes labels {0, 1}.
+    See Also
+    --------
+    boundary_loss : The function, which documents the arrays of a call.
+    HausdorffDTLoss, DiceLoss
 
-    Source: Kervadec et al. 2019, arXiv:1812.07032; their code and MONAI's shift the inside by one pixel.
+    Notes
+    -----
+    There are at most 3 pixel dimensions. A dense target counts as the mask of its values above 1/2. A class that is
+    nowhere or everywhere has no boundary, and its map is 0. The maps depend on the target only: `distance_maps` takes
+    them ready-made, in the input's shape, and the target may then be None. A single channel takes labels {0, 1}.
 
+    References
+    ----------
+    Kervadec et al. 2019, arXiv:1812.07032. Their code and that of MONAI shift the inside by one pixel.
+
+    Examples
+    --------
     >>> import fastloss as fl
     >>> fl.BoundaryLoss(activation=None, classes=[1])([[[0.8, 0.6, 0.1, 0.0], [0.2, 0.4, 0.9, 1.0]]], [[0, 0, 1, 1]])
     -0.525
-
-    See also: `HausdorffDTLoss`, `DiceLoss`.
     """
 
     activation: str | None = "softmax"
@@ -138,93 +152,94 @@ class BoundaryLoss(DistanceLoss):
     def terms(self) -> tuple[Term, ...]:
         return (self._term("boundary"),)
 
-    def make_maps(self, batch: Batch) -> Array:
+    def make_weights(self, batch: Batch) -> Array:
         def fill(n: int, c: int, spacing: tuple[float, ...], out: Array) -> None:
-            signed_distance_to(*target_mask(batch, n, c), spacing, out)
+            signed_distance_to(*self._target_mask(batch, n, c), spacing, out)
 
         return self._each(batch, fill)
 
 
-@shared
-@dataclass(frozen=True, kw_only=True, repr=False)
-class HausdorffDTLoss(DistanceLoss):
-    r"""Hausdorff distance loss by distance transforms: squared errors weighed with the distance to both boundaries.
+@function_of(BoundaryLoss)
+def boundary_loss(
+    input: Any,
+    target: Any,
+    /,
+    *,
+    activation: str | None = "softmax",
+    spacing: float | Sequence[float] | None = None,
+    classes: Sequence[int] | None = None,
+    ignore_index: int | Sequence[int] = -100,
+    reduction: str = "mean",
+    axis: int = 1,
+    pixel_weight: Any = None,
+    distance_maps: Any = None,
+) -> float | Any:
+    r"""Boundary loss: probabilities weighted by the signed distance to the boundary of the target.
 
-    A pixel's value is the mean over classes of $(p_c - y_c)^2 (D_p^\alpha + D_y^\alpha)$, where $D$ is the distance to
-    a mask's boundary, `distance_transform(mask)` plus that of its complement: $D_y$ of the target's class, $D_p$ of
-    where $p_c > 1/2$ and the pixel counts. The distances are data, not differentiated.
+    A pixel's value is the mean over classes of $p_c \phi_c$, where $\phi_c$ is the `signed_distance` of the target's
+    class $c$: positive outside, negative inside. Unlike an overlap, it grows with the distance of the errors from the
+    target; it is negative for a good prediction. It is usually added to a region loss, with a small weight.
 
     Parameters
     ----------
-    alpha : float
-        $\alpha$, >= 0: how much far errors outweigh near ones.
-    activation : "softmax", "sigmoid" or None
-        What turns `input` into probabilities; None: it holds probabilities already.
-    spacing : float or one per axis, optional
-        Distance of neighbouring pixels along each axis; 1 by default.
-    classes : sequence of int, optional
-        The classes that count.
-    {class_options}
+    input : array, shape (N, C, *S)
+        Probabilities, or what `activation` turns into them, of dtype float16, bfloat16, float32 or float64. `axis` says
+        where the classes are.
+    target : array, shape (N, *S) or (N, C, *S)
+        Labels of any integer or bool dtype, or a dense target: a float or bool array of the input's shape. A single
+        channel takes labels {0, 1}, of shape (N, *S) or (N, 1, *S).
+    activation : {"softmax", "sigmoid", None}, default "softmax"
+        The function that turns `input` into probabilities. None: it holds probabilities.
+    spacing : float or sequence of float, default None
+        The distance between neighbouring pixels, for all axes or one per axis. None: 1.
+    classes : sequence of int, default None
+        The classes that count; None: all. The equivalent of MONAI's `include_background=False` is `range(1, C)`.
+    ignore_index : int or sequence of int, default -100
+        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the sum of the weights; "none" returns one value per pixel, shape (N, *S).
+    axis : int, default 1
+        The class axis of `input`.
+    pixel_weight : array, default None
+        Weights of the pixels, 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S), with a dense target also to (N,
+        C, *S). A pixel of weight 0 does not count.
+    distance_maps : array, the input's shape, default None
+        Ready-made maps instead of those that the call would make.
 
-    {class_call}
+    Returns
+    -------
+    float, or array if `reduction` is "none"
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
 
-    There are at most 3 pixel dimensions; a dense target's mask is what is above 1/2. A mask that is empty or full has
-    no boundary, and its $D$ is 0, as in MONAI. `distance_maps` takes $D_p^\alpha + D_y^\alpha$ ready-made, of the
-    input's shape. A single channel takes labels {0, 1}.
+    Raises
+    ------
+    LabelError
+        If a label is neither a class nor ignored.
+    ValueError
+        If a shape, a weight or an option is wrong.
+    TypeError
+        If a dtype or the type of an option is wrong.
 
-    Source: Karimi and Salcudean 2019, arXiv:1904.10030; `monai.losses.HausdorffDTLoss`.
+    See Also
+    --------
+    BoundaryLoss : The object, which also has gradients and partials.
+    HausdorffDTLoss, DiceLoss
 
+    Notes
+    -----
+    There are at most 3 pixel dimensions. A dense target counts as the mask of its values above 1/2. A class that is
+    nowhere or everywhere has no boundary, and its map is 0. The maps depend on the target only: `distance_maps` takes
+    them ready-made, in the input's shape, and the target may then be None. A single channel takes labels {0, 1}.
+
+    References
+    ----------
+    Kervadec et al. 2019, arXiv:1812.07032. Their code and that of MONAI shift the inside by one pixel.
+
+    Examples
+    --------
     >>> import fastloss as fl
-    >>> fl.HausdorffDTLoss(activation=None)([[[0.8, 0.6, 0.1, 0.0], [0.2, 0.4, 0.9, 1.0]]], [[0, 0, 1, 1]])
-    0.165
-
-    See also: `BoundaryLoss`; `hausdorff_distance`, the distance itself.
+    >>> fl.boundary_loss([[[2.0, 1.0, -3.0], [-2.0, -1.0, 3.0]]], [[0, 0, 1]])
+    -0.61411734
     """
-
-    alpha: float = 2.0
-    activation: str | None = "softmax"
-    spacing: float | Sequence[float] | None = None
-    classes: Sequence[int] | None = None
-    ignore_index: int | Sequence[int] = -100
-    reduction: str = "mean"
-    axis: int = 1
-
-    def __post_init__(self) -> None:
-        freeze(self, alpha=number(self.alpha, "alpha", 0))
-        super().__post_init__()
-
-    def terms(self) -> tuple[Term, ...]:
-        return (self._term("hausdorff"),)
-
-    def make_maps(self, batch: Batch) -> Array:
-        predicted = [self._predicted(x) & counts(batch, n) for n, x in enumerate(batch.input)]
-
-        def fill(n: int, c: int, spacing: tuple[float, ...], out: Array) -> None:
-            out[...] = self._field(target_mask(batch, n, c), spacing)
-            out += self._field((predicted[n][c], 0, True), spacing)
-
-        return self._each(batch, fill)
-
-    def _predicted(self, x: Array) -> Array:
-        """Where p > 1/2, of one image, (C, *S)."""
-        if self.activation == "sigmoid":
-            with np.errstate(invalid="ignore"):  # a bfloat16's NaN
-                mask: Array = x > 0
-            return mask
-        mask = (x if self.activation is None else softmax(x.astype(real_dtype(x.dtype)), axis=0)) > 0.5
-        return mask
-
-    def _field(self, mask: tuple[Array, int, bool], spacing: tuple[float, ...]) -> Array:
-        """D^alpha."""
-        values, k, inverted = mask
-        field = distance_to(values, k, inverted, spacing)
-        field += distance_to(values, k, not inverted, spacing)  # one of the two is 0, unless a mask is full: inf
-        field[np.isinf(field)] = 0
-        with np.errstate(over="ignore", under="ignore"):
-            powers = field ** np.float32(self.alpha)
-        if np.isinf(powers).any():
-            raise ValueError(
-                f"alpha: expected distances to the power of alpha within float32, got {self.alpha:g} and a distance of "
-                f"{field.max():g}"
-            )
-        return powers
+    loss = loss_of(BoundaryLoss, activation, spacing, classes, ignore_index, reduction, axis)
+    return loss(input, target, pixel_weight=pixel_weight, distance_maps=distance_maps)

@@ -1,42 +1,53 @@
-"""Losses of detectors: class and box, Faster R-CNN's anchors, Mask R-CNN's masks."""
+"""Losses of detectors: class and box, and Faster R-CNN's anchors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from .._batch import Array, as_array, as_input, as_labels
-from .._faults import check_labels, first, position
-from ._checks import freeze, number
-from .base import SumLoss
+from .._arrays import as_input, as_labels
+from .._engine.functions import function_of, loss_of
+from .._engine.multi_input import Mean, MultiInputLoss, Part
+from .._engine.sums import SumLoss
+from .._faults import first, position
+from .._options import freeze, number
 from .binary import BCEWithLogitsLoss
-from .class_axis import CrossEntropyLoss
-from .joint import JointLoss, Mean, Part
-from .regression import SmoothL1Loss
+from .categorical import CrossEntropyLoss
+from .huber import SmoothL1Loss
+
+__all__ = ["DetectionLoss", "FasterRCNNLoss", "detection_loss", "faster_rcnn_loss"]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class DetectionLoss(JointLoss):
+class DetectionLoss(MultiInputLoss):
     r"""Class and box of a detector: cross entropy and smooth L1.
 
-    It is $\alpha L_{cls} + (1 - \alpha) L_{box}$.
+    The loss is $\alpha L_{cls} + (1 - \alpha) L_{box}$; both terms are means.
 
     Parameters
     ----------
-    alpha : float
+    alpha : float, default 0.5
         In [0, 1].
 
-    The call takes `cls` and `cls_target`, logits and target as `CrossEntropyLoss` takes them, and `box` and
-    `box_target`, two arrays of one shape; both terms are means. `value_and_grad` returns the gradients `(of cls, of
-    box)`. It raises `LabelError` for a label out of range, ValueError for a wrong shape, TypeError for a wrong dtype.
+    Raises
+    ------
+    ValueError, TypeError
+        If an option is wrong; a call raises the errors of the function.
 
+    See Also
+    --------
+    detection_loss : The function, which documents the arrays of a call.
+    FasterRCNNLoss : For anchors, of which not all are sampled.
+
+    Notes
+    -----
+    `value_and_grad` returns the gradients as a tuple, (of `cls`, of `box`).
+
+    Examples
+    --------
     >>> import fastloss as fl
     >>> fl.DetectionLoss(alpha=0.25)([[2.0, 0.0]], [0], [[0.0, 3.0]], [[0.5, 1.0]])
     0.64110701
-
-    See also: `FasterRCNNLoss`.
     """
 
     alpha: float = 0.5
@@ -54,10 +65,54 @@ class DetectionLoss(JointLoss):
         ]
 
 
-# ---- Faster R-CNN
+@function_of(DetectionLoss)
+def detection_loss(cls: Any, cls_target: Any, box: Any, box_target: Any, *, alpha: float = 0.5) -> float:
+    r"""Class and box of a detector: cross entropy and smooth L1.
+
+    The loss is $\alpha L_{cls} + (1 - \alpha) L_{box}$; both terms are means.
+
+    Parameters
+    ----------
+    cls : array, shape (N, C, *S)
+        Logits, of dtype float16, bfloat16, float32 or float64.
+    cls_target : array, shape (N, *S) or (N, C, *S)
+        Labels of any integer or bool dtype, or a dense target: a float or bool array of the shape of `cls`.
+    box : array, any shape
+        Predicted box coordinates, of dtype float16, bfloat16, float32 or float64.
+    box_target : array, the shape of `box`
+        Target box coordinates, of any real dtype.
+    alpha : float, default 0.5
+        In [0, 1].
+
+    Returns
+    -------
+    float
+        The loss.
+
+    Raises
+    ------
+    LabelError
+        If a label is not a class.
+    ValueError
+        If a shape or an option is wrong.
+    TypeError
+        If a dtype is wrong.
+
+    See Also
+    --------
+    DetectionLoss : The object, which also has gradients and partials.
+    faster_rcnn_loss : For anchors, of which not all are sampled.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.detection_loss([[2.0, 0.0]], [0], [[0.0, 3.0]], [[0.5, 1.0]])
+    0.46971401
+    """
+    return loss_of(DetectionLoss, alpha)(cls, cls_target, box, box_target)
 
 
-def normaliser(value: Any, name: str) -> float | None:
+def _normaliser(value: Any, name: str) -> float | None:
     """n_cls or n_box, checked: None or a number above 0."""
     if value is None:
         return None
@@ -66,17 +121,16 @@ def normaliser(value: Any, name: str) -> float | None:
     return float(value)
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
-class AnchorLoss(JointLoss):
-    """What Faster and Mask R-CNN share: the two terms over anchors."""
+class AnchorLoss(MultiInputLoss):
+    """Base of Faster and Mask R-CNN: the two terms over anchors."""
 
-    lambda_: float = 10.0
-    n_cls: float | None = None
-    n_box: float | None = None
+    lambda_: float  # declared by each loss, in the order of its function's signature
+    n_cls: float | None
+    n_box: float | None
 
     def __post_init__(self) -> None:
         freeze(self, lambda_=number(self.lambda_, "lambda_", 0))
-        freeze(self, n_cls=normaliser(self.n_cls, "n_cls"), n_box=normaliser(self.n_box, "n_box"))
+        freeze(self, n_cls=_normaliser(self.n_cls, "n_cls"), n_box=_normaliser(self.n_box, "n_box"))
 
     def terms(self) -> tuple[tuple[float, SumLoss], ...]:
         cls = BCEWithLogitsLoss(reduction="mean" if self.n_cls is None else "sum")
@@ -88,7 +142,9 @@ class AnchorLoss(JointLoss):
         if y.shape != x.shape:
             raise ValueError(f"labels: expected shape {x.shape} (cls_logits'), got {y.shape}")
         if t.shape != (*y.shape, 4):
-            raise ValueError(f"box_pred: expected shape {(*y.shape, 4)} (labels' and 4), got {t.shape}")
+            raise ValueError(
+                f"box_pred: expected shape {(*y.shape, 4)} (that of labels, and 4 numbers per box), got {t.shape}"
+            )
         positive, sampled = y == 1, y != -1
         found = first(lambda v: (v != 1) & (v != 0) & (v != -1), y)
         if found is not None:
@@ -110,126 +166,114 @@ class AnchorLoss(JointLoss):
 class FasterRCNNLoss(AnchorLoss):
     r"""Faster R-CNN's loss of anchors: binary cross entropy of their class, and smooth L1 of the positive ones' box.
 
-    It is $\frac{1}{n_{cls}} \sum_i \mathrm{BCE}(x_i, y_i) + \frac{\lambda}{n_{box}} \sum_i y_i\,
-    \mathrm{smooth}_{L1}(t_i - t_i^*)$; the first sum is over the sampled anchors, the second over the positive ones and
-    their four coordinates.
+    The loss is $\frac{1}{n_{cls}} \sum_i \mathrm{BCE}(x_i, y_i) + \frac{\lambda}{n_{box}} \sum_i y_i\,
+    \mathrm{smooth}_{L1}(t_i - t_i^*)$. The first sum is over the sampled anchors, the second over the positive ones and
+    their four coordinates. Without a sampled anchor (and `n_cls` None) the loss is nan, as any mean of nothing.
 
     Parameters
     ----------
-    lambda_ : float
+    lambda_ : float, default 10.0
         $\lambda$, >= 0.
-    n_cls, n_box : float, optional
-        The normalisers, > 0 (the paper: the batch of 256 anchors, and about 2400 locations). None: the number of
-        sampled anchors, and that of all anchors; over merged partials, of all their anchors.
+    n_cls : float, default None
+        The normaliser of the class term, > 0 (256 in the paper: the anchors of a batch). None: the number of sampled
+        anchors; over merged partials, of all their anchors.
+    n_box : float, default None
+        The normaliser of the box term, > 0 (about 2400 in the paper: the locations). None: the number of all anchors.
 
-    The call takes `cls_logits`, the anchors' logits, of any shape; `labels` of that shape, integers: 1 positive, 0
-    negative, -1 not sampled; `box_pred` and `box_target` of that shape + `(4,)`. What an anchor that does not count
-    predicts does not matter, NaN included. `value_and_grad` returns the gradients `(of cls_logits, of box_pred)`.
-    Without a sampled anchor (and `n_cls` None) the loss is nan, as any mean of nothing. It raises ValueError for
-    another label or a wrong shape, TypeError for a wrong dtype. Source: Ren et al. 2015, arXiv:1506.01497.
+    Raises
+    ------
+    ValueError, TypeError
+        If an option is wrong; a call raises the errors of the function.
 
+    See Also
+    --------
+    faster_rcnn_loss : The function, which documents the arrays of a call.
+    MaskRCNNLoss : With masks.
+    DetectionLoss : Class and box without anchors.
+
+    Notes
+    -----
+    `value_and_grad` returns the gradients as a tuple, (of `cls_logits`, of `box_pred`).
+
+    References
+    ----------
+    Ren et al. 2015, arXiv:1506.01497.
+
+    Examples
+    --------
     >>> import fastloss as fl
     >>> fl.FasterRCNNLoss()([2.0, 1.0, -1.0], [1, -1, 0], [[0.5, 0, 0, 0]] * 3, [[0.0, 0, 0, 0]] * 3)
     0.63676151
-
-    See also: `MaskRCNNLoss`, with masks; `DetectionLoss`.
     """
+
+    lambda_: float = 10.0
+    n_cls: float | None = None
+    n_box: float | None = None
 
     def parts(self, cls_logits: Any, labels: Any, box_pred: Any, box_target: Any) -> list[Part]:
         return self.anchor_parts(cls_logits, labels, box_pred, box_target)
 
 
-# ---- Mask R-CNN
+@function_of(FasterRCNNLoss)
+def faster_rcnn_loss(
+    cls_logits: Any,
+    labels: Any,
+    box_pred: Any,
+    box_target: Any,
+    *,
+    lambda_: float = 10.0,
+    n_cls: float | None = None,
+    n_box: float | None = None,
+) -> float:
+    r"""Faster R-CNN's loss of anchors: binary cross entropy of their class, and smooth L1 of the positive ones' box.
 
-
-MASK_TERM = (1.0, Mean(loss=BCEWithLogitsLoss(), empty=0.0))
-
-
-def mask_part(mask_logits: Any, class_ids: Any, mask_target: Any) -> Part:
-    """Of each region the channel of its class: a copy, 1/K of the logits, whose gradient goes back to its place."""
-    x, k = as_input(mask_logits, "mask_logits"), as_labels(class_ids, "class_ids")
-    y = as_array(mask_target, "mask_target")
-    if x.ndim < 2:
-        raise ValueError(f"mask_logits: expected shape (R, K, *S), got {x.shape}")
-    if k.shape != x.shape[:1]:
-        raise ValueError(f"class_ids: expected shape {x.shape[:1]} (one a region), got {k.shape}")
-    expected = (*x.shape[:1], *x.shape[2:])
-    if y.shape != expected:
-        raise ValueError(f"mask_target: expected shape {expected} (of each region's own channel), got {y.shape}")
-    check_labels(k, x.shape[1], (), "class_ids")
-    own = np.arange(len(k)), k.astype(np.intp)
-
-    def widen(gradient: Array) -> Array:
-        full = np.zeros(x.shape, gradient.dtype)
-        full[own] = gradient
-        return full
-
-    return Part(names=("mask_logits", "mask_target"), input=x[own], target=y, widen=widen)
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class MaskRCNNMaskLoss(JointLoss):
-    r"""Mask R-CNN's loss of masks: the mean binary cross entropy with logits of each region's own class channel.
-
-    The other classes' channels do not compete; their gradient is 0.
-
-    The call takes `mask_logits` of shape `(R, K, *S)` for R regions and K classes, usually `(R, K, m, m)`; `class_ids`,
-    integers in [0, K) of shape `(R,)`; `mask_target` of shape `(R, *S)`, any number in [0, 1]. `value_and_grad` returns
-    the gradients as a tuple, of one. No region: 0.0. It raises `LabelError` for a class out of range, ValueError for a
-    wrong shape, TypeError for a wrong dtype. Source: He et al. 2017, arXiv:1703.06870.
-
-    >>> import fastloss as fl
-    >>> fl.MaskRCNNMaskLoss()([[[[2.0, -1.0]], [[0.0, 0.0]]]], [0], [[[1, 0]]])
-    0.22009485
-
-    See also: `MaskRCNNLoss`, with class and box.
-    """
-
-    def terms(self) -> tuple[tuple[float, SumLoss], ...]:
-        return (MASK_TERM,)
-
-    def parts(self, mask_logits: Any, class_ids: Any, mask_target: Any) -> list[Part]:
-        return [mask_part(mask_logits, class_ids, mask_target)]
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class MaskRCNNLoss(AnchorLoss):
-    r"""Mask R-CNN's loss: `FasterRCNNLoss` and `MaskRCNNMaskLoss` added.
-
-    It is $L_{cls} + L_{box} + L_{mask}$.
+    The loss is $\frac{1}{n_{cls}} \sum_i \mathrm{BCE}(x_i, y_i) + \frac{\lambda}{n_{box}} \sum_i y_i\,
+    \mathrm{smooth}_{L1}(t_i - t_i^*)$. The first sum is over the sampled anchors, the second over the positive ones and
+    their four coordinates. Without a sampled anchor (and `n_cls` None) the loss is nan, as any mean of nothing.
 
     Parameters
     ----------
-    lambda_ : float
-        The weight of $L_{box}$, >= 0.
-    n_cls, n_box : float, optional
-        The normalisers of class and box, > 0. None: the number of sampled anchors, and that of all anchors.
+    cls_logits : array, any shape
+        Logits of the anchors, of dtype float16, bfloat16, float32 or float64.
+    labels : array, the shape of `cls_logits`
+        Integers: 1 positive, 0 negative, -1 not sampled.
+    box_pred : array, the shape of `labels` and (4,)
+        Predicted box coordinates. Those of an anchor that does not count have no effect, NaN included.
+    box_target : array, the shape of `box_pred`
+        Target box coordinates, of any real dtype.
+    lambda_ : float, default 10.0
+        $\lambda$, >= 0.
+    n_cls : float, default None
+        The normaliser of the class term, > 0 (256 in the paper: the anchors of a batch). None: the number of sampled
+        anchors; over merged partials, of all their anchors.
+    n_box : float, default None
+        The normaliser of the box term, > 0 (about 2400 in the paper: the locations). None: the number of all anchors.
 
-    The call takes `cls_logits`, `labels`, `box_pred`, `box_target` as `FasterRCNNLoss` does, and `mask_logits`,
-    `class_ids`, `mask_target` as `MaskRCNNMaskLoss`. `value_and_grad` returns the gradients `(of cls_logits, of
-    box_pred, of mask_logits)`. It raises what the two raise. Source: He et al. 2017, arXiv:1703.06870.
+    Returns
+    -------
+    float
+        The loss.
 
+    Raises
+    ------
+    ValueError
+        If a label is not 1, 0 or -1, or a shape or an option is wrong.
+    TypeError
+        If a dtype is wrong.
+
+    See Also
+    --------
+    FasterRCNNLoss : The object, which also has gradients and partials.
+    mask_rcnn_loss : With masks.
+
+    References
+    ----------
+    Ren et al. 2015, arXiv:1506.01497.
+
+    Examples
+    --------
     >>> import fastloss as fl
-    >>> anchors = [2.0, -1.0], [1, 0], [[0.5, 0, 0, 0]] * 2, [[0.0, 0, 0, 0]] * 2
-    >>> masks = [[[[2.0, -1.0]], [[0.0, 0.0]]]], [0], [[[1, 0]]]
-    >>> fl.MaskRCNNLoss(lambda_=1.0)(*anchors, *masks)
-    0.5026897
-
-    See also: `FasterRCNNLoss`, `MaskRCNNMaskLoss`.
+    >>> fl.faster_rcnn_loss([2.0, -1.0], [1, 0], [[0.5, 0, 0, 0]] * 2, [[0.0, 0, 0, 0]] * 2, n_cls=256, n_box=2400)
+    0.0022403243
     """
-
-    def terms(self) -> tuple[tuple[float, SumLoss], ...]:
-        return *super().terms(), MASK_TERM
-
-    def parts(
-        self,
-        cls_logits: Any,
-        labels: Any,
-        box_pred: Any,
-        box_target: Any,
-        mask_logits: Any,
-        class_ids: Any,
-        mask_target: Any,
-    ) -> list[Part]:
-        anchors = self.anchor_parts(cls_logits, labels, box_pred, box_target)
-        return [*anchors, mask_part(mask_logits, class_ids, mask_target)]
+    return loss_of(FasterRCNNLoss, lambda_, n_cls, n_box)(cls_logits, labels, box_pred, box_target)

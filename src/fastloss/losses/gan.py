@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from .._batch import as_input
-from ._checks import choice, freeze
-from .base import SumLoss
-from .binary import BINARY_ACTIVATIONS, BCELoss, BCEWithLogitsLoss
-from .joint import JointLoss, Part
+from .._arrays import as_input
+from .._engine.functions import function_of, loss_of
+from .._engine.multi_input import MultiInputLoss, Part
+from .._engine.sums import SumLoss
+from .._options import choice, freeze
+from .._terms import BINARY_ACTIVATIONS
+from .binary import BCELoss, BCEWithLogitsLoss
+
+__all__ = ["GANDiscriminatorLoss", "GANGeneratorLoss", "gan_discriminator_loss", "gan_generator_loss"]
 
 
 def _loss(activation: str | None) -> SumLoss:
@@ -25,25 +29,39 @@ def _part(name: str, d: Any, target: float) -> Part:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class GANDiscriminatorLoss(JointLoss):
-    r"""The discriminator's side of a minimax GAN: to tell real from generated.
+class GANDiscriminatorLoss(MultiInputLoss):
+    r"""The discriminator's side of a minimax GAN: to tell real samples from generated ones.
 
-    It is $-\mathrm{mean} \log D(x) - \mathrm{mean} \log(1 - D(G(z)))$.
+    The loss is $-\mathrm{mean} \log D(x) - \mathrm{mean} \log(1 - D(G(z)))$.
 
     Parameters
     ----------
-    activation : None or "sigmoid"
-        None: the arrays hold probabilities $D$, whose logs are clamped at -100; "sigmoid": logits, computed stably.
+    activation : {None, "sigmoid"}, default None
+        None: the arrays hold probabilities $D$, whose logs are at least -100; "sigmoid": they hold logits.
 
-    The call takes `d_real` and `d_fake`, what the discriminator says of real and of generated samples, float16,
-    bfloat16, float32 or float64 of any two shapes. `value_and_grad` returns the gradients `(of d_real, of d_fake)`. It
-    raises TypeError for another dtype. Source: Goodfellow et al. 2014, arXiv:1406.2661.
+    Raises
+    ------
+    ValueError
+        If an option is wrong; a call raises the errors of the function.
 
+    See Also
+    --------
+    gan_discriminator_loss : The function, which documents the arrays of a call.
+    GANGeneratorLoss : The other side.
+
+    Notes
+    -----
+    `value_and_grad(d_real, d_fake)` returns the gradients as a tuple, (of `d_real`, of `d_fake`).
+
+    References
+    ----------
+    Goodfellow et al. 2014, arXiv:1406.2661.
+
+    Examples
+    --------
     >>> import fastloss as fl
     >>> fl.GANDiscriminatorLoss(activation="sigmoid")([2.0, 1.0], [-1.0])
     0.53335646
-
-    See also: `GANGeneratorLoss`.
     """
 
     activation: str | None = None
@@ -58,28 +76,87 @@ class GANDiscriminatorLoss(JointLoss):
         return [_part("d_real", d_real, 1), _part("d_fake", d_fake, 0)]
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
-class GANGeneratorLoss(JointLoss):
-    r"""The generator's side of a GAN: to be taken for real.
+@function_of(GANDiscriminatorLoss)
+def gan_discriminator_loss(d_real: Any, d_fake: Any, *, activation: str | None = None) -> float:
+    r"""The discriminator's side of a minimax GAN: to tell real samples from generated ones.
 
-    It is $-\mathrm{mean} \log D(G(z))$, or `saturating` $\mathrm{mean} \log(1 - D(G(z)))$.
+    The loss is $-\mathrm{mean} \log D(x) - \mathrm{mean} \log(1 - D(G(z)))$.
 
     Parameters
     ----------
-    saturating : bool
-        True: the second, the minimax game as it stands, whose gradient vanishes where the discriminator is sure.
-    activation : None or "sigmoid"
-        None: the array holds probabilities $D$, whose logs are clamped at -100; "sigmoid": logits, computed stably.
+    d_real : array, any shape
+        The discriminator's output for real samples, of dtype float16, bfloat16, float32 or float64.
+    d_fake : array, any shape
+        Its output for generated samples, of any of these dtypes.
+    activation : {None, "sigmoid"}, default None
+        None: the arrays hold probabilities $D$, whose logs are at least -100; "sigmoid": they hold logits.
 
-    The call takes `d_fake`, what the discriminator says of generated samples, float16, bfloat16, float32 or float64 of
-    any shape. `value_and_grad` returns the gradients as a tuple, of one. It raises TypeError for another dtype. Source:
+    Returns
+    -------
+    float
+        The loss.
+
+    Raises
+    ------
+    ValueError
+        If `activation` is wrong.
+    TypeError
+        If a dtype is wrong.
+
+    See Also
+    --------
+    GANDiscriminatorLoss : The object, which also has gradients and partials.
+    gan_generator_loss : The other side.
+
+    References
+    ----------
     Goodfellow et al. 2014, arXiv:1406.2661.
 
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.gan_discriminator_loss([0.9, 0.8], [0.3])
+    0.52092698
+    """
+    return loss_of(GANDiscriminatorLoss, activation)(d_real, d_fake)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class GANGeneratorLoss(MultiInputLoss):
+    r"""The generator's side of a GAN: its samples are to be taken for real ones.
+
+    The loss is $-\mathrm{mean} \log D(G(z))$, or if `saturating` $\mathrm{mean} \log(1 - D(G(z)))$.
+
+    Parameters
+    ----------
+    saturating : bool, default False
+        Whether to use the second form, that of the minimax game. Its gradient vanishes where the discriminator is sure.
+    activation : {None, "sigmoid"}, default None
+        None: the array holds probabilities $D$, whose logs are at least -100; "sigmoid": it holds logits.
+
+    Raises
+    ------
+    ValueError
+        If an option is wrong; a call raises the errors of the function.
+
+    See Also
+    --------
+    gan_generator_loss : The function, which documents the array of a call.
+    GANDiscriminatorLoss : The other side.
+
+    Notes
+    -----
+    `value_and_grad(d_fake)` returns the gradients as a tuple of one.
+
+    References
+    ----------
+    Goodfellow et al. 2014, arXiv:1406.2661.
+
+    Examples
+    --------
     >>> import fastloss as fl
     >>> fl.GANGeneratorLoss(activation="sigmoid")([-1.0, 0.5])
     0.89366934
-
-    See also: `GANDiscriminatorLoss`.
     """
 
     saturating: bool = False
@@ -95,3 +172,48 @@ class GANGeneratorLoss(JointLoss):
 
     def parts(self, d_fake: Any) -> list[Part]:
         return [_part("d_fake", d_fake, 0 if self.saturating else 1)]
+
+
+@function_of(GANGeneratorLoss)
+def gan_generator_loss(d_fake: Any, *, saturating: bool = False, activation: str | None = None) -> float:
+    r"""The generator's side of a GAN: its samples are to be taken for real ones.
+
+    The loss is $-\mathrm{mean} \log D(G(z))$, or if `saturating` $\mathrm{mean} \log(1 - D(G(z)))$.
+
+    Parameters
+    ----------
+    d_fake : array, any shape
+        The discriminator's output for generated samples, of dtype float16, bfloat16, float32 or float64.
+    saturating : bool, default False
+        Whether to use the second form, that of the minimax game. Its gradient vanishes where the discriminator is sure.
+    activation : {None, "sigmoid"}, default None
+        None: the array holds probabilities $D$, whose logs are at least -100; "sigmoid": it holds logits.
+
+    Returns
+    -------
+    float
+        The loss.
+
+    Raises
+    ------
+    ValueError
+        If an option is wrong.
+    TypeError
+        If a dtype is wrong.
+
+    See Also
+    --------
+    GANGeneratorLoss : The object, which also has gradients and partials.
+    gan_discriminator_loss : The other side.
+
+    References
+    ----------
+    Goodfellow et al. 2014, arXiv:1406.2661.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.gan_generator_loss([0.3, 0.5])
+    0.94855999
+    """
+    return loss_of(GANGeneratorLoss, saturating, activation)(d_fake)

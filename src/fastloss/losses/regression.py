@@ -3,199 +3,294 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from .._backend import Term
-from ._checks import freeze, number, positive
-from ._shared import shared
-from .base import ElementLoss
+from .._engine.functions import function_of, loss_of
+from .._engine.sums import ElementLoss
+from .._terms import Term
+
+__all__ = ["L1Loss", "LogCoshLoss", "MSELoss", "l1_loss", "log_cosh_loss", "mse_loss"]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class DifferenceLoss(ElementLoss):
-    """Base of them all."""
-
-    reduction: str = "mean"
-
-
-@shared
-@dataclass(frozen=True, kw_only=True, repr=False)
-class MSELoss(DifferenceLoss):
-    r"""Mean squared error.
+class MSELoss(ElementLoss):
+    """Mean squared error.
 
     An element's value is $d^2$.
 
     Parameters
     ----------
-    {element_reduction}
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
 
-    {element_call}
+    Raises
+    ------
+    ValueError, TypeError
+        If an option is wrong; a call raises the errors of the function.
 
-    For the source see `torch.nn.functional.mse_loss`.
+    See Also
+    --------
+    mse_loss : The function, which documents the arrays of a call.
+    HuberLoss : Less sensitive to outliers.
 
+    References
+    ----------
+    `torch.nn.functional.mse_loss`.
+
+    Examples
+    --------
     >>> import fastloss as fl
     >>> fl.MSELoss()([1.0, 2.0], [1.5, 5.0])
     4.625
-
-    See also: `HuberLoss`, which outliers move less.
     """
+
+    reduction: str = "mean"
 
     def terms(self) -> tuple[Term, ...]:
         return (Term("mse", "element"),)
 
 
-@shared
+@function_of(MSELoss)
+def mse_loss(
+    input: Any,
+    target: Any,
+    /,
+    *,
+    reduction: str = "mean",
+    pixel_weight: Any = None,
+) -> float | Any:
+    """Mean squared error.
+
+    An element's value is $d^2$.
+
+    Parameters
+    ----------
+    input : array, any shape
+        Predictions, of dtype float16, bfloat16, float32 or float64.
+    target : array, the input's shape
+        Targets, of any real dtype.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
+    pixel_weight : array, default None
+        Weights of the elements, 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element of weight 0
+        does not count.
+
+    Returns
+    -------
+    float, or array if `reduction` is "none"
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+
+    Raises
+    ------
+    ValueError
+        If a shape, a weight or an option is wrong.
+    TypeError
+        If a dtype or the type of an option is wrong.
+
+    See Also
+    --------
+    MSELoss : The object, which also has gradients and partials.
+    HuberLoss : Less sensitive to outliers.
+
+    References
+    ----------
+    `torch.nn.functional.mse_loss`.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.mse_loss([1.0, 2.0], [1.5, 5.0])
+    4.625
+    """
+    loss = loss_of(MSELoss, reduction)
+    return loss(input, target, pixel_weight=pixel_weight)
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
-class L1Loss(DifferenceLoss):
-    r"""Mean absolute error.
+class L1Loss(ElementLoss):
+    """Mean absolute error.
 
     An element's value is $|d|$; its gradient at $d = 0$ is 0.
 
     Parameters
     ----------
-    {element_reduction}
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
 
-    {element_call}
+    Raises
+    ------
+    ValueError, TypeError
+        If an option is wrong; a call raises the errors of the function.
 
-    For the source see `torch.nn.functional.l1_loss`.
+    See Also
+    --------
+    l1_loss : The function, which documents the arrays of a call.
+    SmoothL1Loss, LogCoshLoss : Smooth at 0.
 
+    References
+    ----------
+    `torch.nn.functional.l1_loss`.
+
+    Examples
+    --------
     >>> import fastloss as fl
     >>> fl.L1Loss()([1.0, 2.0], [1.5, 5.0])
     1.75
-
-    See also: `SmoothL1Loss`, `LogCoshLoss`, which are smooth at 0.
     """
+
+    reduction: str = "mean"
 
     def terms(self) -> tuple[Term, ...]:
         return (Term("l1", "element"),)
 
 
-@shared
-@dataclass(frozen=True, kw_only=True, repr=False)
-class HuberLoss(DifferenceLoss):
-    r"""Huber loss: squared error near 0, absolute error beyond.
+@function_of(L1Loss)
+def l1_loss(
+    input: Any,
+    target: Any,
+    /,
+    *,
+    reduction: str = "mean",
+    pixel_weight: Any = None,
+) -> float | Any:
+    """Mean absolute error.
 
-    An element's value is $d^2 / 2$ where $|d| \le \delta$, else $\delta (|d| - \delta / 2)$.
-
-    Parameters
-    ----------
-    delta : float
-        $\delta$, from 1e-30 to 1e30: from where on the loss is linear.
-    {element_reduction}
-
-    {element_call}
-
-    For the source see `torch.nn.functional.huber_loss`. Huber 1964, doi:10.1214/aoms/1177703732.
-
-    >>> import fastloss as fl
-    >>> fl.HuberLoss(delta=2.0)([1.0, 2.0], [1.5, 5.0])
-    2.0625
-
-    See also: `SmoothL1Loss`, this over delta.
-    """
-
-    delta: float = 1.0
-
-    def __post_init__(self) -> None:
-        freeze(self, delta=positive(self.delta, "delta"))
-        super().__post_init__()
-
-    def terms(self) -> tuple[Term, ...]:
-        return (Term("huber", "element", 0, None, (self.delta, 1.0, self.delta)),)
-
-
-@shared
-@dataclass(frozen=True, kw_only=True, repr=False)
-class SmoothL1Loss(DifferenceLoss):
-    r"""Smooth L1 loss: absolute error, rounded off near 0.
-
-    An element's value is $d^2 / (2 \beta)$ where $|d| < \beta$, else $|d| - \beta / 2$; $\beta = 0$ is L1.
+    An element's value is $|d|$; its gradient at $d = 0$ is 0.
 
     Parameters
     ----------
-    beta : float
-        $\beta$, 0 or from 1e-30 to 1e30.
-    {element_reduction}
+    input : array, any shape
+        Predictions, of dtype float16, bfloat16, float32 or float64.
+    target : array, the input's shape
+        Targets, of any real dtype.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
+    pixel_weight : array, default None
+        Weights of the elements, 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element of weight 0
+        does not count.
 
-    {element_call}
+    Returns
+    -------
+    float, or array if `reduction` is "none"
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
 
-    For the source see `torch.nn.functional.smooth_l1_loss`. Girshick 2015, arXiv:1504.08083.
+    Raises
+    ------
+    ValueError
+        If a shape, a weight or an option is wrong.
+    TypeError
+        If a dtype or the type of an option is wrong.
 
+    See Also
+    --------
+    L1Loss : The object, which also has gradients and partials.
+    SmoothL1Loss, LogCoshLoss : Smooth at 0.
+
+    References
+    ----------
+    `torch.nn.functional.l1_loss`.
+
+    Examples
+    --------
     >>> import fastloss as fl
-    >>> fl.SmoothL1Loss(beta=2.0)([1.0, 2.0], [1.5, 5.0])
-    1.03125
-
-    See also: `HuberLoss`, this times beta.
+    >>> fl.l1_loss([1.0, 2.0], [1.5, 5.0])
+    1.75
     """
-
-    beta: float = 1.0
-
-    def __post_init__(self) -> None:
-        freeze(self, beta=number(self.beta, "beta", 0))
-        super().__post_init__()
-
-    def terms(self) -> tuple[Term, ...]:
-        if self.beta == 0:
-            return (Term("l1", "element"),)
-        return (Term("huber", "element", 0, None, (self.beta, 1 / self.beta, 1.0)),)
+    loss = loss_of(L1Loss, reduction)
+    return loss(input, target, pixel_weight=pixel_weight)
 
 
-@shared
 @dataclass(frozen=True, kw_only=True, repr=False)
-class LogCoshLoss(DifferenceLoss):
+class LogCoshLoss(ElementLoss):
     r"""Logarithm of the hyperbolic cosine: a smooth absolute error.
 
-    An element's value is $\log \cosh d = |d| + \log(1 + e^{-2|d|}) - \log 2$. There is no overflow for any finite $d$
-    and no cancellation for a small one.
+    An element's value is $\log \cosh d = |d| + \log(1 + e^{-2|d|}) - \log 2$. It does not overflow for a finite $d$,
+    and it keeps its relative accuracy for a small one.
 
     Parameters
     ----------
-    {element_reduction}
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
 
-    {element_call}
+    Raises
+    ------
+    ValueError, TypeError
+        If an option is wrong; a call raises the errors of the function.
 
-    Source: Chen et al. 2019, arXiv:1811.03537; `keras.losses.LogCosh`.
+    See Also
+    --------
+    log_cosh_loss : The function, which documents the arrays of a call.
+    PseudoHuberLoss : Has a scale.
 
+    References
+    ----------
+    Chen et al. 2019, arXiv:1811.03537; `keras.losses.LogCosh`.
+
+    Examples
+    --------
     >>> import fastloss as fl
     >>> fl.LogCoshLoss()([1.0, 2.0], [1.5, 5.0])
     1.2147215
-
-    See also: `PseudoHuberLoss`, with a scale.
     """
+
+    reduction: str = "mean"
 
     def terms(self) -> tuple[Term, ...]:
         return (Term("log_cosh", "element"),)
 
 
-@shared
-@dataclass(frozen=True, kw_only=True, repr=False)
-class PseudoHuberLoss(DifferenceLoss):
-    r"""Pseudo-Huber loss: a smooth absolute error with a scale.
+@function_of(LogCoshLoss)
+def log_cosh_loss(
+    input: Any,
+    target: Any,
+    /,
+    *,
+    reduction: str = "mean",
+    pixel_weight: Any = None,
+) -> float | Any:
+    r"""Logarithm of the hyperbolic cosine: a smooth absolute error.
 
-    An element's value is $\delta^2 (\sqrt{1 + (d / \delta)^2} - 1)$, that of `scipy.special.pseudo_huber`. It is
-    smooth, and finite for any finite $d$.
+    An element's value is $\log \cosh d = |d| + \log(1 + e^{-2|d|}) - \log 2$. It does not overflow for a finite $d$,
+    and it keeps its relative accuracy for a small one.
 
     Parameters
     ----------
-    delta : float
-        $\delta$, from 1e-30 to 1e30.
-    {element_reduction}
+    input : array, any shape
+        Predictions, of dtype float16, bfloat16, float32 or float64.
+    target : array, the input's shape
+        Targets, of any real dtype.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
+    pixel_weight : array, default None
+        Weights of the elements, 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element of weight 0
+        does not count.
 
-    {element_call}
+    Returns
+    -------
+    float, or array if `reduction` is "none"
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
 
-    Source: Charbonnier et al. 1997, doi:10.1109/83.551699.
+    Raises
+    ------
+    ValueError
+        If a shape, a weight or an option is wrong.
+    TypeError
+        If a dtype or the type of an option is wrong.
 
+    See Also
+    --------
+    LogCoshLoss : The object, which also has gradients and partials.
+    PseudoHuberLoss : Has a scale.
+
+    References
+    ----------
+    Chen et al. 2019, arXiv:1811.03537; `keras.losses.LogCosh`.
+
+    Examples
+    --------
     >>> import fastloss as fl
-    >>> fl.PseudoHuberLoss(delta=2.0)([1.0, 2.0], [1.5, 5.0])
-    1.6671041
-
-    See also: `HuberLoss`.
+    >>> fl.log_cosh_loss([1.0, 2.0], [1.5, 5.0])
+    1.2147215
     """
-
-    delta: float = 1.0
-
-    def __post_init__(self) -> None:
-        freeze(self, delta=positive(self.delta, "delta"))
-        super().__post_init__()
-
-    def terms(self) -> tuple[Term, ...]:
-        return (Term("pseudo_huber", "element", 0, None, (self.delta,)),)
+    loss = loss_of(LogCoshLoss, reduction)
+    return loss(input, target, pixel_weight=pixel_weight)

@@ -1,8 +1,7 @@
-"""Joint losses: weighted sums of ordinary losses, each on an input and a target of its own, as detectors and GANs have.
+"""MultiInputLoss: a weighted sum of losses, each on an input and a target of its own, as detectors and GANs have.
 
-A joint loss says what it weighs (`terms`) and how a call's arrays make each term's input and target (`parts`); value,
-gradients and partials follow here. The losses themselves are those of gan.py and detection.py. Nothing here knows a
-kernel: all work is done by the terms.
+A subclass defines the weighted losses (`terms`), and how the arrays of a call make the input and target of each
+(`parts`). Value, gradients and partials follow here. The losses are in gan.py, detection.py and mask_rcnn.py.
 """
 
 from __future__ import annotations
@@ -14,18 +13,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import _exact
-from .._backend import Term
-from .._batch import Array
+from .._arrays import Array
 from .._faults import LabelError
-from .base import SumLoss
-from .compose import composed
+from .._terms import Term
+from .exact_sum import exact_sum
+from .loss import composed
 from .partial import Partial
+from .sums import SumLoss
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Mean(SumLoss):
-    """The mean of an element-wise loss: over `count` instead of the sum of the weights; `empty` where that is 0."""
+    """The mean of an element loss, over `count` instead of the sum of the weights; `empty` if that is 0."""
 
     loss: SumLoss
     count: float | None = None
@@ -38,33 +37,33 @@ class Mean(SumLoss):
     def terms(self) -> tuple[Term, ...]:
         return self.loss.terms()
 
-    def rows(self, sums: list[Array]) -> Array:
-        rows = super().rows(sums)
+    def partial_of(self, sums: list[Array]) -> Array:
+        rows = super().partial_of(sums)
         if self.count is not None and len(rows):
             rows = rows.copy()
             rows[:, 1] = 0
             rows[0, 1] = self.count
         return rows
 
-    def total(self, numbers: Array, classes: int) -> float:
-        return super().total(numbers, classes) if numbers[1] else self.empty
+    def value_of(self, numbers: Array, classes: int) -> float:
+        return super().value_of(numbers, classes) if numbers[1] else self.empty
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What a call gives one of the terms."""
+    """The input and target that a call has for one of the terms."""
 
-    names: tuple[str, str]  # of the arguments that input and target come from, for errors
+    names: tuple[str, str]  # the arguments that input and target come from, for errors
     input: Any
     target: Any
     pixel_weight: Any = None
-    loss: SumLoss | None = None  # instead of the term's: one that knows something of the call
-    widen: Callable[[Array], Array] | None = None  # from the gradient of `input` to that of the argument
+    loss: SumLoss | None = None  # replaces the term's loss: one that depends on the call
+    widen: Callable[[Array], Array] | None = None  # turns the gradient of `input` into that of the argument
 
 
 @contextmanager
 def named(input: str, target: str) -> Iterator[None]:
-    """Errors about `input` and `target` speak of the joint loss's arguments."""
+    """Make errors about `input` and `target` name the arguments of the loss."""
     names = {"input": input, "target": target}
     try:
         yield
@@ -78,28 +77,28 @@ def named(input: str, target: str) -> Iterator[None]:
         raise
 
 
-class JointLoss:
-    """Base of the losses over several inputs; not for direct use. See `GANDiscriminatorLoss` or `MaskRCNNLoss`."""
+class MultiInputLoss:
+    """Base of the losses of several inputs. See `GANDiscriminatorLoss` or `MaskRCNNLoss`."""
 
-    # ---- what a subclass says
+    # ---- what a subclass defines
 
     def terms(self) -> tuple[tuple[float, SumLoss], ...]:
         """The weighted losses that are summed."""
         raise NotImplementedError
 
     def parts(self, *arguments: Any, **named_arguments: Any) -> list[Part]:
-        """A call's arrays as a part for each term, in the order of the terms and of the predicted arguments."""
+        """The parts of a call, one per term, in the order of the terms and of the predicted arguments."""
         raise NotImplementedError
 
-    # ---- what every joint loss then has
+    # ---- what every loss then has
 
     def __call__(self, *arguments: Any, **named_arguments: Any) -> float:
         """The loss, a float."""
         return self.finalize(self.partial(*arguments, **named_arguments))
 
     def value_and_grad(self, *arguments: Any, **named_arguments: Any) -> tuple[float, tuple[Array, ...]]:
-        """The loss and its gradients, exact: one for each predicted argument, in their order, each in the argument's
-        dtype and shape."""
+        """The loss and its exact gradients: one per predicted argument, in their order, each in the argument's dtype
+        and shape."""
         value, gradients = 0.0, []
         for (factor, loss), part in zip(self.terms(), self.parts(*arguments, **named_arguments), strict=True):
             weighted = composed([(factor, part.loss or loss)])
@@ -119,7 +118,7 @@ class JointLoss:
         numbers = np.zeros((max(len(p.numbers) for p in partials), 2 * len(partials)))
         for k, p in enumerate(partials):
             numbers[: len(p.numbers), 2 * k : 2 * k + 2] = p.numbers
-        return Partial(repr(self), partials[0].classes, partials[0].samples, _exact.exact_sum([numbers]))
+        return Partial(repr(self), partials[0].classes, partials[0].samples, exact_sum([numbers]))
 
     def finalize(self, partial: Partial, /) -> float:
         """The loss of all samples that went into `partial`."""
@@ -128,7 +127,7 @@ class JointLoss:
         if partial.loss != repr(self):
             raise ValueError(f"partial: expected a partial of {self!r}, got {partial!r}")
         numbers = partial.numbers[0].reshape(-1, 2)
-        return float(sum(w * t.total(n, partial.classes) for (w, t), n in zip(self.terms(), numbers, strict=True)))
+        return float(sum(w * t.value_of(n, partial.classes) for (w, t), n in zip(self.terms(), numbers, strict=True)))
 
     def __repr__(self) -> str:
         """The call that makes this loss: only what differs from the defaults."""

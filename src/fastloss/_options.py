@@ -1,4 +1,4 @@
-"""Checks of a configuration, for the losses' __post_init__: the checked value, or an error that names the option."""
+"""Checks of options, for the losses' __post_init__: the checked value, or an error that names the option."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from .. import _batch
-from .._batch import LEAST, MOST, foreign
+from . import _arrays
+from ._arrays import LEAST, MOST, foreign
 
 
 def check_common(loss: Any) -> None:
-    """Check the options that many losses have, under their common names."""
+    """Check the options that many losses share."""
     names = {f.name for f in dataclasses.fields(loss)}
     if "class_weight" in names:
         freeze(loss, class_weight=vector(loss.class_weight, "class_weight"))
+    if "pos_weight" in names and loss.pos_weight is not None:
+        freeze(loss, pos_weight=number_or_vector(loss.pos_weight, "pos_weight"))
     if "label_smoothing" in names:
         freeze(loss, label_smoothing=number(loss.label_smoothing, "label_smoothing", 0, 1))
     if "ignore_index" in names:
@@ -30,7 +32,7 @@ def check_common(loss: Any) -> None:
 
 
 def number_or_vector(value: Any, name: str) -> float | tuple[float, ...]:
-    """A parameter >= 0 that may be one number or one a class."""
+    """A parameter >= 0 that may be one number or one number per class."""
     value = foreign(value, name)
     if value is not None and not _several(value):
         return number(np.asarray(value).item(), name, 0)
@@ -70,15 +72,15 @@ def _shown(value: Any) -> str:
 
 
 def sized(value: float, name: str) -> float:
-    """An option that float32 holds, whatever the dtype of the call; never -0.0, which equals 0.0 but prints as -0.0."""
+    """A number that float32 can hold, whatever the dtype of the call; -0.0 becomes 0.0, which prints differently."""
     if value != 0 and not LEAST <= abs(value) <= MOST:
-        raise ValueError(f"{name}: expected 0 or a size from {LEAST:g} to {MOST:g}, got {value!r}")
+        raise ValueError(f"{name}: expected 0 or a magnitude from {LEAST:g} to {MOST:g}, got {value!r}")
     return value + 0.0
 
 
 def vector(value: Any, name: str) -> tuple[float, ...] | None:
-    """A parameter of one number a class, such as class_weight."""
-    checked = _batch.vector(value, name)
+    """A parameter with one number per class, such as class_weight."""
+    checked = _arrays.vector(value, name)
     return None if checked is None else tuple(sized(number, name) for number in checked)
 
 
@@ -109,7 +111,7 @@ def labels_option(value: Any) -> int | tuple[int, ...]:
         return integer(value, "ignore_index")
     labels = sorted({integer(label, "ignore_index") for label in value})
     if not labels:
-        raise ValueError(f"ignore_index: expected an integer or a sequence of at least one, got {value!r}")
+        raise ValueError(f"ignore_index: expected an integer or a sequence of at least one integer, got {value!r}")
     return labels[0] if len(labels) == 1 else tuple(labels)
 
 

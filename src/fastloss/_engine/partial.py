@@ -1,4 +1,4 @@
-"""The mergeable part of a loss. Made by base.py and joint.py, and by evaluate.py's reports."""
+"""Partial, the mergeable part of a loss. Made by loss.py, multi_input.py and the reports of evaluate.py."""
 
 from __future__ import annotations
 
@@ -7,17 +7,30 @@ from typing import Any
 
 import numpy as np
 
-from .. import _exact
-from .._batch import Array, as_array
+from .._arrays import Array, as_array
+from .exact_sum import exact_sum
 
 
 class Partial:
     """The mergeable part of a loss over some samples: a few float64 sums, added exactly.
 
-    `a + b` and `Partial.sum(many)` give the partial of all their samples, whatever the order and the grouping, to the
-    bit; `loss.finalize(partial)` is the loss of all of them. Partials of different losses (or numbers of classes)
-    refuse to merge. They pickle small; `arrays()` and `from_arrays` go through `np.savez`.
+    `loss.partial(...)` makes a partial, and `loss.finalize(partial)` returns the loss of all its samples. `a + b` and
+    `Partial.sum(many)` merge partials, to the bit, in any order and grouping. Partials of different losses or numbers
+    of classes do not merge. A partial pickles small; `arrays()` and `from_arrays` serve `np.savez` and `np.load`.
 
+    Parameters
+    ----------
+    loss : str
+        The repr of the loss.
+    classes : int
+        The number of classes.
+    samples : int
+        The number of samples.
+    numbers : array, shape (m, k)
+        The k sums as expansions: each column's exact sum.
+
+    Examples
+    --------
     >>> import fastloss as fl, numpy as np
     >>> loss, x, y = fl.DiceLoss(), np.eye(4)[None] * 2, np.arange(4)[None]
     >>> total = loss.partial(x, y) + loss.partial(-x, y)
@@ -57,14 +70,32 @@ class Partial:
 
     @staticmethod
     def sum(partials: Iterable[Partial]) -> Partial:
-        """The partial of all samples of `partials`, which may be an iterator; memory stays that of a few."""
+        """The partial of all samples of `partials`.
+
+        Parameters
+        ----------
+        partials : iterable of Partial
+            Partials of one loss and number of classes, at least one. An iterator is read 64 at a time.
+
+        Returns
+        -------
+        Partial
+            Their exact sum.
+
+        Raises
+        ------
+        ValueError
+            If they do not belong together, or there are none.
+        TypeError
+            If one is not a Partial.
+        """
         total: list[Partial] = []
         for p in partials:
             if not isinstance(p, Partial):
                 raise TypeError(f"partials: expected Partials, got {type(p).__name__}")
             if total and (p.loss, p.classes) != (total[0].loss, total[0].classes):
                 raise ValueError(
-                    f"partials: expected all of one loss and number of classes, got {total[0]!r} and {p!r}"
+                    f"partials: expected partials of one loss and number of classes, got {total[0]!r} and {p!r}"
                 )
             total.append(p)
             if len(total) > 64:
@@ -75,20 +106,42 @@ class Partial:
 
     @staticmethod
     def _merge(partials: Sequence[Partial]) -> Partial:
-        numbers = _exact.exact_sum(p.numbers for p in partials)
+        numbers = exact_sum(p.numbers for p in partials)
         return Partial(partials[0].loss, partials[0].classes, sum(p.samples for p in partials), numbers)
 
     def arrays(self) -> dict[str, Array]:
-        """The partial as arrays: `np.savez(file, **partial.arrays())`."""
+        """The partial as arrays: `np.savez(file, **partial.arrays())`.
+
+        Returns
+        -------
+        dict of str to array
+            "loss", "counts" and "numbers".
+        """
         counts = np.array([self.classes, self.samples])
         return {"loss": np.array(self.loss), "counts": counts, "numbers": self.numbers}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Partial:
-        """The inverse of `arrays()`; takes an open `.npz` file too."""
+        """The inverse of `arrays()`.
+
+        Parameters
+        ----------
+        arrays : mapping of str to array
+            The arrays of `Partial.arrays()`, or an open `.npz` file with them.
+
+        Returns
+        -------
+        Partial
+            The partial.
+
+        Raises
+        ------
+        ValueError
+            If an array is missing, or has another shape or dtype.
+        """
         missing = [name for name in ("loss", "counts", "numbers") if name not in arrays]
         if missing:
-            raise ValueError(f"arrays: expected those of `Partial.arrays()`, got none named {', '.join(missing)}")
+            raise ValueError(f"arrays: expected the arrays of `Partial.arrays()`, got none named {', '.join(missing)}")
         counts, numbers = as_array(arrays["counts"], "counts"), as_array(arrays["numbers"], "numbers")
         if counts.shape != (2,) or counts.dtype.kind not in "iu" or (counts < 0).any():
             raise ValueError(f"counts: expected two integers >= 0, got {counts.dtype} of shape {counts.shape}")

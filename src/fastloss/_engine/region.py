@@ -1,7 +1,7 @@
-"""What all region losses share: everything but their formulas, which are in overlap.py. No C is needed to add one.
+"""RegionLoss: everything that the region losses share. Each adds its formula, in losses/; none needs C of its own.
 
-The sums of a sample and class (of the whole batch for `batch=True`) are I = sum w p y, A = sum w p, B = sum w y,
-W = sum w and, for `squared`, A2 and B2; csrc/region.h computes them and turns d(loss)/dI, dA, dA2 into the gradient.
+The sums per sample and class (per class with `batch=True`) are I = sum w p y, A = sum w p, B = sum w y, W = sum w and,
+for squares, A2 and B2. The C kernels compute them, and turn d(loss)/dI, dA and dA2 into the gradient.
 """
 
 from __future__ import annotations
@@ -13,35 +13,36 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import numpy as np
 
-from .._backend import ACTIVATIONS, Term
-from .._batch import Array, Batch, real_dtype
-from ._checks import choice, freeze, integer, number
-from .base import Loss
+from .._arrays import Array, real_dtype
+from .._batch import Batch
+from .._options import choice, freeze, integer, number
+from .._terms import ACTIVATIONS, Term
+from .loss import Loss
 
 ABSENT = ("keep", "zero", "skip", "nan")
-Slopes = Callable[[], tuple[Array, ...]]  # derivatives in I, A and, for squared, A2; each of (groups, C)
+Derivatives = Callable[[], tuple[Array, ...]]  # derivatives in I, A and, for squared, A2; each of (groups, C)
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def silent(function: Callable[P, T]) -> Callable[P, T]:
-    """Without NumPy's warnings: an input of inf or nan makes the loss so, too, and that is no error."""
+def without_warnings(function: Callable[P, T]) -> Callable[P, T]:
+    """Suppress the warnings of NumPy: an input of inf or nan gives such a loss, which is not an error."""
 
     @functools.wraps(function)
     def quiet(*args: P.args, **kwargs: P.kwargs) -> T:
-        with np.errstate(all="ignore"):  # made anew, for it holds a state of the thread
+        with np.errstate(all="ignore"):  # made for each call, since it holds state of the thread
             return function(*args, **kwargs)
 
     return quiet
 
 
-BLOCK = 1 << 14  # numbers of each kind that a formula works on together: its temporaries stay in the L2 cache
+BLOCK = 1 << 14  # numbers of each kind in a block of groups: the temporaries of a formula stay in the L2 cache
 NOTHING = np.zeros((0, 0))
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The sums of (groups, C); A2 and B2, and W, are empty for a loss that does not ask for them."""
+    """The sums, each of shape (groups, C); A2, B2 and W are empty for a loss that does not need them."""
 
     I: Array
     A: Array
@@ -51,31 +52,66 @@ class Sums:
     W: Array
 
 
+EPS = 1e-7  # the least denominator without smoothing, that of smp; it matters only when a class is empty
+# The least base of a power whose slope is infinite at 0. No other 1 - T is below 1e-16; and with float64's smallest
+# number the slope would overflow float32, and the kernels' gradient be nan.
+LEAST_BASE = float(np.finfo(np.float32).smallest_normal)
+
+
+def overlap(
+    s: Sums, k: float, a: float, b: float, smooth: tuple[float, float], squared: bool
+) -> tuple[Array, Derivatives]:
+    """1 - (k I + num) / floored(k (I + a FP + b FN) + den), and its derivatives in I, A and A2."""
+    A, B = (s.A2, s.B2) if squared else (s.A, s.B)
+    cI, cA, cB = k * (1 - a - b), k * a, k * b
+    below = _times(cA, A) + _times(cB, B)
+    if cI:
+        below = below + cI * s.I
+    below = below + smooth[1]
+    bottom = np.maximum(below, smooth[1] or EPS)  # it includes the smoothing
+    score = (_times(k, s.I) + smooth[0]) / bottom
+
+    def derivatives() -> tuple[Array, ...]:
+        inverse = 1 / bottom
+        fall = (
+            score * inverse if smooth[1] else np.where(below >= EPS, score * inverse, 0)
+        )  # 0 where the denominator is clamped
+        dI = cI * fall - k * inverse if cI else -k * inverse
+        dA = cA * fall
+        return (dI, np.zeros_like(dA), dA) if squared else (dI, dA)
+
+    return 1 - score, derivatives
+
+
+def _times(factor: float, sums: Array) -> Array:
+    return sums if factor == 1 else factor * sums
+
+
 def in_blocks(function: Callable[[Array], Array], sums: Array, columns: int) -> Array:
-    """function(sums), of shape (groups, columns), a block of groups at a time."""
+    """function(sums), of shape (groups, columns), one block of groups at a time."""
     groups, step = len(sums), max(1, BLOCK // max(1, columns))
     if groups <= step:
         return function(sums)
-    out = np.empty((columns, groups)).T  # as the kernels have it: a column's numbers lie side by side
+    out = np.empty((columns, groups)).T  # in the layout of the kernels: the numbers of a column are contiguous
     for first in range(0, groups, step):
         out[first : first + step] = function(sums[first : first + step])
     return out
 
 
 def class_numbers(value: Any) -> tuple[int, ...] | None:
-    """classes, checked: None or distinct integers."""
+    """The option classes, checked: None or distinct integers."""
     if value is None:
         return None
     if isinstance(value, str) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
         raise TypeError(f"classes: expected a sequence of integers, got {value!r}")
     numbers = tuple(integer(c, "classes") for c in value)
     if not numbers or len(set(numbers)) != len(numbers):
-        raise ValueError(f"classes: expected distinct class numbers, at least one, got {list(numbers)}")
+        raise ValueError(f"classes: expected one or more distinct class numbers, got {list(numbers)}")
     return numbers
 
 
 def chosen_classes(wanted: Sequence[int] | None, classes: int) -> list[int]:
-    """The numbers of the classes that count, checked against how many there are."""
+    """The numbers of the classes that count, checked against the number of classes."""
     chosen = list(range(classes) if wanted is None else wanted)
     if not all(0 <= c < classes for c in chosen):
         raise ValueError(f"classes: expected numbers in [0, {classes}), got {chosen}")
@@ -83,7 +119,7 @@ def chosen_classes(wanted: Sequence[int] | None, classes: int) -> list[int]:
 
 
 def smooth_option(value: Any) -> float | tuple[float, float]:
-    """smooth, checked: one number for both, or (numerator, denominator)."""
+    """The option smooth, checked: one number for both, or (numerator, denominator)."""
     if not isinstance(value, (tuple, list)):
         return number(value, "smooth", 0)
     if len(value) != 2:
@@ -95,7 +131,6 @@ def smooth_pair(value: float | tuple[float, float]) -> tuple[float, float]:
     return value if isinstance(value, tuple) else (value, value)
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
 class RegionLoss(Loss):
     """Base of the region losses: everything but the formula, which is `formula`."""
 
@@ -104,14 +139,12 @@ class RegionLoss(Loss):
     by_class: ClassVar[tuple[str, ...]] = ("class_weight",)  # the options that may be vectors, one number per class
     wants_weight: ClassVar[bool] = False  # whether the formula needs W
 
-    activation: str | None = "softmax"
-    class_weight: Sequence[float] | Array | None = None
-    classes: Sequence[int] | None = None
-    batch: bool = False
-    absent: str = "keep"
-    ignore_index: int | Sequence[int] = -100
-    reduction: str = "mean"
-    axis: int = 1
+    # the fields of every region loss, which are declared by each in the order of its function's signature
+    activation: str | None
+    class_weight: Sequence[float] | Array | None
+    classes: Sequence[int] | None
+    batch: bool
+    absent: str
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -119,16 +152,16 @@ class RegionLoss(Loss):
         choice(self.batch, "batch", (True, False))
         freeze(self, batch=bool(self.batch), classes=class_numbers(self.classes))
 
-    # ---- what a region loss says
+    # ---- what a region loss defines
 
-    def formula(self, s: Sums) -> tuple[Array, Slopes]:
+    def formula(self, s: Sums) -> tuple[Array, Derivatives]:
         """The loss from the sums of (groups, C), and a function that makes its derivatives in I, A and A2."""
         raise NotImplementedError
 
     def wants_squares(self) -> bool:
         return False
 
-    # ---- the rest. A loss has K values a group: C, or 1 if it takes the classes together (overlap.py has one)
+    # ---- the rest. A loss has K values per group: C, or 1 if it takes the classes together, as GeneralizedDiceLoss
 
     def terms(self) -> tuple[Term, ...]:
         wanted = float(self.wants_squares()), float(self.wants_weight)
@@ -152,7 +185,7 @@ class RegionLoss(Loss):
         return False
 
     def _chosen(self, classes: int) -> list[int]:
-        """The classes that count; the place where the configuration meets the number of classes."""
+        """The classes that count. Here the options are checked against the number of classes."""
         for name in self.by_class:
             value = getattr(self, name)
             if isinstance(value, tuple) and len(value) != classes:
@@ -160,10 +193,10 @@ class RegionLoss(Loss):
         return chosen_classes(self.classes, classes)
 
     def _entering(self, s: Sums) -> Array:
-        """1 where a class enters, (groups, C): it is chosen, and not skipped; else 0."""
+        """1 where a class is chosen and not skipped, else 0, of shape (groups, C)."""
         chosen = self._chosen(s.B.shape[1])
         if self.classes is None:
-            entering = np.ones_like(s.B)  # in its order, for mixed orders take NumPy ten times as long
+            entering = np.ones_like(s.B)  # in the order of B, since mixed orders take NumPy ten times as long
         else:
             entering = np.zeros_like(s.B)
             entering[:, chosen] = 1
@@ -176,96 +209,99 @@ class RegionLoss(Loss):
     def _weighted(self, entering: Array) -> Array:
         return entering if self.class_weight is None else entering * np.array(self.class_weight)
 
-    def _values(self, s: Sums) -> tuple[Array, Array, Array, Slopes]:
-        """Loss, whether it counts, and its weight in the mean, of (groups, K); and what makes the derivatives."""
-        keep = self._entering(s)  # first: it checks what the formula relies on
-        value, slopes = self.formula(s)
+    def _values(self, s: Sums) -> tuple[Array, Array, Array, Derivatives]:
+        """(value, 1 where it counts, weight in the mean), each (groups, K), and a function for the derivatives."""
+        keep = self._entering(s)  # first, since it checks what the formula relies on
+        value, derivatives = self.formula(s)
         if self.absent in ("zero", "nan"):
             value = np.where(s.B == 0, 0.0 if self.absent == "zero" else np.nan, value)
-        return value, keep, self._weighted(keep), slopes
+        return value, keep, self._weighted(keep), derivatives
 
-    def values_a_group(self, classes: int) -> int:
-        """K."""
+    def values_per_group(self, classes: int) -> int:
+        """K, the number of values per group."""
         return classes
 
-    @silent
-    def rows(self, sums: list[Array]) -> Array:
+    @without_warnings
+    def partial_of(self, sums: list[Array]) -> Array:
         classes = sums[0].shape[1] // self._kinds()
         if self.batch:
             self._chosen(classes)
             return sums[0]
-        return in_blocks(self._row, sums[0], self.row_size(classes))
+        return in_blocks(self._group_numbers, sums[0], self.partial_size(classes))
 
-    def _row(self, sums: Array) -> Array:
+    def _group_numbers(self, sums: Array) -> Array:
         s = self._sums(sums)
         value, _, w, _ = self._values(s)
         weighted = value if self._all_count() else np.where(w > 0, w * value, 0)
         return np.concatenate([weighted, w], axis=1)
 
-    def row_size(self, classes: int) -> int:
-        return self._kinds() * classes if self.batch else 2 * self.values_a_group(classes)
+    def partial_size(self, classes: int) -> int:
+        return self._kinds() * classes if self.batch else 2 * self.values_per_group(classes)
 
-    def total(self, numbers: Array, classes: int) -> float:
-        return float(self.totals(numbers[None], classes)[0])
+    def value_of(self, numbers: Array, classes: int) -> float:
+        return float(self.values_of(numbers[None], classes)[0])
 
-    @silent
-    def totals(self, rows: Array, classes: int) -> Array:
+    @without_warnings
+    def values_of(self, numbers: Array, classes: int) -> Array:
         if self.batch:
-            rows = in_blocks(self._row, rows, 2 * self.values_a_group(classes))
-        K = rows.shape[1] // 2
-        value = np.ascontiguousarray(rows[:, :K]).sum(axis=1)  # in this layout each row is added up as if it were alone
-        by = np.ascontiguousarray(rows[:, K:]).sum(axis=1) if self.reduction == "mean" else 1.0
+            numbers = in_blocks(self._group_numbers, numbers, 2 * self.values_per_group(classes))
+        K = numbers.shape[1] // 2
+        # In this layout, the sum of a row does not depend on the other rows.
+        value = np.ascontiguousarray(numbers[:, :K]).sum(axis=1)
+        by = np.ascontiguousarray(numbers[:, K:]).sum(axis=1) if self.reduction == "mean" else 1.0
         return np.where(by == 0, np.nan, value / by)
 
     def _merged(self, numbers: Array) -> Array:
-        """Values and weights of the merged numbers (k,), (2, K)."""
-        return (self._row(numbers[None])[0] if self.batch else numbers).reshape(2, -1)
+        """The values and weights of the merged numbers (k,), of shape (2, K)."""
+        return (self._group_numbers(numbers[None])[0] if self.batch else numbers).reshape(2, -1)
 
-    @silent
-    def slopes(self, sums: list[Array], numbers: Array, classes: int) -> list[Array]:
+    @without_warnings
+    def coefficients(self, sums: list[Array], numbers: Array, classes: int) -> list[Array]:
         weight = self._merged(numbers)[1].sum() if self.reduction == "mean" else 1.0
 
-        def coefficients(sums: Array) -> Array:
+        def of_block(sums: Array) -> Array:
             s = self._sums(sums)
-            _, _, w, slopes = self._values(s)
+            _, _, w, derivatives = self._values(s)
             if self._all_count():
-                parts = [d * (1 / weight) for d in slopes()]
+                parts = [d * (1 / weight) for d in derivatives()]
             else:
                 factor = w / weight if weight else np.zeros_like(w)
                 if self.absent != "keep":
                     factor = np.where(s.B == 0, 0, factor)
-                parts = [np.where(factor > 0, factor * d, 0) for d in slopes()]
+                parts = [np.where(factor > 0, factor * d, 0) for d in derivatives()]
             return np.concatenate(parts, axis=1)
 
         columns = (2 + self.wants_squares()) * classes
         if self.batch:
-            return [np.broadcast_to(coefficients(numbers[None]), (len(sums[0]), columns))]
-        return [in_blocks(coefficients, sums[0], columns)]
+            return [np.broadcast_to(of_block(numbers[None]), (len(sums[0]), columns))]
+        return [in_blocks(of_block, sums[0], columns)]
 
-    @silent
-    def class_rows(self, sums: list[Array]) -> Array:
-        return sums[0] if self.batch else in_blocks(self._class_row, sums[0], 2 * (sums[0].shape[1] // self._kinds()))
+    @without_warnings
+    def class_partial_of(self, sums: list[Array]) -> Array:
+        return (
+            sums[0] if self.batch else in_blocks(self._class_numbers, sums[0], 2 * (sums[0].shape[1] // self._kinds()))
+        )
 
-    def _class_row(self, sums: Array) -> Array:
+    def _class_numbers(self, sums: Array) -> Array:
         value, keep, _, _ = self._values(self._sums(sums))
         return np.concatenate([np.where(keep > 0, value, 0), keep], axis=1)
 
-    @silent
-    def class_total(self, numbers: Array, classes: int) -> Array:
-        value, keep = (self._class_row(numbers[None])[0] if self.batch else numbers).reshape(2, classes)
+    @without_warnings
+    def class_values_of(self, numbers: Array, classes: int) -> Array:
+        value, keep = (self._class_numbers(numbers[None])[0] if self.batch else numbers).reshape(2, classes)
         by = np.ones_like(keep) if self.reduction == "sum" else keep
         result: Array = np.divide(value, by, out=np.full_like(value, np.nan), where=keep > 0)
         return result
 
-    @silent
+    @without_warnings
     def value_map(self, batch: Batch) -> Array:
         sums = self.sums(batch)[0]
         if self.batch:
-            sums = self.numbers([sums])[:1]
+            sums = self.merged([sums])[:1]
         value, keep, w, _ = self._values(self._sums(sums))
         value = self._shown(np.where(keep > 0, value * w, np.nan)).astype(real_dtype(batch.input.dtype))
         return value.reshape(value.shape[1:]) if self.batch or len(batch.shape) == 1 else value
 
     def _shown(self, values: Array) -> Array:
-        """What reduction="none" gives of the values of (groups, K)."""
+        """The values that reduction="none" returns, of those of shape (groups, K)."""
         return values[:, self._chosen(values.shape[1])]

@@ -1,13 +1,16 @@
-"""The short way of plain arrays, `_core.run_plain`: the bits of the long way, and the long way's errors."""
+"""One door: every call of a loss goes through make_batch, with the quick check of usual arrays or the full one."""
 
 import copy
 import dataclasses
+import inspect
 import pickle
 
 import numpy as np
 import pytest
 
 import fastloss as fl
+from fastloss import _native
+from fastloss._engine.functions import FUNCTIONS, loss_of
 
 LOSSES = {
     "cross_entropy": fl.CrossEntropyLoss(),
@@ -37,26 +40,29 @@ def data(shape, real="f4", label="i8", rng=None):
     return rng.standard_normal(shape).astype(real), rng.integers(0, 4, shape[:1] + shape[2:]).astype(label)
 
 
-def the_short_way(monkeypatch, loss, x, y):
-    """The value, from a call that makes no batch."""
+def quickly(monkeypatch, loss, x, y):
+    """The value, from arrays that the quick check takes."""
     with monkeypatch.context() as patch:
-        patch.setattr(type(loss), "make_batch", lambda *a: pytest.fail("a batch was made"))
+        patch.setattr("fastloss._batch.as_input", lambda *a: pytest.fail("the quick check did not take the arrays"))
         return loss(x, y)
 
 
-def the_long_way(loss, x, y):
-    return loss._value(loss.make_batch(x, y, None))
+def in_full(monkeypatch, loss, x, y):
+    """The value, with the full check."""
+    with monkeypatch.context() as patch:
+        patch.setattr(_native.core, "usual", lambda *a: None)
+        return loss(x, y)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", LOSSES)
-def test_both_ways_have_the_same_bits(name, shape, layout, monkeypatch):
+def test_both_checks_give_the_same_bits(name, shape, layout, monkeypatch):
     loss = LOSSES[name]
     x, y = (LAYOUTS[layout](a) for a in data(shape))
-    short, long = the_short_way(monkeypatch, loss, x, y), the_long_way(loss, x, y)
-    assert type(short) is float
-    assert short.hex() == long.hex() == loss.finalize(loss.partial(x, y)).hex()
+    quick, full = quickly(monkeypatch, loss, x, y), in_full(monkeypatch, loss, x, y)
+    assert type(quick) is float
+    assert quick.hex() == full.hex() == loss.finalize(loss.partial(x, y)).hex()
 
 
 @pytest.mark.parametrize("label", INTEGERS)
@@ -64,13 +70,13 @@ def test_both_ways_have_the_same_bits(name, shape, layout, monkeypatch):
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_dtype(name, real, label, monkeypatch):
     x, y = data((2, 4, 20, 20), real, label)
-    assert the_short_way(monkeypatch, LOSSES[name], x, y).hex() == the_long_way(LOSSES[name], x, y).hex()
+    assert quickly(monkeypatch, LOSSES[name], x, y).hex() == in_full(monkeypatch, LOSSES[name], x, y).hex()
 
 
 def test_labels_of_bool(monkeypatch):
     x, y = data((2, 4, 20, 20))
     loss = LOSSES["cross_entropy"]
-    assert the_short_way(monkeypatch, loss, x, y > 1).hex() == loss(x, (y > 1).astype("u1")).hex()
+    assert quickly(monkeypatch, loss, x, y > 1).hex() == loss(x, (y > 1).astype("u1")).hex()
 
 
 @pytest.mark.parametrize(
@@ -87,13 +93,13 @@ def test_labels_of_bool(monkeypatch):
     ids=["list", "labels of a list", "swapped", "swapped labels", "subclass", "one pixel", "dense"],
 )
 @pytest.mark.parametrize("name", LOSSES)
-def test_what_is_not_plain_goes_the_long_way(name, change):
+def test_other_arrays_are_checked_in_full(name, change, monkeypatch):
     x, y = data((2, 4, 5, 6))
     a, b = change(x, y)
     loss = LOSSES[name]
     if np.ndim(a) == np.ndim(b) and loss.ignore_index != -100:  # a dense target has nothing to ignore
         loss = dataclasses.replace(loss, ignore_index=-100)
-    assert loss(a, b).hex() == the_long_way(loss, a, b).hex()
+    assert loss(a, b).hex() == in_full(monkeypatch, loss, a, b).hex()
 
 
 BAD = {
@@ -114,16 +120,16 @@ BAD = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_errors_are_those_of_the_long_way(what):
+def test_errors_are_those_of_the_full_check(what, monkeypatch):
     change, error = BAD[what]
     loss = LOSSES["weighted"]
     x, y = change(*data((2, 4, 5, 6)))
-    with pytest.raises(error) as long:
-        the_long_way(loss, x, y)
-    with pytest.raises(error) as short:
+    with pytest.raises(error) as full:
+        in_full(monkeypatch, loss, x, y)
+    with pytest.raises(error) as quick:
         loss(x, y)
-    assert str(short.value) == str(long.value)
-    assert short.value.__context__ is None
+    assert str(quick.value) == str(full.value)
+    assert quick.value.__context__ is None
 
 
 def test_a_sum_with_an_elementwise_loss_takes_no_labels():
@@ -149,3 +155,58 @@ def test_a_call_without_options_is_one_with_the_defaults(function):
     for arguments, options in [((x,), {}), ((x, y, y), {}), ((x, y), {"no": 1}), ((), {"input": x, "target": y})]:
         with pytest.raises(TypeError, match=rf"^{function}\(\)"):
             f(*arguments, **options)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class OnlyClassOne(fl.CrossEntropyLoss):
+    """The shape of a top-k loss: weights made from the data, in an overridden make_batch."""
+
+    def make_batch(self, input, target, pixel_weight):
+        batch = super().make_batch(input, target, pixel_weight)
+        return batch.weighted((batch.target == 1).astype(np.float32))
+
+
+def test_a_subclass_that_overrides_the_door_is_heard_by_every_call():
+    x, y = data((2, 4, 15, 17))
+    loss, expected = OnlyClassOne(), fl.cross_entropy(x, y, pixel_weight=y == 1)
+    assert expected != fl.cross_entropy(x, y)
+    assert loss(x, y) == loss.value_and_grad(x, y)[0] == loss.finalize(loss.partial(x, y)) == expected
+
+
+def test_arrays_whose_shape_changes_after_the_check_are_an_error():
+    x, y = data((2, 4, 8, 8))
+    loss = LOSSES["by_sample"]
+    batch = loss.make_batch(x, y, None)
+    x.shape = 2, 8, 4, 8  # as another thread might
+    with pytest.raises(ValueError, match="input: changed during the call"):
+        loss.value(batch)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_takes_its_options_in_the_order_of_the_fields(name):
+    """Its body gives them to loss_of by position."""
+    taken = [p.name for p in inspect.signature(getattr(fl, name)).parameters.values() if p.kind == p.KEYWORD_ONLY]
+    fields = [f.name for f in dataclasses.fields(FUNCTIONS[name]) if f.init]
+    assert [n for n in taken if n not in ("pixel_weight", "distance_maps")] == fields
+
+
+def test_the_same_options_give_the_same_loss():
+    assert loss_of(fl.MSELoss, "sum") is loss_of(fl.MSELoss, "sum")
+    assert loss_of(fl.MSELoss, "sum") == fl.MSELoss(reduction="sum")
+    assert loss_of(fl.HuberLoss, 1, "mean") == loss_of(fl.HuberLoss, 1.0, "mean")
+
+
+@pytest.mark.parametrize("make", [list, np.array, "torch"], ids=["list", "array", "tensor"])
+def test_an_option_that_changes_in_place_is_read_again(make):
+    weight = pytest.importorskip("torch").ones(4) if make == "torch" else make([1.0] * 4)
+    x, y = data((2, 4, 5, 6))
+    before = fl.cross_entropy(x, y, class_weight=weight)
+    weight[1] = 5.0  # a tensor is hashable, by its identity
+    assert fl.cross_entropy(x, y, class_weight=weight) == fl.cross_entropy(x, y, class_weight=(1, 5, 1, 1)) != before
+
+
+def test_an_error_of_an_option_comes_alone():
+    x, y = data((2, 4, 5, 6))
+    with pytest.raises(TypeError, match="label_smoothing: expected a number") as raised:
+        fl.cross_entropy(x, y, label_smoothing=[0.1])
+    assert raised.value.__context__ is None

@@ -1,0 +1,160 @@
+"""Arguments of a call as arrays that the kernels read, or an error that names the argument. Nothing is copied."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import Any
+
+import numpy as np
+
+from ._faults import Array as Array
+
+# The kernels' dtype tags (enum fl_dtype in csrc/fastloss.h), by NumPy's kind and size.
+DTYPE_TAGS = {
+    "f4": 0,
+    "f8": 1,
+    "f2": 2,
+    "u1": 4,
+    "b1": 12,
+    "i1": 5,
+    "u2": 6,
+    "i2": 7,
+    "u4": 8,
+    "i4": 9,
+    "u8": 10,
+    "i8": 11,
+}
+BFLOAT16_TAG = 3
+PLAIN_REALS = {np.dtype(name): tag for name, tag in DTYPE_TAGS.items() if name[0] == "f"}
+PLAIN_LABELS = {np.dtype(name): tag for name, tag in DTYPE_TAGS.items() if name[0] != "f"}
+LEAST, MOST = 1e-30, 1e30  # the size of a weight or an option that is not 0: float32 holds it, and its inverse
+SIZES = f"0 or numbers from {LEAST:g} to {MOST:g}"
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+@functools.cache  # a dtype's name takes NumPy microseconds
+def is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    return dtype.name == "bfloat16"
+
+
+@functools.cache
+def dtype_tag(dtype: np.dtype[Any]) -> int | None:
+    """The kernels' tag of a dtype, or None if they do not read it."""
+    return BFLOAT16_TAG if is_bfloat16(dtype) else DTYPE_TAGS.get(f"{dtype.kind}{dtype.itemsize}")
+
+
+def operand(a: Array | None) -> tuple[Array, int | None, bool] | None:
+    """An array as the kernels take it: (buffer, dtype tag, in the other byte order)."""
+    if a is None:
+        return None
+    tag = dtype_tag(a.dtype)
+    return a.view(np.uint16) if tag == BFLOAT16_TAG else a, tag, not a.dtype.isnative
+
+
+def as_array(value: Any, name: str) -> Array:
+    """Any object that offers the buffer, DLPack or `__array__` protocol, as an array without a copy."""
+    if isinstance(value, np.ndarray):
+        array: Array = value
+    else:
+        refuse_grad(value, name)
+        array = foreign(value, name)
+    if type(array) is not np.ndarray and isinstance(array, np.ma.MaskedArray):  # np.ma is looked up for subclasses only
+        raise TypeError(
+            f"{name}: expected an array without a mask, got a masked array; pass its data and pixel_weight=~mask"
+        )
+    if not isinstance(array, np.ndarray):
+        try:
+            array = np.asarray(value)
+        except ValueError:
+            raise ValueError(f"{name}: expected an array of numbers, got a ragged sequence") from None
+    if dtype_tag(array.dtype) is None:
+        raise TypeError(f"{name}: expected a real number dtype of at most 64 bits, got {array.dtype}")
+    return array
+
+
+def is_tensor(value: Any) -> bool:
+    return "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor)
+
+
+def refuse_grad(value: Any, name: str) -> None:
+    """Refuse a tensor that requires grad: torch would not see the gradient of the loss."""
+    if is_tensor(value) and value.requires_grad and sys.modules["torch"].is_grad_enabled():
+        raise TypeError(
+            f"{name}: expected an array, or a tensor without grad, got a tensor that requires grad; its graph "
+            f"would not see the loss, so pass {name}.detach() and take the gradient from value_and_grad"
+        )
+
+
+def foreign(value: Any, name: str) -> Any:
+    """A torch tensor, or an object that offers only DLPack, as an array; any other value unchanged."""
+    try:
+        if is_tensor(value):
+            return _from_torch(value)
+        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+            return np.from_dlpack(value)
+    except (RuntimeError, TypeError, BufferError) as error:  # sparse, quantised, without data, of a dtype of its own
+        raise TypeError(f"{name}: expected an array that NumPy can read, got {type(value).__name__}: {error}") from None
+    return value
+
+
+def _from_torch(tensor: Any) -> Array:
+    torch = sys.modules["torch"]
+    plain = tensor.detach().resolve_neg()
+    if plain.dtype != torch.bfloat16:
+        return np.asarray(plain)
+    bits = np.asarray(plain.view(torch.int16))
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise TypeError("NumPy has bfloat16 only with the package ml_dtypes; run pip install ml_dtypes") from None
+    return bits.view(ml_dtypes.bfloat16)
+
+
+def as_input(value: Any, name: str = "input") -> Array:
+    array = as_array(value, name)
+    if array.dtype.kind != "f" and not is_bfloat16(array.dtype):
+        raise TypeError(f"{name}: expected float16, bfloat16, float32 or float64, got {array.dtype}")
+    return array
+
+
+def as_labels(value: Any, name: str) -> Array:
+    array = as_array(value, name)
+    if array.dtype.kind not in "iub":
+        raise TypeError(f"{name}: expected an integer or bool dtype, got {array.dtype}")
+    return array
+
+
+def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype of the arithmetic, and of maps: float64 for float64, else float32."""
+    return FLOAT64 if dtype.itemsize == 8 else FLOAT32
+
+
+def as_reals(value: Any, name: str, expected: str) -> Array:
+    """An option of one or more real numbers, as float64."""
+    try:
+        given = np.asarray(foreign(value, name))
+        return given.astype(np.float64, casting="unsafe" if given.dtype == object else "same_kind")
+    except (TypeError, ValueError, OverflowError):  # not numbers, or ragged, or an int beyond float64
+        raise TypeError(f"{name}: expected {expected}, got {value!r}") from None
+
+
+def vector(value: Any, name: str) -> tuple[float, ...] | None:
+    """A configuration vector such as class_weight, as a tuple: finite, at least 0, one-dimensional."""
+    if value is None:
+        return None
+    array = as_reals(value, name, "a sequence of numbers")
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"{name}: expected shape (C,), got {array.shape}")
+    if not (np.isfinite(array) & (array >= 0)).all():
+        raise ValueError(f"{name}: expected finite values >= 0, got {array.tolist()}")
+    return tuple(array.tolist())
+
+
+def broadcast(a: Array, shape: tuple[int, ...], name: str) -> Array:
+    if a.shape == shape:
+        return a
+    try:
+        return np.broadcast_to(a, shape)
+    except ValueError:
+        raise ValueError(f"{name}: expected a shape that broadcasts to {shape}, got {a.shape}") from None

@@ -1,0 +1,175 @@
+"""Formula: the hooks that define a loss, and the passes over a batch that follow from them.
+
+    terms()                 the kernels to run; their sums come back
+    partial_of(sums)        numbers that merge by addition, one row per sample or one for all
+    value_of(numbers)       the value, from the merged numbers
+    coefficients(sums, ...) d(value)/d(sums), which the kernels turn into the gradient
+    make_weights(batch)     weights made from the data, if the loss has any
+
+A subclass defines the hooks; `value`, `gradient` and `partial_numbers` call them. loss.py makes the batch.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import _backend
+from .._arrays import Array
+from .._batch import LARGE_SAMPLE, MANY_SAMPLES, Batch
+from .._terms import Mode, Term, Terms
+from .exact_sum import exact_sum
+
+SUM_BYTES = 1 << 20  # of sums that are made at a time: they stay in the L2 cache
+
+
+class Formula:
+    """A loss as formulas over sums."""
+
+    kind: ClassVar[str] = (
+        "pixel"  # "pixel": labels or dense targets on a class axis; "element": two arrays of one shape
+    )
+    weights_in_mean: ClassVar[bool] = True  # whether weights from make_weights count in the mean, as pixel_weight does
+    makes_weights: ClassVar[bool] = False  # whether make_weights is defined
+    reduction: str
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.makes_weights = cls.make_weights is not Formula.make_weights
+
+    # ---- what a subclass defines
+
+    def terms(self) -> tuple[Term, ...]:
+        """The kernels to run; sums come back in this order."""
+        raise NotImplementedError
+
+    def by_sample(self) -> bool:
+        """Whether the formula needs the sums of each sample."""
+        return False
+
+    def partial_of(self, sums: list[Array]) -> Array:
+        """Each term's sums, of shape (groups, n) -> numbers of shape (groups, k) that merge by addition."""
+        raise NotImplementedError
+
+    def partial_size(self, classes: int) -> int:
+        """k, how many numbers there are."""
+        raise NotImplementedError
+
+    def value_of(self, numbers: Array, classes: int) -> float:
+        """The value, from the merged numbers (k,)."""
+        raise NotImplementedError
+
+    def values_of(self, rows: Array, classes: int) -> Array:
+        """The value of each row of numbers (n, k), to the bit that of `value_of`."""
+        raise NotImplementedError
+
+    def coefficients(self, sums: list[Array], numbers: Array, classes: int) -> list[Array]:
+        """d(value)/d(sums), one array of shape (groups, ...) per term."""
+        raise NotImplementedError
+
+    def class_partial_of(self, sums: list[Array]) -> Array:
+        """Numbers of shape (groups, k) for the values class by class; sums are those of Mode.BY_CLASS."""
+        raise NotImplementedError
+
+    def class_values_of(self, numbers: Array, classes: int) -> Array:
+        """The values class by class, (C,), from merged class_partial_of."""
+        raise NotImplementedError
+
+    def is_linear(self) -> bool:
+        """Whether the coefficients depend only on the weights, so that value and gradient take one pass."""
+        return True
+
+    def value_map(self, batch: Batch) -> Array:
+        """The values of reduction="none"."""
+        raise NotImplementedError
+
+    def make_weights(self, batch: Batch) -> Array:
+        """Weights made from the data, for a loss that has them: of the pixels, (N, *S), or by class, (N, C, *S).
+
+        They are data: no gradient goes through them. With `weights_in_mean` they multiply `pixel_weight`. Without it,
+        they have shape (N, C, *S), and the loss's kernel reads them as its map. docs/custom-loss.md shows such a loss.
+        """
+        raise NotImplementedError
+
+    # ---- what follows
+
+    @functools.cached_property
+    def kernel_terms(self) -> Terms:
+        """The terms, made once per loss."""
+        return Terms(self.terms())
+
+    def weigh(self, batch: Batch) -> Batch:
+        """The batch with the weights that the loss makes from it."""
+        weights = self.make_weights(batch)
+        return batch.weighted(weights) if self.weights_in_mean else batch.mapped(weights)
+
+    def groups_by_sample(self, batch: Batch) -> bool:
+        """Whether each sample is a group of its own: merging large ones is exact, small ones share tiles."""
+        return len(batch.input) == 1 or self.by_sample() or batch.pixels >= LARGE_SAMPLE
+
+    def sums(self, batch: Batch, mode: int = Mode.FORWARD) -> list[Array]:
+        return _backend.run(batch, self.kernel_terms, mode, self.groups_by_sample(batch))
+
+    def merged(self, sums: list[Array]) -> Array:
+        """The merged numbers as an expansion, (m, k)."""
+        return exact_sum([self.partial_of(sums)])
+
+    def _total(self, sums: list[Array]) -> Array:
+        """The merged numbers rounded to float64, (k,)."""
+        rows = self.partial_of(sums)  # one row needs no addition, which saves 0.5 microseconds
+        total: Array = rows[0] if len(rows) == 1 else exact_sum([rows])[0]
+        return total
+
+    def value(self, batch: Batch) -> float | Any:
+        """The loss of a batch; the map with reduction="none"."""
+        if self.reduction == "none":
+            return self.value_map(batch)
+        parts = self._parts(batch) if len(batch.input) > MANY_SAMPLES else None
+        numbers = self._total(self.sums(batch)) if parts is None else self._merge(parts)[0]
+        return self.value_of(numbers, batch.input.shape[1])
+
+    def partial_numbers(self, batch: Batch) -> Array:
+        """The merged numbers of a batch, as an expansion."""
+        parts = self._parts(batch)
+        return self.merged(self.sums(batch)) if parts is None else self._merge(parts)
+
+    def _parts(self, batch: Batch) -> list[tuple[slice, Batch]] | None:
+        """Many small samples in parts that have SUM_BYTES of sums each; None: all at once."""
+        if batch.samples <= MANY_SAMPLES or not self.by_sample():
+            return None
+        size = sum(t.size(batch.classes, Mode.FORWARD) for t in self.kernel_terms)
+        return list(batch.parts(max(1, SUM_BYTES // (8 * size))))
+
+    def _merge(self, parts: Iterable[tuple[slice, Batch]]) -> Array:
+        return exact_sum(self.merged(self.sums(part)) for _, part in parts)
+
+    def gradient(self, batch: Batch, gradient: Array) -> float | Any:
+        """Fill `gradient`, of the caller's shape, and return the loss of the batch."""
+        out, terms, by_sample = batch.kernel_view(gradient), self.kernel_terms, self.groups_by_sample(batch)
+        if self.is_linear():
+            known = (
+                self.sums(batch, Mode.WEIGH) if batch.labels or batch.weight is not None else self._unweighted(batch)
+            )
+            coefs = self.coefficients(known, self._total(known), batch.classes)
+            mode = Mode.FORWARD | Mode.GRADIENT
+            numbers = self._total(_backend.run(batch, terms, mode, by_sample=by_sample, output=out, coefs=coefs))
+        else:
+            parts = self._parts(batch)
+            sums = self.sums(batch) if parts is None else []
+            numbers = self._total(sums) if parts is None else self._merge(parts)[0]
+            for cut, part in parts or [
+                (slice(None), batch)
+            ]:  # the sums of a part are made again, which is cheaper than keeping all
+                coefs = self.coefficients(sums or self.sums(part), numbers, batch.classes)
+                _backend.run(part, terms, Mode.GRADIENT, by_sample=by_sample, output=out[cut], coefs=coefs)
+        return self.value_map(batch) if self.reduction == "none" else self.value_of(numbers, batch.classes)
+
+    def _unweighted(self, batch: Batch) -> list[Array]:
+        """The sums of weights of a batch in which every pixel counts once."""
+        by_sample = self.groups_by_sample(batch)
+        groups, pixels = (batch.samples, batch.pixels) if by_sample else (1, batch.pixels * batch.samples)
+        counts = [pixels * (batch.classes if t.kind == "element" else 1) for t in self.kernel_terms]
+        return [np.tile([0.0, float(n)], (groups, 1)) for n in counts]

@@ -1,0 +1,198 @@
+"""Tversky loss: an overlap that weights false positives and false negatives separately."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._arrays import Array
+from .._engine.functions import function_of, loss_of
+from .._engine.region import Derivatives, RegionLoss, Sums, overlap, smooth_option, smooth_pair
+from .._options import freeze, number
+
+__all__ = ["TverskyLoss", "tversky_loss"]
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class TverskyLoss(RegionLoss):
+    r"""Tversky loss: an overlap that weights false positives and false negatives separately.
+
+    Per sample and class: $1 - (TP + s) / (TP + \alpha FP + \beta FN + s)$, where $TP = \sum p y$, $FP = \sum p (1 -
+    y)$, $FN = \sum (1 - p) y$ over the pixels that count.
+
+    Parameters
+    ----------
+    activation : {"softmax", "sigmoid", None}, default "softmax"
+        The function that turns `input` into probabilities. None: it holds probabilities.
+    alpha : float, default 0.5
+        The weight of false positives, >= 0. With `alpha` and `beta` 0.5 the loss is Dice, with both 1 Jaccard.
+    beta : float, default 0.5
+        The weight of false negatives, >= 0.
+    smooth : float or (float, float), default 1e-05
+        $s$, >= 0. A pair is (numerator, denominator).
+    class_weight : array, shape (C,), default None
+        Weights of the classes in the mean over samples and classes: finite, >= 0.
+    classes : sequence of int, default None
+        The classes that count; None: all. The equivalent of MONAI's `include_background=False` is `range(1, C)`.
+    batch : bool, default False
+        Whether the sums go over the pixels of the whole batch (over merged partials, of the whole data set) instead of
+        each sample.
+    absent : {"keep", "zero", "skip", "nan"}, default "keep"
+        What a class without a target pixel contributes: "keep" the value of the formula; "zero" 0; "skip" nothing, so
+        that it does not count; "nan" nan.
+    ignore_index : int or sequence of int, default -100
+        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        Over samples and classes. "none" returns one value per sample and chosen class, shape (N, C'), or (C',) with
+        `batch`.
+    axis : int, default 1
+        The class axis of `input`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an option is wrong; a call raises the errors of the function.
+
+    See Also
+    --------
+    tversky_loss : The function, which documents the arrays of a call.
+    DiceLoss
+
+    References
+    ----------
+    Salehi et al. 2017, arXiv:1706.05721, whose alpha is also the weight of false positives.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.TverskyLoss(alpha=0.3, beta=0.7, activation=None)([[[0.8, 0.3], [0.2, 0.7]]], [[0, 1]])
+    0.25082322
+    """
+
+    activation: str | None = "softmax"
+    alpha: float = 0.5
+    beta: float = 0.5
+    smooth: float | tuple[float, float] = 1e-5
+    class_weight: Sequence[float] | Array | None = None
+    classes: Sequence[int] | None = None
+    batch: bool = False
+    absent: str = "keep"
+    ignore_index: int | Sequence[int] = -100
+    reduction: str = "mean"
+    axis: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        freeze(self, alpha=number(self.alpha, "alpha", 0), beta=number(self.beta, "beta", 0))
+        freeze(self, smooth=smooth_option(self.smooth))
+
+    def formula(self, s: Sums) -> tuple[Array, Derivatives]:
+        return overlap(s, 1, self.alpha, self.beta, smooth_pair(self.smooth), False)
+
+
+@function_of(TverskyLoss)
+def tversky_loss(
+    input: Any,
+    target: Any,
+    /,
+    *,
+    activation: str | None = "softmax",
+    alpha: float = 0.5,
+    beta: float = 0.5,
+    smooth: float | tuple[float, float] = 1e-5,
+    class_weight: Sequence[float] | Array | None = None,
+    classes: Sequence[int] | None = None,
+    batch: bool = False,
+    absent: str = "keep",
+    ignore_index: int | Sequence[int] = -100,
+    reduction: str = "mean",
+    axis: int = 1,
+    pixel_weight: Any = None,
+) -> float | Any:
+    r"""Tversky loss: an overlap that weights false positives and false negatives separately.
+
+    Per sample and class: $1 - (TP + s) / (TP + \alpha FP + \beta FN + s)$, where $TP = \sum p y$, $FP = \sum p (1 -
+    y)$, $FN = \sum (1 - p) y$ over the pixels that count.
+
+    Parameters
+    ----------
+    input : array, shape (N, C, *S)
+        Probabilities, or what `activation` turns into them, of dtype float16, bfloat16, float32 or float64. `axis` says
+        where the classes are.
+    target : array, shape (N, *S) or (N, C, *S)
+        Labels of any integer or bool dtype, or a dense target: a float or bool array of the input's shape. A single
+        channel takes labels {0, 1}, of shape (N, *S) or (N, 1, *S).
+    activation : {"softmax", "sigmoid", None}, default "softmax"
+        The function that turns `input` into probabilities. None: it holds probabilities.
+    alpha : float, default 0.5
+        The weight of false positives, >= 0. With `alpha` and `beta` 0.5 the loss is Dice, with both 1 Jaccard.
+    beta : float, default 0.5
+        The weight of false negatives, >= 0.
+    smooth : float or (float, float), default 1e-05
+        $s$, >= 0. A pair is (numerator, denominator).
+    class_weight : array, shape (C,), default None
+        Weights of the classes in the mean over samples and classes: finite, >= 0.
+    classes : sequence of int, default None
+        The classes that count; None: all. The equivalent of MONAI's `include_background=False` is `range(1, C)`.
+    batch : bool, default False
+        Whether the sums go over the pixels of the whole batch (over merged partials, of the whole data set) instead of
+        each sample.
+    absent : {"keep", "zero", "skip", "nan"}, default "keep"
+        What a class without a target pixel contributes: "keep" the value of the formula; "zero" 0; "skip" nothing, so
+        that it does not count; "nan" nan.
+    ignore_index : int or sequence of int, default -100
+        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        Over samples and classes. "none" returns one value per sample and chosen class, shape (N, C'), or (C',) with
+        `batch`.
+    axis : int, default 1
+        The class axis of `input`.
+    pixel_weight : array, default None
+        Weights of the pixels, 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S), with a dense target also to (N,
+        C, *S). A pixel of weight 0 does not count.
+
+    Returns
+    -------
+    float, or array if `reduction` is "none"
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+
+    Raises
+    ------
+    LabelError
+        If a label is neither a class nor ignored.
+    ValueError
+        If a shape, a weight or an option is wrong.
+    TypeError
+        If a dtype or the type of an option is wrong.
+
+    See Also
+    --------
+    TverskyLoss : The object, which also has gradients and partials.
+    DiceLoss
+
+    References
+    ----------
+    Salehi et al. 2017, arXiv:1706.05721, whose alpha is also the weight of false positives.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.tversky_loss([[[0.8, 0.3], [0.2, 0.7]]], [[0, 1]], alpha=0.3, beta=0.7, activation=None)
+    0.25082322
+    """
+    loss = loss_of(
+        TverskyLoss,
+        activation,
+        alpha,
+        beta,
+        smooth,
+        class_weight,
+        classes,
+        batch,
+        absent,
+        ignore_index,
+        reduction,
+        axis,
+    )
+    return loss(input, target, pixel_weight=pixel_weight)
