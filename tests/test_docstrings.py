@@ -1,0 +1,84 @@
+"""Docstrings of losses are written out in the source; those of class and function, and what many share, stay equal."""
+
+import dataclasses
+import inspect
+import re
+
+import pytest
+
+from fastloss import losses
+from fastloss._engine.functions import FUNCTIONS
+
+# How many wordings the losses have for an option or an argument: two families, two wordings.
+WORDINGS = {
+    "absent": 2,  # GeneralizedDiceLoss has two choices of its own
+    "axis": 2,  # of a class axis, or of vectors with one number per class
+    "batch": 1,
+    "classes": 1,
+    "distance_maps": 1,
+    "ignore_index": 1,
+    "n_box": 1,
+    "n_cls": 1,
+    "pixel_weight": 2,  # pixels, or elements
+    "reduction": 7,  # pixel, element, region, and four losses with reductions of their own
+    "spacing": 1,
+}
+
+
+def sections(documented):
+    """The sections of a numpydoc docstring, by their heading; the text before the first is ""."""
+    parts = re.split(r"(?m)^(\w[\w ]+)\n-{3,}\n", inspect.getdoc(documented))
+    rest = zip(parts[1::2], parts[2::2], strict=True)
+    return {"": parts[0].strip()} | {name: text.strip("\n") for name, text in rest}
+
+
+def parameters(documented):
+    """The entries of Parameters: name -> (type, text)."""
+    entries = re.findall(r"(?m)^(\w+) : (.*)\n((?:    .*\n?)+)", sections(documented).get("Parameters", "") + "\n")
+    return {name: (kind, text.rstrip("\n")) for name, kind, text in entries}
+
+
+pairs = pytest.mark.parametrize(("name", "cls"), FUNCTIONS.items(), ids=list(FUNCTIONS))
+
+
+@pairs
+def test_class_and_function_say_the_same(name, cls):
+    function = getattr(losses, name)
+    own, other = sections(cls), sections(function)
+    same_loss = r"`(\w+)`"  # MaskRCNNLoss names its summands in its own form
+    assert re.sub(same_loss, "", own[""]) == re.sub(same_loss, "", other[""])
+    assert own.get("References") == other.get("References")
+    options = parameters(function)
+    assert {k: options[k] for k in parameters(cls)} == parameters(cls)
+
+
+@pairs
+def test_every_argument_is_documented_in_its_order_with_its_default(name, cls):
+    signature = inspect.signature(getattr(losses, name)).parameters
+    documented = parameters(getattr(losses, name))
+    assert list(documented) == list(signature)
+    for option, (kind, _) in documented.items():
+        default = signature[option].default
+        stated = re.search(r", default (.*)$", kind)
+        assert (stated is None) == (default is inspect.Parameter.empty), option
+        if stated:
+            assert stated[1].replace('"', "'") == repr(default), option
+
+
+@pairs
+def test_the_class_documents_its_options(name, cls):
+    assert list(parameters(cls)) == [f.name for f in dataclasses.fields(cls) if f.init]
+
+
+@pairs
+def test_all_sections_are_there(name, cls):
+    assert {"See Also", "Examples"} <= sections(cls).keys()
+    assert {"Parameters", "Returns", "Raises", "See Also", "Examples"} <= sections(getattr(losses, name)).keys()
+    assert cls.__name__ in sections(getattr(losses, name))["See Also"]
+    assert name in sections(cls)["See Also"]
+
+
+@pytest.mark.parametrize("option", WORDINGS)
+def test_options_that_many_losses_share_have_one_wording(option):
+    wordings = {parameters(getattr(losses, name)).get(option) for name in FUNCTIONS} - {None}
+    assert len(wordings) == WORDINGS[option], wordings
