@@ -1,0 +1,67 @@
+"""A user's loss with weights made from the data: the page that shows one, and what holds for all of them."""
+
+import pathlib
+import re
+
+import numpy as np
+import pytest
+
+import fastloss as fl
+
+PAGE = pathlib.Path(__file__).parents[1] / "docs" / "custom-loss.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.S)
+
+
+def page():
+    """The names that the page's code defines."""
+    names = {"__name__": "custom_loss_page"}
+    exec("\n".join(BLOCKS), names)
+    return names
+
+
+def test_the_page_runs():
+    names = page()
+    values = fl.cross_entropy(names["logits"], names["labels"], reduction="none").reshape(2, -1)
+    hardest = np.sort(values, axis=1)[:, -1024:]
+    assert names["value"] == pytest.approx(hardest.mean(), rel=1e-6)
+
+
+def test_the_loss_is_short():
+    """Thirty lines from the class to the call, comments and all."""
+    assert 1 < len(BLOCKS[0].splitlines()) <= 30
+
+
+def test_its_gradient_is_that_of_the_weighted_loss(backend):
+    names = page()
+    loss, x, y = names["loss"], names["logits"], names["labels"]
+    weight = loss.make_weights(fl.CrossEntropyLoss().make_batch(x, y, None))
+    value, gradient = fl.CrossEntropyLoss().value_and_grad(x, y, pixel_weight=weight)
+    own = loss.value_and_grad(x, y)
+    assert own[0] == value
+    assert np.array_equal(own[1], gradient)
+    assert fl.check_grad(loss, x[:1, :, :3, :4].astype(np.float64), y[:1, :3, :4]) < 1e-6
+
+
+def test_pixel_weight_and_ignore_index_apply_as_well(backend):
+    names = page()
+    x, y = names["logits"], names["labels"].copy()
+    y[0, :32] = 255
+    w = np.random.default_rng(1).random(y.shape)
+    loss = names["TopKCrossEntropyLoss"](share=0.25, ignore_index=255)
+    weight = loss.make_weights(fl.CrossEntropyLoss(ignore_index=255).make_batch(x, y, w))
+    expected = fl.cross_entropy(x, y, ignore_index=255, pixel_weight=w * weight)
+    assert loss(x, y, pixel_weight=w) == pytest.approx(expected, rel=1e-12)
+
+
+def test_evaluate_gives_it_a_pass_of_its_own(backend):
+    names = page()
+    loss, x, y = names["loss"], names["logits"], names["labels"]
+    report = fl.evaluate({"hard": loss, "dice": fl.DiceLoss(), "twice": 2 * loss}, x, y)
+    assert report["hard"] == loss(x, y)
+    assert report["twice"] == 2 * loss(x, y)
+    assert report["dice"] == fl.dice_loss(x, y)
+
+
+def test_a_sum_with_another_loss_is_refused():
+    with pytest.raises(ValueError, match=r"^losses: expected no loss next to TopKCrossEntropyLoss\(share=0\.25\)"):
+        page()["loss"] + fl.DiceLoss()
