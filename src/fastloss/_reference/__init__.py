@@ -1,22 +1,25 @@
-"""The NumPy twin of every kernel, under the kernels' names: specification, oracle and fallback.
+"""The NumPy reference of every kernel, under the kernels' names: specification, oracle and fallback.
 
-Called by _backend.run with the same arguments as the compiled kernels, and held equal to them by the tests. Read this
-to learn what a kernel computes: the C files say how it is made fast.
+_backend.py calls `run` and `distance` with the same arguments as the compiled kernels, and the tests hold the two
+equal. Read this to learn what a kernel computes: the C files say how it is made fast. Each file here is that of the
+same name in csrc/, and so are its functions, so that one search finds the pair.
 
-    tile.py      a block of pixels, and the functions that all share
-    elements.py  losses of one element: a value and its derivative
-    pixels.py    losses with one value a pixel, from all its classes
-    region.py    the sums that region losses are made of
-    driver.py    blocks, weights, sums, gradients
-    distance.py  the distance transform
+    real_math.py   elementary functions
+    tile.py        a block of pixels, and its softmax
+    loss.py        what a loss is to the driver
+    elements.py    losses of one element: a value and its derivative
+    pixels.py      losses with one value per pixel, from all its classes
+    regions.py     the sums that region losses are made of
+    transforms.py  functions of the input alone
+    table.py       one entry per loss
+    driver.py      blocks, weights, sums, gradients
+    distance.py    the distance transform
+
+It imports no backend and no loss object.
 """
 
 from .distance import distance
 from .driver import run
-from .elements import ELEMENT
-from .pixels import PIXEL, TRANSFORM
-from .region import Region
+from .table import KERNELS
 
-TWINS = {**PIXEL, **ELEMENT, **TRANSFORM, "region": Region}
-
-__all__ = ["TWINS", "distance", "run"]
+__all__ = ["KERNELS", "distance", "run"]

@@ -1,4 +1,4 @@
-"""The NumPy twin of csrc/distance.c: specification, oracle, fallback. Called by _backend.py; validates nothing."""
+"""The distance transform: csrc/distance.c. _backend.distance calls it with arrays that are checked."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ def _steps(foreground: Array) -> Array:
     at = np.arange(foreground.shape[-1], dtype=np.float64)
     before = np.maximum.accumulate(np.where(foreground, -np.inf, at), axis=-1)
     behind = np.minimum.accumulate(np.where(foreground, np.inf, at)[..., ::-1], axis=-1)[..., ::-1]
-    steps: Array = np.minimum(at - before, behind - at)
-    return steps
+    return np.minimum(at - before, behind - at)
 
 
 def _envelope(f: Array, step: float) -> None:

@@ -1,29 +1,27 @@
-"""The driver: blocks of pixels of bounded size, as rows `(C, P)` of the arithmetic's dtype; weights, sums in float64,
-gradients. Called by _backend.run; knows no particular loss."""
+"""The driver: csrc/driver.h, fastloss.c and kernels.c in one. Called by _backend.run; knows no particular loss.
+
+It cuts a batch into tiles: blocks of pixels, of bounded size, whose rows `(C, P)` have the arithmetic's dtype. It
+applies the weights, adds up each group's sums in float64, and writes gradients and maps.
+"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from .._arrays import LEAST, MOST, Array, real_dtype
-from .._batch import Batch
-from .elements import ELEMENT
-from .pixels import PIXEL, TRANSFORM, element_input
-from .region import Region
+from .._batch import LEAST, MOST, Array, Batch, real_dtype
+from .._terms import Mode, Term
+from .regions import region_backward, region_forward
+from .table import KERNELS
 from .tile import Params, Tile
 
-if TYPE_CHECKING:
-    from .._terms import Term
-
-    # term, class weights, params, coefficients
-    Argument = tuple[Term, Array | None, Sequence[float | Array], Array | None]
+# term, class weights, params, coefficients
+Argument = tuple[Term, Array | None, Sequence[float | Array], Array | None]
 
 BLOCK_ELEMENTS = 1 << 19
-WEIGH, FORWARD, GRADIENT, MAP, BY_CLASS = 1, 2, 4, 8, 16
 
 
 def run(
@@ -41,10 +39,10 @@ def run(
             for (term, weight, params, coef), size in zip(arguments, sizes, strict=True):
                 k = _params(t, weight, params)
                 sums[t.groups, at : at + size] += _visit(t, term, k, mode)
-                if mode & GRADIENT:
+                if mode & Mode.GRADIENT:
                     gradient = gradient + _gradient(t, term, k, coef)
                 at += size
-            if mode & GRADIENT:
+            if mode & Mode.GRADIENT:
                 assert t.output is not None
                 t.output[...] = np.where(t.w > 0, gradient, 0)
     return sums, False
@@ -56,36 +54,40 @@ def _params(t: Tile, weight: Array | None, params: Sequence[float | Array]) -> P
 
 
 def _visit(t: Tile, term: Term, k: Params, mode: int) -> Array:
-    """The term's sums over each member of the block, (members, size); and its map, if wanted."""
+    """The term's sums over each member of the block, (members, size); and its map, if the mode asks for it."""
     size = term.size(len(t.x), mode)
-    if term.kind == "region" and mode & FORWARD:
-        return Region.sums(t, term).reshape(t.members, size)
+    if term.kind == "region" and mode & Mode.FORWARD:
+        return region_forward(t, term).reshape(t.members, size)
     if term.kind in ("region", "transform"):
         return np.zeros((t.members, size))
-    if term.kind == "element":
-        w = t.weights + np.zeros_like(t.x)
-        mean_w = w
-    else:
-        w = t.w[None]
-        mean_w = w * (k.weight[t.label, 0] if t.label is not None else 1 if t.wc is None else t.wc.mean(axis=0))
+    w, mean_w = _weights(t, term, k)
     value = np.zeros_like(w)
-    if not mode & WEIGH and mode != GRADIENT:
-        raw = _element(t, term, k, "value") if term.kind == "element" else PIXEL[term.name].value(t, term, k)[None]
-        value = np.where(w > 0, w * raw, 0)
-    if mode & MAP:
+    if not mode & Mode.WEIGH and mode != Mode.GRADIENT:
+        value = np.where(w > 0, w * _value(t, term, k), 0)
+    if mode & Mode.MAP:
         assert t.output is not None
         t.output[...] = (value if t.output.ndim == 2 else value[0]) + 0  # no -0.0
     sums = [t.sums(values).sum(axis=1, keepdims=True) for values in (value, mean_w)]
-    if mode & BY_CLASS:
+    if mode & Mode.BY_CLASS:
         sums += [_by_class(t, term, value), _by_class(t, term, mean_w)]
     return np.hstack(sums)
 
 
-def _element(t: Tile, term: Term, k: Params, what: str) -> Array:
-    """An element loss's value or slope, (C, P)."""
-    element = ELEMENT[term.name]
-    rows: Array = getattr(element, what)(element_input(element, t.x, term.activation), t.y, k)
-    return rows
+def _weights(t: Tile, term: Term, k: Params) -> tuple[Array, Array]:
+    """The weights that values are multiplied by, and those of the mean; each (C, P), of a pixel loss (1, P)."""
+    if term.kind == "element":
+        w = t.weights + np.zeros_like(t.x)
+        return w, w
+    w = t.w[None]
+    return w, w * (k.weight[t.label, 0] if t.label is not None else 1 if t.wc is None else t.wc.mean(axis=0))
+
+
+def _value(t: Tile, term: Term, k: Params) -> Array:
+    """Of an element loss (C, P), of a pixel loss (1, P)."""
+    kernel = KERNELS[term.name]
+    if term.kind == "element":
+        return kernel.value(kernel.inputs[term.activation](t.x), t.y, k)
+    return kernel.forward(t, term, kernel, k)[None]
 
 
 def _by_class(t: Tile, term: Term, values: Array) -> Array:
@@ -103,22 +105,23 @@ def _by_class(t: Tile, term: Term, values: Array) -> Array:
 
 def _gradient(t: Tile, term: Term, k: Params, coef: Array | None) -> Array:
     """d(value)/d(input) of one term, (C, P)."""
+    kernel = KERNELS[term.name]
     if term.kind == "transform":
-        rows: Array = TRANSFORM[term.name].rows(t)
-        return rows
+        return kernel.backward(t, term, kernel, k)
     assert coef is not None
     of_pixel = coef[t.groups].T.astype(t.x.dtype).repeat(t.each if t.members > 1 else 1, axis=1)
     if term.kind == "region":
-        return t.w * Region.gradient(t, term, of_pixel)
+        return t.w * region_backward(t, term, of_pixel)
     (scale,) = of_pixel
     if term.kind == "element":
-        return np.where(t.weights > 0, scale * t.weights * _element(t, term, k, "slope"), 0)
-    gradient: Array = scale * t.w * PIXEL[term.name].gradient(t, term, k)
-    return gradient
+        slope = kernel.slope(kernel.inputs[term.activation](t.x), t.y, k)
+        return np.where(t.weights > 0, scale * t.weights * slope, 0)
+    return scale * t.w * kernel.backward(t, term, kernel, k)
 
 
 def tiles(batch: Batch, by_sample: bool, output: Array | None) -> Iterator[Tile | None]:
-    """The blocks of a batch, group by group; None if one holds a bad label or weight."""
+    """The blocks of a batch, group by group; None for one that holds a bad label or weight. A block's output is written
+    to `output` when the next one is asked for."""
     C = batch.classes
     real = real_dtype(batch.input.dtype)
     step = max(1, BLOCK_ELEMENTS // C)
@@ -155,7 +158,7 @@ def _scatter(out: Array, values: Array, first: int, last: int, by_class: bool) -
 
 
 def _groups(batch: Batch, by_sample: bool, step: int) -> Iterator[tuple[slice, Callable[[Array | None, bool], Any]]]:
-    """Which groups are taken together, as many as a block holds or one, and how they are cut out of an array."""
+    """The groups taken together, as many as a block holds or one, and a function that cuts them out of an array."""
     if not by_sample:
         yield slice(0, 1), functools.partial(_samples, slice(None))
         return

@@ -1,7 +1,8 @@
-"""Losses of one element: its value, and its slope, the derivative in the input. Called by driver.py and pixels.py.
+"""Losses of one element, csrc/elements.h: `NAME`, the value, and `NAME_slope`, its derivative in the input.
 
-Each takes the input x (or, with `of_chance`, a Chance v), the target y and the term's parameters k. A Chance is a
-probability p that came as itself, as a logit or through a softmax.
+Each takes the input x (or a Prob v, made from it), the target y and the term's parameters k. driver.py calls them for
+losses of elements, pixels.py for the losses that sum them over classes; table.py says which is which. They know no
+weight of a pixel, no sum and no activation.
 """
 
 from __future__ import annotations
@@ -11,189 +12,125 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array
-from .tile import Params, log_chance, sigmoid, softmax_parts, times, xlogx
+from .._batch import Array
+from .real_math import r_log_cosh, r_log_prob, r_log_rest, r_sigmoid, r_softplus, r_xlogx
+from .tile import Params, softmax_parts
+
+
+def times(a: Any, b: Any) -> Array:
+    """a b, which is 0 where the factor a is 0, even if b is infinite or undefined."""
+    return np.where(a == 0, 0, a * b)
+
 
 # ---- of the input itself
 
 
-class NLL:
+def nll(x: Array, y: Array, k: Params) -> Array:
     """-w y x: the negative log-likelihood, x being a log-probability."""
-
-    of_chance = False
-
-    @staticmethod
-    def value(x: Array, y: Array, k: Params) -> Array:
-        return -times(k.weight * y, x)
-
-    @staticmethod
-    def slope(x: Array, y: Array, k: Params) -> Array:
-        slope: Array = -k.weight * y
-        return slope
+    return -times(k.weight * y, x)
 
 
-class KLDiv:
+def nll_slope(x: Array, y: Array, k: Params) -> Array:
+    return -k.weight * y
+
+
+def kl_div(x: Array, y: Array, k: Params) -> Array:
     """y (log y - x), x being a log-probability."""
-
-    of_chance = False
-
-    @staticmethod
-    def value(x: Array, y: Array, k: Params) -> Array:
-        return xlogx(y) - times(y, x)
-
-    @staticmethod
-    def slope(x: Array, y: Array, k: Params) -> Array:
-        return -y
+    return r_xlogx(y) - times(y, x)
 
 
-class KLDivLog:
-    """e^y (y - x), the target being a log-probability as well."""
-
-    of_chance = False
-
-    @staticmethod
-    def value(x: Array, y: Array, k: Params) -> Array:
-        return times(np.exp(y), y - x)
-
-    @staticmethod
-    def slope(x: Array, y: Array, k: Params) -> Array:
-        slope: Array = -np.exp(y)
-        return slope
+def kl_div_slope(x: Array, y: Array, k: Params) -> Array:
+    return -y
 
 
-class SoftMargin:
-    """log(1 + exp(-y x))."""
-
-    of_chance = False
-
-    @staticmethod
-    def value(x: Array, y: Array, k: Params) -> Array:
-        return Softplus.value(-y * x, y, k)
-
-    @staticmethod
-    def slope(x: Array, y: Array, k: Params) -> Array:
-        return -y * sigmoid(-y * x)
+def kl_div_log(x: Array, y: Array, k: Params) -> Array:
+    """e^y (y - x), the target also being a log-probability."""
+    return times(np.exp(y), y - x)
 
 
-class Target:
+def kl_div_log_slope(x: Array, y: Array, k: Params) -> Array:
+    return -np.exp(y)
+
+
+def soft_margin(x: Array, y: Array, k: Params) -> Array:
+    """log(1 + exp(-y x)), y in {-1, 1}."""
+    return r_softplus(-y * x)
+
+
+def soft_margin_slope(x: Array, y: Array, k: Params) -> Array:
+    return -y * r_sigmoid(-y * x)
+
+
+def own_target(x: Array, y: Array, k: Params) -> Array:
     """The target y, for its sum."""
-
-    of_chance = False
-
-    @staticmethod
-    def value(x: Array, y: Array, k: Params) -> Array:
-        return y
-
-    @staticmethod
-    def slope(x: Array, y: Array, k: Params) -> Array:
-        return np.zeros_like(y)
+    return y
 
 
-class MSE:
+def own_target_slope(x: Array, y: Array, k: Params) -> Array:
+    return np.zeros_like(y)
+
+
+def mse(x: Array, y: Array, k: Params) -> Array:
     """(x - y)^2."""
-
-    of_chance = False
-
-    @staticmethod
-    def value(x: Array, y: Array, k: Params) -> Array:
-        value: Array = (x - y) ** 2
-        return value
-
-    @staticmethod
-    def slope(x: Array, y: Array, k: Params) -> Array:
-        slope: Array = 2 * (x - y)
-        return slope
+    return (x - y) ** 2
 
 
-class L1:
+def mse_slope(x: Array, y: Array, k: Params) -> Array:
+    return 2 * (x - y)
+
+
+def l1(x: Array, y: Array, k: Params) -> Array:
     """|x - y|, with slope 0 at 0."""
-
-    of_chance = False
-
-    @staticmethod
-    def value(x: Array, y: Array, k: Params) -> Array:
-        value: Array = np.abs(x - y)
-        return value
-
-    @staticmethod
-    def slope(x: Array, y: Array, k: Params) -> Array:
-        slope: Array = np.sign(x - y)
-        return slope
+    return np.abs(x - y)
 
 
-class Huber:
-    """A parabola up to |d| = k[0], of curvature k[1], and its tangent beyond, of slope k[2] = k[0] k[1]."""
-
-    of_chance = False
-
-    @staticmethod
-    def value(x: Array, y: Array, k: Params) -> Array:
-        a = np.abs(x - y)
-        value: Array = np.where(a <= k[0], k[1] / 2 * a * a, k[2] * (a - k[0] / 2))
-        return value
-
-    @staticmethod
-    def slope(x: Array, y: Array, k: Params) -> Array:
-        d = x - y
-        slope: Array = np.where(np.abs(d) > k[0], k[2] * np.sign(d), k[1] * d)
-        return slope
+def l1_slope(x: Array, y: Array, k: Params) -> Array:
+    return np.sign(x - y)
 
 
-class LogCosh:
-    """log cosh d = |d| + log(1 + exp(-2|d|)) - log 2; for small d log1p(2 sinh^2(d/2)), which does not cancel."""
-
-    of_chance = False
-
-    @staticmethod
-    def value(x: Array, y: Array, k: Params) -> Array:
-        a = np.abs(x - y)
-        value: Array = np.where(a < 0.5, np.log1p(2 * np.sinh(a / 2) ** 2), a + np.log1p(np.exp(-2 * a)) - np.log(2))
-        return value.astype(a.dtype)
-
-    @staticmethod
-    def slope(x: Array, y: Array, k: Params) -> Array:
-        slope: Array = np.tanh(x - y)
-        return slope
+def huber(x: Array, y: Array, k: Params) -> Array:
+    """A parabola of curvature k[1] up to |d| = k[0], and beyond it the tangent, of slope k[2] = k[0] k[1]."""
+    a = np.abs(x - y)
+    return np.where(a <= k[0], k[1] / 2 * a * a, k[2] * (a - k[0] / 2))
 
 
-class PseudoHuber:
+def huber_slope(x: Array, y: Array, k: Params) -> Array:
+    d = x - y
+    return np.where(np.abs(d) > k[0], k[2] * np.sign(d), k[1] * d)
+
+
+def log_cosh(x: Array, y: Array, k: Params) -> Array:
+    """log cosh(x - y)."""
+    return r_log_cosh(x - y)
+
+
+def log_cosh_slope(x: Array, y: Array, k: Params) -> Array:
+    return np.tanh(x - y)
+
+
+def pseudo_huber(x: Array, y: Array, k: Params) -> Array:
     """delta^2 (sqrt(1 + (d/delta)^2) - 1), as delta |d| r / (1 + sqrt(1 + r^2)) with r = |d|/delta; k: delta."""
-
-    of_chance = False
-
-    @staticmethod
-    def value(x: Array, y: Array, k: Params) -> Array:
-        a = np.abs(x - y)
-        r = a / k[0]
-        value: Array = k[0] * a * np.where(r > 1, 1 / (1 / r + np.hypot(1, 1 / r)), r / (1 + np.hypot(1, r)))
-        return value
-
-    @staticmethod
-    def slope(x: Array, y: Array, k: Params) -> Array:
-        d = x - y
-        r = np.abs(d) / k[0]
-        slope: Array = k[0] * np.sign(d) * np.where(r > 1, 1 / np.hypot(1, 1 / r), r / np.hypot(1, r))
-        return slope
+    a = np.abs(x - y)
+    r = a / k[0]
+    return k[0] * a * np.where(r > 1, 1 / (1 / r + np.hypot(1, 1 / r)), r / (1 + np.hypot(1, r)))
 
 
-# ---- of a chance
+def pseudo_huber_slope(x: Array, y: Array, k: Params) -> Array:
+    d = x - y
+    r = np.abs(d) / k[0]
+    return k[0] * np.sign(d) * np.where(r > 1, 1 / np.hypot(1, 1 / r), r / np.hypot(1, r))
 
 
-def _inverse(x: Array) -> Array:
-    """1 / x, at most 1e12 (torch's limit of the derivative of a log)."""
-    return 1 / np.maximum(x, 1e-12)
-
-
-def _log_rest_over(log_rest: Array, u: Array) -> Array:
-    """log(1 - u) / u, which is -1 at 0."""
-    quotient: Array = np.where(u == 0, -1, log_rest / u)
-    return quotient
+# ---- of a probability
 
 
 @dataclass(slots=True)
-class Chance:
-    """p, q = 1 - p, their logs, and dp, dlog_p, dlog_q, the derivatives in the input (softmax: in log p); cross_p =
-    dlog_p log_q and cross_q = dlog_q log_p, which are near 1 where p or q is small."""
+class Prob:
+    """A probability p that came directly, as a logit or by a softmax: p, q = 1 - p, their logs, and derivatives.
+
+    dp, dlog_p and dlog_q are derivatives in the input (softmax: in log p). cross_p = dlog_p log_q and
+    cross_q = dlog_q log_p are near 1 where p or q is small.
+    """
 
     p: Array
     q: Array
@@ -205,302 +142,175 @@ class Chance:
     cross_p: Array
     cross_q: Array
 
-    @classmethod
-    def given(cls, x: Array) -> Chance:
-        q, log_p, log_q = 1 - x, log_chance(x), np.maximum(np.log1p(-x), -100)
-        crosses = _log_rest_over(log_q, x), -_log_rest_over(log_p, q)
-        return cls(x, q, log_p, log_q, 1, _inverse(x), -_inverse(q), *crosses)
 
-    @classmethod
-    def of_logit(cls, x: Array) -> Chance:
-        p, q, tail = sigmoid(x), sigmoid(-x), np.log1p(np.exp(-np.abs(x)))
-        log_p, log_q = np.minimum(x, 0) - tail, np.minimum(-x, 0) - tail
-        return cls(p, q, log_p, log_q, p * q, q, -p, times(q, log_q), times(-p, log_p))
-
-    @classmethod
-    def of_softmax(cls, x: Array) -> Chance:
-        """The largest logit's 1 - p is the sum of the others: a confident pixel's small values keep their digits."""
-        m, e, *_ = softmax_parts(x)
-        s = e.sum(axis=0, dtype=np.float64).astype(x.dtype)
-        first = np.arange(len(x))[:, None] == x.argmax(axis=0)
-        rest = np.where(first, 0, e).sum(axis=0, dtype=np.float64).astype(x.dtype)
-        p, log_p = e / s, (x - m) - np.log1p(rest)
-        q = np.where(first, rest / s, 1 - p)
-        log_q = np.log(np.maximum(q, np.finfo(q.dtype).tiny))
-        return cls(p, q, log_p, log_q, p, 1, -p * _inverse(q), log_q, times(-p, _log_rest_over(log_p, q)))
-
-    def power_p(self, exponent: Any) -> Array:
-        result: Array = np.exp(times(exponent, self.log_p))
-        return result
-
-    def power_q(self, exponent: Any) -> Array:
-        result: Array = np.exp(times(exponent, self.log_q))
-        return result
+def inverse(x: Array) -> Array:
+    """1 / x, at most 1e12, torch's limit of the derivative of a log."""
+    return 1 / np.maximum(x, 1e-12)
 
 
-class BCE:
+def power(log_u: Array, g: Any) -> Array:
+    """u^g, u in [0, 1]."""
+    return np.exp(times(g, log_u))
+
+
+def log_rest_over(log_rest: Array, u: Array) -> Array:
+    """log(1 - u) / u, which is -1 at 0."""
+    return np.where(u == 0, -1, log_rest / u)
+
+
+def prob_given(x: Array) -> Prob:
+    q, log_p, log_q = 1 - x, r_log_prob(x), r_log_rest(x)
+    crosses = log_rest_over(log_q, x), -log_rest_over(log_p, q)
+    return Prob(x, q, log_p, log_q, 1, inverse(x), -inverse(q), *crosses)
+
+
+def prob_of_logit(x: Array) -> Prob:
+    p, q, tail = r_sigmoid(x), r_sigmoid(-x), np.log1p(np.exp(-np.abs(x)))
+    log_p, log_q = np.minimum(x, 0) - tail, np.minimum(-x, 0) - tail
+    return Prob(p, q, log_p, log_q, p * q, q, -p, times(q, log_q), times(-p, log_p))
+
+
+def prob_of_softmax(x: Array) -> Prob:
+    """The largest logit's 1 - p is the sum of the others: a confident pixel's small values keep their digits."""
+    m, e, *_ = softmax_parts(x)
+    s = e.sum(axis=0, dtype=np.float64).astype(x.dtype)
+    first = np.arange(len(x))[:, None] == x.argmax(axis=0)
+    rest = np.where(first, 0, e).sum(axis=0, dtype=np.float64).astype(x.dtype)
+    p, log_p = e / s, (x - m) - np.log1p(rest)
+    q = np.where(first, rest / s, 1 - p)
+    log_q = np.log(np.maximum(q, np.finfo(q.dtype).tiny))
+    return Prob(p, q, log_p, log_q, p, 1, -p * inverse(q), log_q, times(-p, log_rest_over(log_p, q)))
+
+
+def bce(v: Prob, y: Array, k: Params) -> Array:
     """-(b t log p + n (1 - t) log q), t = (1 - eps) y + eps / 2; k: b, n, eps."""
-
-    of_chance = True
-
-    @staticmethod
-    def value(v: Chance, y: Array, k: Params) -> Array:
-        t = (1 - k[2]) * y + k[2] / 2
-        return -(times(k[0] * t, v.log_p) + times(k[1] * (1 - t), v.log_q))
-
-    @staticmethod
-    def slope(v: Chance, y: Array, k: Params) -> Array:
-        t = (1 - k[2]) * y + k[2] / 2
-        slope: Array = -(k[0] * t * v.dlog_p + k[1] * (1 - t) * v.dlog_q)
-        return slope
+    t = (1 - k[2]) * y + k[2] / 2
+    return -(times(k[0] * t, v.log_p) + times(k[1] * (1 - t), v.log_q))
 
 
-class Multilabel:
-    """-w / C (y log p + (1 - y) log q), summed over classes; k: w."""
-
-    of_chance = True
-
-    @staticmethod
-    def value(v: Chance, y: Array, k: Params) -> Array:
-        return -times(k[0] * k.share, times(y, v.log_p) + times(1 - y, v.log_q))
-
-    @staticmethod
-    def slope(v: Chance, y: Array, k: Params) -> Array:
-        slope: Array = -k[0] * k.share * (y * v.dlog_p + (1 - y) * v.dlog_q)
-        return slope
+def bce_slope(v: Prob, y: Array, k: Params) -> Array:
+    t = (1 - k[2]) * y + k[2] / 2
+    return -(k[0] * t * v.dlog_p + k[1] * (1 - t) * v.dlog_q)
 
 
-class BinaryFocal:
+def multilabel(v: Prob, y: Array, k: Params) -> Array:
+    """-w / C (y log p + (1 - y) log q), one class's part of the mean over classes; k: w."""
+    return -times(k[0] * k.share, times(y, v.log_p) + times(1 - y, v.log_q))
+
+
+def multilabel_slope(v: Prob, y: Array, k: Params) -> Array:
+    return -k[0] * k.share * (y * v.dlog_p + (1 - y) * v.dlog_q)
+
+
+def binary_focal(v: Prob, y: Array, k: Params) -> Array:
     """-(a q^g y log p + b p^g (1 - y) log q); k: g, a, b."""
-
-    of_chance = True
-
-    @staticmethod
-    def value(v: Chance, y: Array, k: Params) -> Array:
-        pos, neg = k[1] * y * v.power_q(k[0]), k[2] * (1 - y) * v.power_p(k[0])
-        return -(times(pos, v.log_p) + times(neg, v.log_q))
-
-    @staticmethod
-    def slope(v: Chance, y: Array, k: Params) -> Array:
-        pos, neg = k[1] * y * v.power_q(k[0]), k[2] * (1 - y) * v.power_p(k[0])
-        slope: Array = pos * (v.dlog_p + k[0] * v.cross_q) + neg * (v.dlog_q + k[0] * v.cross_p)
-        return -slope
+    pos, neg = k[1] * y * power(v.log_q, k[0]), k[2] * (1 - y) * power(v.log_p, k[0])
+    return -(times(pos, v.log_p) + times(neg, v.log_q))
 
 
-class Focal:
-    """-a y q^g log p, summed over classes; k: g, a."""
-
-    of_chance = True
-
-    @staticmethod
-    def value(v: Chance, y: Array, k: Params) -> Array:
-        return -times(k[1] * y, v.power_q(k[0]) * v.log_p)
-
-    @staticmethod
-    def slope(v: Chance, y: Array, k: Params) -> Array:
-        return -times(k[1] * y, v.power_q(k[0]) * (v.dlog_p + k[0] * v.cross_q))
+def binary_focal_slope(v: Prob, y: Array, k: Params) -> Array:
+    pos, neg = k[1] * y * power(v.log_q, k[0]), k[2] * (1 - y) * power(v.log_p, k[0])
+    return -(pos * (v.dlog_p + k[0] * v.cross_q) + neg * (v.dlog_q + k[0] * v.cross_p))
 
 
-class Categorical:
-    """-t log p with t = w ((1 - eps) y + eps / C), summed over classes; k: eps."""
-
-    of_chance = True
-
-    @staticmethod
-    def _mass(y: Array, k: Params) -> Array:
-        mass: Array = k.weight * ((1 - k[0]) * y + k[0] * k.share)
-        return mass
-
-    @classmethod
-    def value(cls, v: Chance, y: Array, k: Params) -> Array:
-        return -times(cls._mass(y, k), v.log_p)
-
-    @classmethod
-    def slope(cls, v: Chance, y: Array, k: Params) -> Array:
-        slope: Array = -cls._mass(y, k) * v.dlog_p
-        return slope
+def focal(v: Prob, y: Array, k: Params) -> Array:
+    """-a y q^g log p, one class's part; k: g, a."""
+    return -times(k[1] * y, power(v.log_q, k[0]) * v.log_p)
 
 
-def _quotient(u: Array, v: Array, a: float) -> Array:
-    """u / m with m = (1 - a) u + a v: at most 1 / (1 - a), its limit at v = 0; that it is where m lacks digits."""
-    m = (1 - a) * u + a * v
-    quotient: Array = np.where(m < np.finfo(m.dtype).tiny, 1 / (1 - a), u / m)
-    return quotient
+def focal_slope(v: Prob, y: Array, k: Params) -> Array:
+    return -times(k[1] * y, power(v.log_q, k[0]) * (v.dlog_p + k[0] * v.cross_q))
 
 
-def _half_kl(p: Array, log_p: Array, y: Array, a: float) -> Array:
-    """y log(y / m) with m = a p + (1 - a) y."""
-    return xlogx(y) - times(y, log_p) if a == 1 else times(y, log_chance(_quotient(y, p, a)))
+def target_mass(y: Array, k: Params) -> Array:
+    """t = w ((1 - eps) y + eps / C); k: eps."""
+    return k.weight * ((1 - k[0]) * y + k[0] * k.share)
 
 
-def _half_kl_slope(p: Array, dp: Any, dlog_p: Any, y: Array, a: float) -> Array:
-    slope: Array = -y * dlog_p if a == 1 else -a * dp * np.where(y == 0, 0, _quotient(y, p, a))
-    return slope
+def categorical(v: Prob, y: Array, k: Params) -> Array:
+    """-t log p, one class's part of categorical cross entropy."""
+    return -times(target_mass(y, k), v.log_p)
 
 
-class BinaryKL:
+def categorical_slope(v: Prob, y: Array, k: Params) -> Array:
+    return -target_mass(y, k) * v.dlog_p
+
+
+def quotient(u: Array, m: Array, a: float) -> Array:
+    """u / m for m = (1 - a) u + a v: at most 1 / (1 - a), its limit at v = 0, which is also taken where m is too small
+    to have digits."""
+    return np.where(m < np.finfo(m.dtype).tiny, 1 / (1 - a), u / m)
+
+
+def half_kl(p: Array, log_p: Array, y: Array, a: float) -> Array:
+    """y log(y / m) with m = a p + (1 - a) y: one outcome's part of KL(y || m)."""
+    if a == 1:
+        return r_xlogx(y) - times(y, log_p)
+    return times(y, r_log_prob(quotient(y, a * p + (1 - a) * y, a)))
+
+
+def half_kl_slope(p: Array, dp: Any, dlog_p: Any, y: Array, a: float) -> Array:
+    if a == 1:
+        return -y * dlog_p
+    return -a * dp * np.where(y == 0, 0, quotient(y, a * p + (1 - a) * y, a))
+
+
+def binary_kl(v: Prob, y: Array, k: Params) -> Array:
     """KL(y || m) of Bernoulli distributions, m = a p + (1 - a) y; k: a."""
-
-    of_chance = True
-
-    @staticmethod
-    def value(v: Chance, y: Array, k: Params) -> Array:
-        return _half_kl(v.p, v.log_p, y, k[0]) + _half_kl(v.q, v.log_q, 1 - y, k[0])
-
-    @staticmethod
-    def slope(v: Chance, y: Array, k: Params) -> Array:
-        return _half_kl_slope(v.p, v.dp, v.dlog_p, y, k[0]) + _half_kl_slope(v.q, -v.dp, v.dlog_q, 1 - y, k[0])
+    return half_kl(v.p, v.log_p, y, k[0]) + half_kl(v.q, v.log_q, 1 - y, k[0])
 
 
-class JS:
-    """(y log(y / m(p)) + p log(p / m(y))) / 2, m(p) = a p + (1 - a) y, m(y) = a y + (1 - a) p, summed over classes;
-    k: a."""
-
-    of_chance = True
-
-    @staticmethod
-    def share(p: Array, log_p: Array, y: Array, a: float) -> Array:
-        log_ratio = log_p - log_chance(y) if a == 1 else log_chance(_quotient(p, y, a))
-        share: Array = (_half_kl(p, log_p, y, a) + times(p, log_ratio)) / 2
-        return share
-
-    @staticmethod
-    def share_slope(p: Array, log_p: Array, dp: Any, dlog_p: Any, y: Array, a: float) -> Array:
-        if a == 1:
-            inner = np.maximum(log_p, -100) - log_chance(y) + 1
-        else:
-            ratio = _quotient(p, y, a)
-            inner = log_chance(ratio) + (1 - (1 - a) * ratio)
-        slope: Array = (_half_kl_slope(p, dp, dlog_p, y, a) + times(dp, inner)) / 2
-        return slope
-
-    @classmethod
-    def value(cls, v: Chance, y: Array, k: Params) -> Array:
-        return cls.share(v.p, v.log_p, y, k[0])
-
-    @classmethod
-    def slope(cls, v: Chance, y: Array, k: Params) -> Array:
-        return cls.share_slope(v.p, v.log_p, v.dp, v.dlog_p, y, k[0])
+def binary_kl_slope(v: Prob, y: Array, k: Params) -> Array:
+    return half_kl_slope(v.p, v.dp, v.dlog_p, y, k[0]) + half_kl_slope(v.q, -v.dp, v.dlog_q, 1 - y, k[0])
 
 
-class BinaryJS:
-    """The same of both outcomes of a Bernoulli distribution."""
-
-    of_chance = True
-
-    @staticmethod
-    def value(v: Chance, y: Array, k: Params) -> Array:
-        return JS.share(v.p, v.log_p, y, k[0]) + JS.share(v.q, v.log_q, 1 - y, k[0])
-
-    @staticmethod
-    def slope(v: Chance, y: Array, k: Params) -> Array:
-        positive = JS.share_slope(v.p, v.log_p, v.dp, v.dlog_p, y, k[0])
-        return positive + JS.share_slope(v.q, v.log_q, -v.dp, v.dlog_q, 1 - y, k[0])
+def js_share(p: Array, log_p: Array, y: Array, a: float) -> Array:
+    """One outcome's (y log(y / m(p)) + p log(p / m(y))) / 2, m(p) = a p + (1 - a) y, m(y) = a y + (1 - a) p."""
+    log_ratio = log_p - r_log_prob(y) if a == 1 else r_log_prob(quotient(p, a * y + (1 - a) * p, a))
+    return (half_kl(p, log_p, y, a) + times(p, log_ratio)) / 2
 
 
-class Product:
-    """k[0] p y, summed over classes."""
-
-    of_chance = True
-
-    @staticmethod
-    def value(v: Chance, y: Array, k: Params) -> Array:
-        value: Array = k[0] * times(y, v.p)
-        return value
-
-    @staticmethod
-    def slope(v: Chance, y: Array, k: Params) -> Array:
-        slope: Array = k[0] * times(y, v.dp)
-        return slope
+def js_share_slope(p: Array, log_p: Array, dp: Any, dlog_p: Any, y: Array, a: float) -> Array:
+    if a == 1:
+        inner = np.maximum(log_p, -100) - r_log_prob(y) + 1
+    else:
+        part = quotient(p, a * y + (1 - a) * p, a)
+        inner = r_log_prob(part) + (1 - (1 - a) * part)
+    return (half_kl_slope(p, dp, dlog_p, y, a) + times(dp, inner)) / 2
 
 
-class SquaredError:
-    """k[0] (p - y)^2, summed over classes."""
-
-    of_chance = True
-
-    @staticmethod
-    def value(v: Chance, y: Array, k: Params) -> Array:
-        value: Array = k[0] * (v.p - y) ** 2
-        return value
-
-    @staticmethod
-    def slope(v: Chance, y: Array, k: Params) -> Array:
-        slope: Array = 2 * k[0] * (v.p - y) * v.dp
-        return slope
+def js(v: Prob, y: Array, k: Params) -> Array:
+    """One class's part of the Jensen-Shannon divergence; k: a."""
+    return js_share(v.p, v.log_p, y, k[0])
 
 
-# ---- functions of the input alone
+def js_slope(v: Prob, y: Array, k: Params) -> Array:
+    return js_share_slope(v.p, v.log_p, v.dp, v.dlog_p, y, k[0])
 
 
-class Sigmoid:
-    of_chance = False
-
-    @staticmethod
-    def value(x: Array, y: Array, k: Params) -> Array:
-        return sigmoid(x)
+def binary_js(v: Prob, y: Array, k: Params) -> Array:
+    """Both outcomes' parts of that of Bernoulli distributions; k: a."""
+    return js_share(v.p, v.log_p, y, k[0]) + js_share(v.q, v.log_q, 1 - y, k[0])
 
 
-class LogSigmoid:
-    of_chance = False
-
-    @staticmethod
-    def value(x: Array, y: Array, k: Params) -> Array:
-        value: Array = np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
-        return value
+def binary_js_slope(v: Prob, y: Array, k: Params) -> Array:
+    positive = js_share_slope(v.p, v.log_p, v.dp, v.dlog_p, y, k[0])
+    return positive + js_share_slope(v.q, v.log_q, -v.dp, v.dlog_q, 1 - y, k[0])
 
 
-class Softplus:
-    """log(1 + exp(x))."""
-
-    of_chance = False
-
-    @staticmethod
-    def value(x: Array, y: Array, k: Params) -> Array:
-        value: Array = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
-        return value
+def product(v: Prob, y: Array, k: Params) -> Array:
+    """k[0] p y, one class's part of the boundary loss, whose targets are distances."""
+    return k[0] * times(y, v.p)
 
 
-class Logit:
-    """log(p / (1 - p)): near 1/2 as log1p((1 - 2u) / u), u the smaller of p and 1 - p, which does not cancel."""
-
-    of_chance = False
-
-    @staticmethod
-    def value(x: Array, y: Array, k: Params) -> Array:
-        u = np.minimum(x, 1 - x)
-        value: Array = np.where(x < 0.25, np.log(x) - np.log1p(-x), np.sign(x - 0.5) * np.log1p((1 - 2 * u) / u))
-        return np.where(x == 1, np.inf, value).astype(x.dtype)
+def product_slope(v: Prob, y: Array, k: Params) -> Array:
+    return k[0] * times(y, v.dp)
 
 
-class Entropy:
-    """-x log x, -inf below 0."""
-
-    of_chance = False
-
-    @staticmethod
-    def value(x: Array, y: Array, k: Params) -> Array:
-        value: Array = np.where(x < 0, -np.inf, -xlogx(x))
-        return value
+def squared_error(v: Prob, y: Array, k: Params) -> Array:
+    """k[0] (p - y)^2, one class's part of the Hausdorff loss, whose weights are distances."""
+    return k[0] * (v.p - y) ** 2
 
 
-ELEMENT: dict[str, Any] = {
-    "bce": BCE,
-    "binary_focal": BinaryFocal,
-    "binary_kl": BinaryKL,
-    "binary_js": BinaryJS,
-    "kl_div": KLDiv,
-    "kl_div_log": KLDivLog,
-    "soft_margin": SoftMargin,
-    "target": Target,
-    "mse": MSE,
-    "l1": L1,
-    "huber": Huber,
-    "log_cosh": LogCosh,
-    "pseudo_huber": PseudoHuber,
-    "sigmoid": Sigmoid,
-    "log_sigmoid": LogSigmoid,
-    "softplus": Softplus,
-    "logit": Logit,
-    "entropy": Entropy,
-}
+def squared_error_slope(v: Prob, y: Array, k: Params) -> Array:
+    return 2 * k[0] * (v.p - y) * v.dp

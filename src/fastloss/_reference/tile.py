@@ -1,4 +1,7 @@
-"""A block of pixels as the formulas see it, and the functions they share."""
+"""A block of pixels as the formulas see it, and its softmax: csrc/tile.h and csrc/softmax.h.
+
+driver.py makes the tiles; all formulas take them. A tile knows no loss.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,17 @@ from .._arrays import Array
 
 @dataclass(slots=True)
 class Tile:
-    """A block of pixels of one group, or of several whole ones, ready for the formulas."""
+    """A block of pixels of one group, or of several whole groups, ready for the formulas."""
 
     groups: slice
-    each: int  # pixels of every group in the block
+    each: int  # pixels of each group in the block
     x: Array  # (C, P)
-    label: Array | None  # (P,) rows, -1 where the pixel has none
+    label: Array | None  # (P,), the class of each pixel, or -1
     y: Array | None  # (C, P), the dense target (labels: one-hot)
     w: Array  # (P,), 0 where the pixel does not count
     wc: Array | None  # (C, P), weights by class
     maps: Array | None  # (C, P), of losses of distances
-    output: Array | None  # (C, P) or (P,), where the block's gradient or map goes
+    output: Array | None  # (C, P) or (P,), which receives the block's gradient or map
 
     @property
     def members(self) -> int:
@@ -56,32 +59,11 @@ class Params:
 
 
 def softmax_parts(x: Array) -> tuple[Array, Array, Array, Array]:
-    """The maximum over classes, exp(x - maximum), the sum of these, and that without the (first) maximum's: z in the
-    kernels. log1p(z) keeps the digits of a sum near 1."""
+    """The maximum m over classes, e = exp(x - m), s = sum of e, and z = s without the (first) maximum's e.
+
+    log1p(z) keeps the digits of a sum near 1.
+    """
     m = x.max(axis=0)
     e = np.exp(x - np.where(np.isneginf(m), 0, m))
     first = np.arange(len(x))[:, None] == x.argmax(axis=0)
     return m, e, e.sum(axis=0), np.where(first & ~np.isnan(e), 0, e).sum(axis=0)
-
-
-def sigmoid(x: Array) -> Array:
-    tail = np.exp(-np.abs(x))
-    result: Array = np.where(x < 0, tail, 1) / (1 + tail)
-    return result
-
-
-def times(a: Any, b: Any) -> Array:
-    """a b, in which a factor a = 0 silences an infinite or undefined b."""
-    product: Array = np.where(a == 0, 0, a * b)
-    return product
-
-
-def log_chance(p: Array) -> Array:
-    """max(log p, -100), torch's clamp."""
-    result: Array = np.maximum(np.log(p), -100)
-    return result
-
-
-def xlogx(x: Array) -> Array:
-    """x log x, and 0 at 0."""
-    return times(x, np.log(x))

@@ -1,0 +1,49 @@
+"""The sums over pixels that region losses are made of, and their gradient: csrc/regions.h.
+
+I = sum w p y, A = sum w p, B = sum w y; if params[0], A2 = sum w p^2 and B2 = sum w y^2; if params[1], W = sum w: one
+of each per class. Called by driver.py. The formulas over these sums are in losses/ and unknown here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._batch import Array
+from .._terms import ACTIVATIONS, Term
+from .elements import times
+from .real_math import r_sigmoid
+from .tile import Tile, softmax_parts
+
+NONE, SIGMOID, SOFTMAX = range(len(ACTIVATIONS))
+
+
+def region_probabilities(t: Tile, term: Term) -> Array:
+    if term.activation == SOFTMAX:
+        _, e, s, _ = softmax_parts(t.x)
+        return e / s
+    return r_sigmoid(t.x) if term.activation == SIGMOID else t.x
+
+
+def region_forward(t: Tile, term: Term) -> Array:
+    """The sums of each group, (members, n * C)."""
+    assert t.y is not None
+    w = t.weights
+    p, y = (np.where(w > 0, a, 0) for a in (region_probabilities(t, term), t.y))
+    rows = [w * p * y, w * p, w * y]
+    rows += [w * p * p, w * y * y] if term.params[0] else []
+    rows += [w + np.zeros_like(p)] if term.params[1] else []
+    # One array: summed in the same order, A - I and W - B are exactly 0 where they should be.
+    return t.sums(np.concatenate(rows))
+
+
+def region_backward(t: Tile, term: Term, coef: Array) -> Array:
+    """d(value)/d(input) over the pixel weight, from d(value)/d(sums) of each pixel's group, (n * C, P)."""
+    k = coef.reshape(-1, len(t.x), coef.shape[1])
+    p = region_probabilities(t, term)
+    u = k[0] * t.y + k[1] + (2 * k[2] * p if term.params[0] else 0)
+    u = u if t.wc is None else times(t.wc, u)
+    if term.activation == SOFTMAX:
+        return p * (u - (p * u).sum(axis=0))
+    if term.activation == SIGMOID:
+        u = u * r_sigmoid(t.x) * r_sigmoid(-t.x)
+    return np.where(t.weights > 0, u, 0)
