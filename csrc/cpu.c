@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "kernels.h"
+#include "driver.h"
 
 #if defined(FL_HAVE_V3) || defined(FL_HAVE_V4)
 #include <cpuid.h>

@@ -20,7 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels.h"
+#include "driver.h"
+#include "minmax.h"
 
 enum {
     LANES = 16,                /* lines of a block: 64 bytes of float */

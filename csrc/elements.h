@@ -1,6 +1,6 @@
 /* elements.h: losses of one element: a value and its derivative, each a scalar function of a few lines.
  *
- * The place to add one: two functions, ELEMENT_LOSS or CHANCE_LOSS, and a row in losses.h; the twin in
+ * The place to add one: two functions, ELEMENT_LOSS or PROB_LOSS, and a row in table.h; the twin in
  * _reference/elements.py.
  * Pixel weights, sums, maps and gradients are the driver's.  k[0..3] are the term's parameters, k[K_WEIGHT] the class
  * weight.  A factor 0 silences an infinite or undefined partner: `times`.
@@ -20,7 +20,6 @@ FL_INLINE real times(real a, real b) { return a == 0 ? 0 : a * b; }
         _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) out[i] = CALL;                                           \
     }
 #define ELEMENT_LOSS(NAME) ROW(NAME##_row, NAME(x[i], y[i], k)) ROW(NAME##_slope_row, NAME##_slope(x[i], y[i], k))
-#define FUNCTION(NAME, OF_X) ROW(NAME##_row, OF_X)
 
 /* Negative log-likelihood of a log-probability x: -w y x. */
 FL_INLINE real nll(real x, real y, const real *k) { return -times(k[K_WEIGHT] * y, x); }
@@ -95,7 +94,7 @@ ELEMENT_LOSS(pseudo_huber)
  * products in the slope of a power, near 1 where p or q is small: no limit there. */
 typedef struct {
     real p, q, log_p, log_q, dp, dlog_p, dlog_q, cross_p, cross_q;
-} chance;
+} prob;
 
 #define MOST_SLOPE R(1e12)
 
@@ -105,75 +104,74 @@ FL_INLINE real power(real log_u, real g) { return r_exp(times(g, log_u)); } /* u
 /* log(1 - u) / u, which is -1 at 0. */
 FL_INLINE real log_rest_over(real log_rest, real u) { return u == 0 ? -1 : log_rest / u; }
 
-FL_INLINE chance chance_given(real x) {
-    real q = 1 - x, log_p = r_log_chance(x), log_q = r_log_rest(x);
-    return (chance){x, q, log_p, log_q, 1, inverse(x), -inverse(q), log_rest_over(log_q, x), -log_rest_over(log_p, q)};
+FL_INLINE prob prob_given(real x) {
+    real q = 1 - x, log_p = r_log_prob(x), log_q = r_log_rest(x);
+    return (prob){x, q, log_p, log_q, 1, inverse(x), -inverse(q), log_rest_over(log_q, x), -log_rest_over(log_p, q)};
 }
 
-FL_INLINE chance chance_of_logit(real x) {
+FL_INLINE prob prob_of_logit(real x) {
     real e = r_exp(-r_abs(x)), large = 1 / (1 + e), small = e * large, tail = r_log1p_unit(e);
     real p = x < 0 ? small : large, q = x < 0 ? large : small;
     real log_p = (x < 0 ? x : 0) - tail, log_q = (x < 0 ? 0 : -x) - tail;
-    return (chance){p, q, log_p, log_q, small * large, q, -p, times(q, log_q), times(-p, log_p)};
+    return (prob){p, q, log_p, log_q, small * large, q, -p, times(q, log_q), times(-p, log_p)};
 }
 
-FL_INLINE chance chance_of_softmax(real log_p, real p, real q) {
+FL_INLINE prob prob_of_softmax(real log_p, real p, real q) {
     real log_q = r_log(q < R_TINY ? R_TINY : q);
-    return (chance){p, q, log_p, log_q, p, 1, -p * inverse(q), log_q, times(-p, log_rest_over(log_p, q))};
+    return (prob){p, q, log_p, log_q, p, 1, -p * inverse(q), log_q, times(-p, log_rest_over(log_p, q))};
 }
 
-#define CHANCE_ROWS(NAME, OF, CHANCE)                                                                                  \
-    ROW(NAME##_##OF, NAME(CHANCE, y[i], k)) ROW(NAME##_slope_##OF, NAME##_slope(CHANCE, y[i], k))
-#define CHANCE_LOSS(NAME)                                                                                              \
-    CHANCE_ROWS(NAME, given, chance_given(x[i])) CHANCE_ROWS(NAME, of_logit, chance_of_logit(x[i]))
-#define CLASS_CHANCE_LOSS(NAME)                                                                                        \
-    CHANCE_LOSS(NAME) CHANCE_ROWS(NAME, of_softmax, chance_of_softmax(x[i], p[i], p[i] < 1 ? 1 - p[i] : 0))
+#define PROB_ROWS(NAME, OF, PROB)                                                                                      \
+    ROW(NAME##_##OF, NAME(PROB, y[i], k)) ROW(NAME##_slope_##OF, NAME##_slope(PROB, y[i], k))
+#define PROB_LOSS(NAME) PROB_ROWS(NAME, given, prob_given(x[i])) PROB_ROWS(NAME, of_logit, prob_of_logit(x[i]))
+#define CLASS_PROB_LOSS(NAME)                                                                                          \
+    PROB_LOSS(NAME) PROB_ROWS(NAME, of_softmax, prob_of_softmax(x[i], p[i], p[i] < 1 ? 1 - p[i] : 0))
 
 /* Binary cross entropy: -(b t log p + n (1 - t) log q), t = (1 - eps) y + eps / 2; k: b, n, eps. */
-FL_INLINE real bce(chance v, real y, const real *k) {
+FL_INLINE real bce(prob v, real y, const real *k) {
     real t = R_FMA(1 - k[2], y, k[2] / 2);
     return -(times(k[0] * t, v.log_p) + times(k[1] * (1 - t), v.log_q));
 }
-FL_INLINE real bce_slope(chance v, real y, const real *k) {
+FL_INLINE real bce_slope(prob v, real y, const real *k) {
     real t = R_FMA(1 - k[2], y, k[2] / 2);
     return -(k[0] * t * v.dlog_p + k[1] * (1 - t) * v.dlog_q);
 }
-CHANCE_LOSS(bce)
+PROB_LOSS(bce)
 
 /* Its mean over classes, the share of one: k: w. */
-FL_INLINE real multilabel(chance v, real y, const real *k) {
+FL_INLINE real multilabel(prob v, real y, const real *k) {
     return -times(k[0] * k[K_SHARE], times(y, v.log_p) + times(1 - y, v.log_q));
 }
-FL_INLINE real multilabel_slope(chance v, real y, const real *k) {
+FL_INLINE real multilabel_slope(prob v, real y, const real *k) {
     return -k[0] * k[K_SHARE] * (y * v.dlog_p + (1 - y) * v.dlog_q);
 }
-CHANCE_ROWS(multilabel, of_logit, chance_of_logit(x[i]))
+PROB_ROWS(multilabel, of_logit, prob_of_logit(x[i]))
 
 /* Binary focal: -(a q^g y log p + b p^g (1 - y) log q); k: g, a, b. */
-FL_INLINE real binary_focal(chance v, real y, const real *k) {
+FL_INLINE real binary_focal(prob v, real y, const real *k) {
     real pos = k[1] * y * power(v.log_q, k[0]), neg = k[2] * (1 - y) * power(v.log_p, k[0]);
     return -(times(pos, v.log_p) + times(neg, v.log_q));
 }
-FL_INLINE real binary_focal_slope(chance v, real y, const real *k) {
+FL_INLINE real binary_focal_slope(prob v, real y, const real *k) {
     real pos = k[1] * y * power(v.log_q, k[0]), neg = k[2] * (1 - y) * power(v.log_p, k[0]);
     return -(pos * (v.dlog_p + k[0] * v.cross_q) + neg * (v.dlog_q + k[0] * v.cross_p));
 }
-CHANCE_LOSS(binary_focal)
+PROB_LOSS(binary_focal)
 
 /* Focal, the share of one class: -a y q^g log p; k: g, a. */
-FL_INLINE real focal_value(chance v, real y, real g, real a) { return -times(a * y, power(v.log_q, g) * v.log_p); }
-FL_INLINE real focal_derivative(chance v, real y, real g, real a) {
+FL_INLINE real focal_value(prob v, real y, real g, real a) { return -times(a * y, power(v.log_q, g) * v.log_p); }
+FL_INLINE real focal_derivative(prob v, real y, real g, real a) {
     return -times(a * y, power(v.log_q, g) * (v.dlog_p + g * v.cross_q));
 }
-FL_INLINE real focal(chance v, real y, const real *k) { return focal_value(v, y, k[0], k[1]); }
-FL_INLINE real focal_slope(chance v, real y, const real *k) { return focal_derivative(v, y, k[0], k[1]); }
-CLASS_CHANCE_LOSS(focal)
+FL_INLINE real focal(prob v, real y, const real *k) { return focal_value(v, y, k[0], k[1]); }
+FL_INLINE real focal_slope(prob v, real y, const real *k) { return focal_derivative(v, y, k[0], k[1]); }
+CLASS_PROB_LOSS(focal)
 
 /* Categorical cross entropy, the share of one class: -t log p, t = w ((1 - eps) y + eps / C); k: eps. */
 FL_INLINE real target_mass(real y, const real *k) { return k[K_WEIGHT] * R_FMA(1 - k[0], y, k[0] * k[K_SHARE]); }
-FL_INLINE real categorical(chance v, real y, const real *k) { return -times(target_mass(y, k), v.log_p); }
-FL_INLINE real categorical_slope(chance v, real y, const real *k) { return -target_mass(y, k) * v.dlog_p; }
-CHANCE_ROWS(categorical, given, chance_given(x[i]))
+FL_INLINE real categorical(prob v, real y, const real *k) { return -times(target_mass(y, k), v.log_p); }
+FL_INLINE real categorical_slope(prob v, real y, const real *k) { return -target_mass(y, k) * v.dlog_p; }
+PROB_ROWS(categorical, given, prob_given(x[i]))
 
 /* u / m for m = (1 - a) u + a v, at most 1 / (1 - a), its limit at v = 0.  That it is where m is too small to have digits
  * or is 0, for u alone could then be more. */
@@ -183,62 +181,53 @@ FL_INLINE real quotient(real u, real m, real a) { return m < R_TINY ? 1 / (1 - a
  * of the quotient y / m does not cancel as a difference of logs would. */
 FL_INLINE real half_kl(real p, real log_p, real y, real a) {
     real m = R_FMA(a, p, (1 - a) * y);
-    return a == 1 ? r_xlogx(y) - times(y, log_p) : times(y, r_log_chance(quotient(y, m, a)));
+    return a == 1 ? r_xlogx(y) - times(y, log_p) : times(y, r_log_prob(quotient(y, m, a)));
 }
 FL_INLINE real half_kl_slope(real p, real dp, real dlog_p, real y, real a) {
     real m = R_FMA(a, p, (1 - a) * y);
     return a == 1 ? -y * dlog_p : y == 0 ? 0 : -a * dp * quotient(y, m, a);
 }
-FL_INLINE real binary_kl(chance v, real y, const real *k) {
+FL_INLINE real binary_kl(prob v, real y, const real *k) {
     return half_kl(v.p, v.log_p, y, k[0]) + half_kl(v.q, v.log_q, 1 - y, k[0]);
 }
-FL_INLINE real binary_kl_slope(chance v, real y, const real *k) {
+FL_INLINE real binary_kl_slope(prob v, real y, const real *k) {
     return half_kl_slope(v.p, v.dp, v.dlog_p, y, k[0]) + half_kl_slope(v.q, -v.dp, v.dlog_q, 1 - y, k[0]);
 }
-CHANCE_LOSS(binary_kl)
+PROB_LOSS(binary_kl)
 
 /* (KL(y || m(p)) + KL(p || m(y))) / 2, m(p) = a p + (1 - a) y and m(y) = a y + (1 - a) p; k: a.  js is one class's or
  * outcome's share, binary_js both outcomes'. */
 FL_INLINE real js_share(real p, real log_p, real y, real a) {
     real m = R_FMA(a, y, (1 - a) * p);
     return R(0.5) *
-           (half_kl(p, log_p, y, a) + times(p, a == 1 ? log_p - r_log_chance(y) : r_log_chance(quotient(p, m, a))));
+           (half_kl(p, log_p, y, a) + times(p, a == 1 ? log_p - r_log_prob(y) : r_log_prob(quotient(p, m, a))));
 }
 FL_INLINE real js_share_slope(real p, real log_p, real dp, real dlog_p, real y, real a) {
     real b = 1 - a, m = R_FMA(a, y, b * p), part = quotient(p, m, a);
-    real inner = a == 1 ? (log_p < -100 ? -100 : log_p) - r_log_chance(y) + 1 : r_log_chance(part) + (1 - b * part);
+    real inner = a == 1 ? (log_p < -100 ? -100 : log_p) - r_log_prob(y) + 1 : r_log_prob(part) + (1 - b * part);
     return R(0.5) * (half_kl_slope(p, dp, dlog_p, y, a) + times(dp, inner));
 }
-FL_INLINE real js(chance v, real y, const real *k) { return js_share(v.p, v.log_p, y, k[0]); }
-FL_INLINE real js_slope(chance v, real y, const real *k) {
-    return js_share_slope(v.p, v.log_p, v.dp, v.dlog_p, y, k[0]);
-}
-CLASS_CHANCE_LOSS(js)
+FL_INLINE real js(prob v, real y, const real *k) { return js_share(v.p, v.log_p, y, k[0]); }
+FL_INLINE real js_slope(prob v, real y, const real *k) { return js_share_slope(v.p, v.log_p, v.dp, v.dlog_p, y, k[0]); }
+CLASS_PROB_LOSS(js)
 
-FL_INLINE real binary_js(chance v, real y, const real *k) {
+FL_INLINE real binary_js(prob v, real y, const real *k) {
     return js_share(v.p, v.log_p, y, k[0]) + js_share(v.q, v.log_q, 1 - y, k[0]);
 }
-FL_INLINE real binary_js_slope(chance v, real y, const real *k) {
+FL_INLINE real binary_js_slope(prob v, real y, const real *k) {
     return js_share_slope(v.p, v.log_p, v.dp, v.dlog_p, y, k[0]) +
            js_share_slope(v.q, v.log_q, -v.dp, v.dlog_q, 1 - y, k[0]);
 }
-CHANCE_LOSS(binary_js)
+PROB_LOSS(binary_js)
 
 /* k[0] p y and k[0] (p - y)^2, the shares of one class: the boundary loss with distances as targets, and the Hausdorff
  * loss with distances as weights. */
-FL_INLINE real product(chance v, real y, const real *k) { return k[0] * times(y, v.p); }
-FL_INLINE real product_slope(chance v, real y, const real *k) { return k[0] * times(y, v.dp); }
-CLASS_CHANCE_LOSS(product)
+FL_INLINE real product(prob v, real y, const real *k) { return k[0] * times(y, v.p); }
+FL_INLINE real product_slope(prob v, real y, const real *k) { return k[0] * times(y, v.dp); }
+CLASS_PROB_LOSS(product)
 
-FL_INLINE real squared_error(chance v, real y, const real *k) { return k[0] * (v.p - y) * (v.p - y); }
-FL_INLINE real squared_error_slope(chance v, real y, const real *k) { return 2 * k[0] * (v.p - y) * v.dp; }
-CLASS_CHANCE_LOSS(squared_error)
-
-/* ---- functions of the input alone ------------------------------------------------------------------------------------------ */
-FUNCTION(sigmoid, r_sigmoid(x[i]))
-FUNCTION(log_sigmoid, (x[i] < 0 ? x[i] : 0) - r_log1p_unit(r_exp(-r_abs(x[i]))))
-FUNCTION(softplus, r_max(x[i], 0) + r_log1p_unit(r_exp(-r_abs(x[i]))))
-FUNCTION(logit, r_logit(x[i]))
-FUNCTION(entropy, x[i] < 0 ? -R_INF : -r_xlogx(x[i]))
+FL_INLINE real squared_error(prob v, real y, const real *k) { return k[0] * (v.p - y) * (v.p - y); }
+FL_INLINE real squared_error_slope(prob v, real y, const real *k) { return 2 * k[0] * (v.p - y) * v.dp; }
+CLASS_PROB_LOSS(squared_error)
 
 #endif

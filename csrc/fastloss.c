@@ -8,7 +8,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "kernels.h"
+#include "driver.h"
+#include "minmax.h"
+#include "operands.h"
 
 enum {
     LINE_BYTES = 64,             /* of a cache */
@@ -91,9 +93,9 @@ static void plan_tiles(fl_job *job) {
 /* Chunks are numbered group by group; of a gang, chunk by chunk and in each group by group. */
 static void plan_chunks(fl_job *job) {
     job->chunk_tiles = most(1, CHUNK_ELEMENTS / (job->width * job->classes));
-    job->chunks_a_group = (job->tiles + job->chunk_tiles - 1) / job->chunk_tiles;
+    job->chunks_per_group = (job->tiles + job->chunk_tiles - 1) / job->chunk_tiles;
     ptrdiff_t gangs = (job->groups + job->gang - 1) / job->gang;
-    job->chunks = job->members ? job->chunks_a_group : job->chunks_a_group * gangs * job->gang;
+    job->chunks = job->members ? job->chunks_per_group : job->chunks_per_group * gangs * job->gang;
     job->nsums = 0;
     for (int k = 0; k < job->nterms; k++) {
         job->terms[k].sums = job->nsums;
@@ -167,8 +169,8 @@ ptrdiff_t fl_run(fl_job *job, ptrdiff_t first) {
     memset(job->chunk_sums, 0, sizeof(double) * (size_t)(job->nsums * n));
     fl_parallel_for(n / job->gang, job->threads, slice_body, &s);
     for (ptrdiff_t i = 0; i < n && !job->members; i++) {
-        ptrdiff_t group = (first + i) / job->chunks_a_group; /* divisions show in many small groups */
-        if (job->gang > 1) group = (s.first + i / job->gang) / job->chunks_a_group * job->gang + i % job->gang;
+        ptrdiff_t group = (first + i) / job->chunks_per_group; /* divisions show in many small groups */
+        if (job->gang > 1) group = (s.first + i / job->gang) / job->chunks_per_group * job->gang + i % job->gang;
         if (group >= job->groups) continue; /* the last gang lacks some */
         double *sums = job->sums + group;
         for (ptrdiff_t k = 0; k < job->nsums; k++) sums[k * job->groups] += job->chunk_sums[i * job->nsums + k];

@@ -83,7 +83,7 @@ typedef struct {
 
     double *sums;    /* nsums x groups, set by the caller between fl_prepare and fl_run, zeroed */
     ptrdiff_t nsums; /* the rest is filled by fl_prepare */
-    ptrdiff_t pixels, width, tiles, chunk_tiles, chunks, chunks_a_group, slice_chunks, block;
+    ptrdiff_t pixels, width, tiles, chunk_tiles, chunks, chunks_per_group, slice_chunks, block;
     ptrdiff_t members; /* whole groups per tile, where they are small; else 0 */
     ptrdiff_t gang;    /* groups whose tiles are read at once, because they share cache lines; mostly 1 */
     int stream; /* gradient by streaming stores */

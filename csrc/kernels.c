@@ -4,16 +4,16 @@
  * loaded once: softmax statistics, then a sweep over its class blocks for values and sums, then one for the gradient.
  * Knows no thread, no dtype and no particular loss.
  */
-#include "region.h"
-
-#include "kernels.h"
+#include "driver.h"
+#include "regions.h"
+#include "table.h"
 
 #ifdef __FAST_MATH__
 #error "fastloss must not be compiled with -ffast-math or -Ofast"
 #endif
 
 static int uses_softmax(const fl_term *term) {
-    const loss_row *loss = &loss_table[term->loss];
+    const loss_entry *loss = &loss_table[term->loss];
     return loss->softmax || term->activation == FL_SOFTMAX;
 }
 
@@ -25,7 +25,7 @@ static int any_softmax(const fl_job *job) {
 
 /* Whether a term's values are made of the class rows: not where the softmax's statistics hold all there is to know. */
 static int reads_rows(const fl_job *job, const fl_term *term) {
-    const loss_row *loss = &loss_table[term->loss];
+    const loss_entry *loss = &loss_table[term->loss];
     if (loss->kind != PIXEL) return loss->kind != TRANSFORM;
     return loss->forward && !(uses_softmax(term) && picks(job, term));
 }
@@ -43,7 +43,7 @@ static int wants_exps(const fl_job *job) {
 
 /* Whether a term reads the input itself, beside the exps. */
 static int reads_input(const fl_job *job, const fl_term *term) {
-    const loss_row *loss = &loss_table[term->loss];
+    const loss_entry *loss = &loss_table[term->loss];
     if (loss->kind == REGION) return term->activation != FL_SOFTMAX;
     return loss->kind == TRANSFORM ? loss->reads_input : reads_rows(job, term);
 }
@@ -170,7 +170,7 @@ static void element_forward(tile *t, const fl_term *term, const term_rows *r, pt
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *w = t->wc ? t->wc + c * t->width : t->w;
         real *v = r->value;
-        element_row(t, term, r, c0, c, row_of(term)->value[term->activation]);
+        element_row(t, term, r, c0, c, entry_of(term)->value[term->activation]);
         if (t->job->mode & FL_FORWARD) {
             ptrdiff_t own = t->job->mode & FL_BY_CLASS ? at + 2 + c0 + c : NO_NUMBER;
             add_sum(t, at, own, v, w);
@@ -188,7 +188,7 @@ static void element_backward(tile *t, const fl_term *term, const term_rows *r, p
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *restrict w = t->wc ? t->wc + c * t->width : t->w;
         real *restrict v = r->value, *restrict g = t->g + c * t->width;
-        element_row(t, term, r, c0, c, row_of(term)->slope[term->activation]);
+        element_row(t, term, r, c0, c, entry_of(term)->slope[term->activation]);
         if (t->members)
             for (ptrdiff_t i = 0; i < t->padded; i++) v[i] = w[i] > 0 ? k[i] * w[i] * v[i] : 0;
         else
@@ -206,7 +206,7 @@ static void sweep_forward(tile *t, int exps) {
         load_block(t, c0 / job->block, exps);
         for (int k = 0; k < job->nterms; k++) {
             const fl_term *term = &job->terms[k];
-            const loss_row *loss = &loss_table[term->loss];
+            const loss_entry *loss = &loss_table[term->loss];
             const term_rows *r = &t->terms[k];
             if (loss->kind == PIXEL && loss->forward) loss->forward(t, term, r, c0);
             if (loss->kind == ELEMENT && job->mode & (FL_FORWARD | FL_MAP)) element_forward(t, term, r, c0);
@@ -220,7 +220,7 @@ static void sweep_forward(tile *t, int exps) {
 static void finish_pixels(tile *t) {
     for (int k = 0; k < t->job->nterms; k++) {
         const fl_term *term = &t->job->terms[k];
-        const loss_row *loss = &loss_table[term->loss];
+        const loss_entry *loss = &loss_table[term->loss];
         const term_rows *r = &t->terms[k];
         if (loss->kind != PIXEL) continue;
         loss->finish(t, term, r);
@@ -245,12 +245,12 @@ static void sweep_backward(tile *t, int exps) {
         if (add)
             for (ptrdiff_t i = 0; i < size; i++) t->g[i] = 0;
         for (int k = 0; k < job->nterms; k++) {
-            const loss_row *loss = &loss_table[job->terms[k].loss];
+            const loss_entry *loss = &loss_table[job->terms[k].loss];
             if (loss->kind == ELEMENT) element_backward(t, &job->terms[k], &t->terms[k], c0, add);
             else if (loss->kind == REGION) region_backward(t, &job->terms[k], &t->terms[k], c0, add);
             else loss->backward(t, &job->terms[k], &t->terms[k], c0, add);
         }
-        for (ptrdiff_t c = 0; c < t->classes && !t->plain; c++) {
+        for (ptrdiff_t c = 0; c < t->classes && !t->unweighted; c++) {
             real *restrict g = t->g + c * t->width;
             const real *restrict w = t->w;
             for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = w[i] > 0 ? g[i] : 0;
@@ -304,13 +304,13 @@ static int run_chunks(const fl_job *job, ptrdiff_t chunk, char *scratch, double 
     tile t;
     carve(&t, job, scratch);
     for (ptrdiff_t c = 0; t.streams && c < job->classes; c++) t.streams[c].held = 0;
-    ptrdiff_t group = chunk / job->chunks_a_group * job->gang, gang = least(job->gang, job->groups - group);
+    ptrdiff_t group = chunk / job->chunks_per_group * job->gang, gang = least(job->gang, job->groups - group);
     t.sums = sums;
     t.members = 0;
     t.group = group;
     int spread_once = job->mode & FL_GRADIENT && !job->members && job->gang == 1;
     if (spread_once) spread_coefficients(&t);
-    ptrdiff_t tile_0 = chunk % job->chunks_a_group * job->chunk_tiles;
+    ptrdiff_t tile_0 = chunk % job->chunks_per_group * job->chunk_tiles;
     for (ptrdiff_t k = tile_0; k < tile_0 + job->chunk_tiles && k < job->tiles && !t.faults; k++) {
         for (ptrdiff_t g = 0; g < gang && !t.faults; g++) {
             t.turn = g;

@@ -1,11 +1,11 @@
-/* loss.h: what a loss is to the driver: one row of functions (losses.h has the table), and what they share. */
+/* loss.h: what a loss is to the driver: one row of functions (table.h has the table), and what they share. */
 #ifndef FASTLOSS_LOSS_H
 #define FASTLOSS_LOSS_H
 
 #include "softmax.h"
 #include "sums.h"
 
-/* PIXEL: one value a pixel from all its classes.  ELEMENT: one an element.  REGION: region.h.  TRANSFORM: rows of the
+/* PIXEL: one value a pixel from all its classes.  ELEMENT: one an element.  REGION: regions.h.  TRANSFORM: rows of the
  * input's shape. */
 enum loss_kind { PIXEL, ELEMENT, REGION, TRANSFORM };
 enum loss_picks { NEVER, ALWAYS, UNSMOOTHED /* param[0] is 0 */ };
@@ -33,7 +33,9 @@ typedef struct {
     void (*forward)(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0);
     void (*finish)(tile *t, const fl_term *term, const term_rows *r);
     void (*backward)(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add);
-} loss_row;
+} loss_entry;
+
+static const loss_entry *entry_of(const fl_term *term); /* table.h, which holds the entries of all losses */
 
 static real class_weight(const fl_term *term, ptrdiff_t c) {
     return term->class_weight ? (real)term->class_weight[c] : 1;

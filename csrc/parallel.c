@@ -6,7 +6,7 @@
  * (threadpoolctl's) holds for us, too.  Workers take the caller's floating-point mode (x86's MXCSR, Arm's FPCR: rounding,
  * flush to zero), so that results do not depend on which thread computed them, and get their own back afterwards.
  */
-#include "kernels.h"
+#include "driver.h"
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>

@@ -207,7 +207,7 @@ FL_INLINE real r_log_any(real x) {
 }
 
 /* max(log p, -100) for a probability, subnormal numbers and 0 included; NaN below 0. */
-FL_INLINE real r_log_chance(real p) {
+FL_INLINE real r_log_prob(real p) {
     real value = p >= 0 ? r_log_any(p) : R_NAN;
     return value < -100 ? -100 : value;
 }

@@ -85,7 +85,7 @@ static void add_number(const tile *t, ptrdiff_t k, ptrdiff_t also, double sum) {
 
 static void add_sum(const tile *t, ptrdiff_t k, ptrdiff_t also, const real *restrict v, const real *restrict w) {
     if (!t->members) {
-        add_number(t, k, also, weighted_sum(v, t->plain && v ? NULL : w, t->padded));
+        add_number(t, k, also, weighted_sum(v, t->unweighted && v ? NULL : w, t->padded));
         return;
     }
     double *restrict u = t->product;
@@ -99,7 +99,7 @@ static void add_sum(const tile *t, ptrdiff_t k, ptrdiff_t also, const real *rest
 
 /* Of w itself; w is known to be 1 everywhere in a plain tile. */
 static void add_weight(const tile *t, ptrdiff_t k, ptrdiff_t also, const real *w) {
-    if (t->plain && !t->members) add_number(t, k, also, (double)t->n);
+    if (t->unweighted && !t->members) add_number(t, k, also, (double)t->n);
     else add_sum(t, k, also, NULL, w);
 }
 

@@ -10,6 +10,8 @@
 #define FASTLOSS_TILE_H
 
 #include "convert.h"
+#include "minmax.h"
+#include "operands.h"
 #include "stream.h"
 
 #define FL_TILE 2048 /* most pixels in a tile (fastloss.c) */
@@ -40,7 +42,7 @@ typedef struct {
     double *sums; /* of the chunk; with members the job's */
     ptrdiff_t block, classes; /* the class block that is loaded (-1: none) and its number of rows */
     int has_exps, faults;
-    int plain; /* every pixel of the tile, padding apart, has weight 1, and there is no padding */
+    int unweighted; /* every pixel of the tile, padding apart, has weight 1, and there is no padding */
     const char *ahead; /* where the next tile starts in the input, when prefetching makes sense */
     ptrdiff_t ahead_stride, ahead_rows; /* its rows, and how many are fetched during the exps */
     ireal *label; /* the row of the pixel's class, or -1 */
@@ -197,7 +199,7 @@ static void load_weights(tile *t) {
         }
         ones = 0;
     }
-    t->plain = ones;
+    t->unweighted = ones;
     if (bad) t->faults |= FL_BAD_WEIGHT;
 }
 
@@ -251,7 +253,7 @@ static void load_labels(tile *t) {
             w[i] = skip ? 0 : w[i];
         }
     }
-    if (ignored) t->plain = 0;
+    if (ignored) t->unweighted = 0;
     if (outside && any_bad_label(t, end)) t->faults |= FL_BAD_LABEL;
 }
 

@@ -6,7 +6,7 @@
 #ifndef FASTLOSS_TRANSPOSE_H
 #define FASTLOSS_TRANSPOSE_H
 
-#include "kernels.h"
+#include "minmax.h"
 #include "real_math.h"
 
 #if defined(__AVX512F__)

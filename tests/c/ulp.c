@@ -24,7 +24,7 @@ static const struct {
     real (*function)(real);
     double (*exact)(double);
     float from, to; /* of one sign, from nearer to 0 */
-} rows[] = {
+} functions[] = {
     {"exp", r_exp, exp_exact, -1e-30f, -10.0f},
     {"exp", r_exp, exp_exact, -10.0f, -87.2f},
     {"exp_any", r_exp_any, exp_exact, 1e-30f, 87.2f},
@@ -51,8 +51,8 @@ static double error_in_ulp(real got, double exact) {
 
 int main(int argc, char **argv) {
     uint32_t stride = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1;
-    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
-        uint32_t first = r_to_bits(rows[k].from), last = r_to_bits(rows[k].to);
+    for (size_t k = 0; k < sizeof functions / sizeof *functions; k++) {
+        uint32_t first = r_to_bits(functions[k].from), last = r_to_bits(functions[k].to);
         double worst = 0;
         uint32_t where = first;
 #pragma omp parallel
@@ -62,7 +62,7 @@ int main(int argc, char **argv) {
 #pragma omp for
             for (int64_t i = first; i <= (int64_t)last; i += stride) {
                 real x = r_from_bits((uint32_t)i);
-                double error = error_in_ulp(rows[k].function(x), rows[k].exact((double)x));
+                double error = error_in_ulp(functions[k].function(x), functions[k].exact((double)x));
                 if (!(error <= mine)) {
                     mine = error;
                     at = (uint32_t)i;
@@ -74,7 +74,7 @@ int main(int argc, char **argv) {
                 where = at;
             }
         }
-        printf("%s %g %g %.3f %.9g\n", rows[k].name, (double)rows[k].from, (double)rows[k].to, worst,
+        printf("%s %g %g %.3f %.9g\n", functions[k].name, (double)functions[k].from, (double)functions[k].to, worst,
                (double)r_from_bits(where));
         fflush(stdout);
     }

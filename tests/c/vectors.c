@@ -26,7 +26,7 @@ static unsigned get_mode(void) {
 static void set_mode(unsigned mode) { __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)mode)); }
 #endif
 
-enum kind { NOTHING, LABELS, LOGITS, CHANCES, LOG_CHANCES, SIGNS, WEIGHTS };
+enum kind { NOTHING, LABELS, LOGITS, PROBS, LOG_PROBS, SIGNS, WEIGHTS };
 
 /* ---- the table ------------------------------------------------------------------------------------------------------------ */
 typedef struct {
@@ -36,56 +36,56 @@ typedef struct {
     double param[FL_MAX_PARAMS];
     const char *second; /* a second term, of the same input and target */
     int maps;
-} row;
+} entry;
 
-static const row rows[] = {
+static const entry entries[] = {
     {"cross_entropy", FL_NONE, LOGITS, LABELS, {0}, NULL, 0},
     {"region", FL_SOFTMAX, LOGITS, LABELS, {0}, NULL, 0},
     {"region", FL_SOFTMAX, LOGITS, LABELS, {0}, "cross_entropy", 0},
     {"cross_entropy", FL_NONE, LOGITS, LABELS, {0.125}, NULL, 0}, /* the large case stops above */
-    {"cross_entropy", FL_NONE, LOGITS, CHANCES, {0.125}, NULL, 0},
-    {"region", FL_SOFTMAX, LOGITS, CHANCES, {1}, NULL, 0},
-    {"region", FL_SIGMOID, LOGITS, CHANCES, {0}, NULL, 0},
-    {"region", FL_NONE, CHANCES, LABELS, {1}, NULL, 0},
-    {"nll", FL_NONE, LOG_CHANCES, LABELS, {0}, NULL, 0},
-    {"nll", FL_NONE, LOG_CHANCES, CHANCES, {0}, NULL, 0},
-    {"categorical", FL_NONE, CHANCES, LABELS, {0}, NULL, 0},
-    {"categorical", FL_NONE, CHANCES, CHANCES, {0.125}, NULL, 0},
+    {"cross_entropy", FL_NONE, LOGITS, PROBS, {0.125}, NULL, 0},
+    {"region", FL_SOFTMAX, LOGITS, PROBS, {1}, NULL, 0},
+    {"region", FL_SIGMOID, LOGITS, PROBS, {0}, NULL, 0},
+    {"region", FL_NONE, PROBS, LABELS, {1}, NULL, 0},
+    {"nll", FL_NONE, LOG_PROBS, LABELS, {0}, NULL, 0},
+    {"nll", FL_NONE, LOG_PROBS, PROBS, {0}, NULL, 0},
+    {"categorical", FL_NONE, PROBS, LABELS, {0}, NULL, 0},
+    {"categorical", FL_NONE, PROBS, PROBS, {0.125}, NULL, 0},
     {"focal", FL_SOFTMAX, LOGITS, LABELS, {2, 0.25}, NULL, 0},
-    {"focal", FL_SOFTMAX, LOGITS, CHANCES, {0.5, 1}, NULL, 0},
+    {"focal", FL_SOFTMAX, LOGITS, PROBS, {0.5, 1}, NULL, 0},
     {"focal", FL_SIGMOID, LOGITS, LABELS, {2, 0.25}, NULL, 0},
-    {"focal", FL_NONE, CHANCES, LABELS, {1.5, 1}, NULL, 0},
+    {"focal", FL_NONE, PROBS, LABELS, {1.5, 1}, NULL, 0},
     {"perceptron", FL_NONE, LOGITS, LABELS, {0}, NULL, 0},
-    {"perceptron", FL_NONE, LOGITS, CHANCES, {0}, NULL, 0},
-    {"js", FL_SOFTMAX, LOGITS, CHANCES, {0.5}, NULL, 0},
-    {"js", FL_NONE, CHANCES, CHANCES, {1}, NULL, 0},
-    {"multilabel", FL_SIGMOID, LOGITS, CHANCES, {1}, NULL, 0},
+    {"perceptron", FL_NONE, LOGITS, PROBS, {0}, NULL, 0},
+    {"js", FL_SOFTMAX, LOGITS, PROBS, {0.5}, NULL, 0},
+    {"js", FL_NONE, PROBS, PROBS, {1}, NULL, 0},
+    {"multilabel", FL_SIGMOID, LOGITS, PROBS, {1}, NULL, 0},
     {"boundary", FL_SOFTMAX, LOGITS, NOTHING, {0.25}, NULL, 1},
     {"hausdorff", FL_SIGMOID, LOGITS, LABELS, {0.25}, NULL, 1},
-    {"bce", FL_SIGMOID, LOGITS, CHANCES, {2, 1, 0.125}, NULL, 0},
-    {"bce", FL_NONE, CHANCES, CHANCES, {1, 1, 0}, NULL, 0},
-    {"binary_focal", FL_SIGMOID, LOGITS, CHANCES, {2, 0.25, 0.75}, NULL, 0},
-    {"binary_focal", FL_NONE, CHANCES, CHANCES, {0.5, 1, 1}, NULL, 0},
-    {"binary_kl", FL_SIGMOID, LOGITS, CHANCES, {1}, NULL, 0},
-    {"binary_kl", FL_NONE, CHANCES, CHANCES, {0.75}, NULL, 0},
-    {"binary_js", FL_SIGMOID, LOGITS, CHANCES, {0.5}, NULL, 0},
-    {"kl_div", FL_NONE, LOG_CHANCES, CHANCES, {0}, NULL, 0},
-    {"kl_div_log", FL_NONE, LOG_CHANCES, LOG_CHANCES, {0}, NULL, 0},
+    {"bce", FL_SIGMOID, LOGITS, PROBS, {2, 1, 0.125}, NULL, 0},
+    {"bce", FL_NONE, PROBS, PROBS, {1, 1, 0}, NULL, 0},
+    {"binary_focal", FL_SIGMOID, LOGITS, PROBS, {2, 0.25, 0.75}, NULL, 0},
+    {"binary_focal", FL_NONE, PROBS, PROBS, {0.5, 1, 1}, NULL, 0},
+    {"binary_kl", FL_SIGMOID, LOGITS, PROBS, {1}, NULL, 0},
+    {"binary_kl", FL_NONE, PROBS, PROBS, {0.75}, NULL, 0},
+    {"binary_js", FL_SIGMOID, LOGITS, PROBS, {0.5}, NULL, 0},
+    {"kl_div", FL_NONE, LOG_PROBS, PROBS, {0}, NULL, 0},
+    {"kl_div_log", FL_NONE, LOG_PROBS, LOG_PROBS, {0}, NULL, 0},
     {"soft_margin", FL_NONE, LOGITS, SIGNS, {0}, NULL, 0},
-    {"target", FL_NONE, LOGITS, CHANCES, {0}, NULL, 0},
-    {"mse", FL_NONE, CHANCES, LOGITS, {0}, "l1", 0},
-    {"l1", FL_NONE, CHANCES, CHANCES, {0}, NULL, 0},
-    {"huber", FL_NONE, LOG_CHANCES, LOG_CHANCES, {1, 1, 1}, NULL, 0},
-    {"log_cosh", FL_NONE, LOG_CHANCES, CHANCES, {0}, NULL, 0},
-    {"pseudo_huber", FL_NONE, LOG_CHANCES, CHANCES, {0.5}, NULL, 0},
+    {"target", FL_NONE, LOGITS, PROBS, {0}, NULL, 0},
+    {"mse", FL_NONE, PROBS, LOGITS, {0}, "l1", 0},
+    {"l1", FL_NONE, PROBS, PROBS, {0}, NULL, 0},
+    {"huber", FL_NONE, LOG_PROBS, LOG_PROBS, {1, 1, 1}, NULL, 0},
+    {"log_cosh", FL_NONE, LOG_PROBS, PROBS, {0}, NULL, 0},
+    {"pseudo_huber", FL_NONE, LOG_PROBS, PROBS, {0.5}, NULL, 0},
     {"logsumexp", FL_NONE, LOGITS, NOTHING, {0}, NULL, 0},
     {"softmax", FL_NONE, LOGITS, NOTHING, {0}, NULL, 0},
     {"log_softmax", FL_NONE, LOGITS, NOTHING, {0}, NULL, 0},
     {"sigmoid", FL_NONE, LOGITS, NOTHING, {0}, NULL, 0},
     {"log_sigmoid", FL_NONE, LOGITS, NOTHING, {0}, NULL, 0},
     {"softplus", FL_NONE, LOGITS, NOTHING, {0}, NULL, 0},
-    {"logit", FL_NONE, CHANCES, NOTHING, {0}, NULL, 0},
-    {"entropy", FL_NONE, CHANCES, NOTHING, {0}, NULL, 0},
+    {"logit", FL_NONE, PROBS, NOTHING, {0}, NULL, 0},
+    {"entropy", FL_NONE, PROBS, NOTHING, {0}, NULL, 0},
 };
 
 enum layout { LAST = 1 /* channels */, SWAPPED = 2, WEIGHTED = 4, BY_CLASS = 8, LARGE = 16 };
@@ -132,14 +132,14 @@ static double number(enum kind kind) {
     static const double ends[] = {0, -0.0, 0x1p-120, -0x1p-130, 88.5, -88.5, -110, 1000, -INFINITY};
     const uint64_t n = (uint64_t)(COUNT(ends) - !infinite);
     uint64_t u = next();
-    double chance = (double)(u >> 40) * 0x1p-24;
+    double prob = (double)(u >> 40) * 0x1p-24;
     int odd = u % 41 == 0;
     switch (kind) {
-    case LOGITS: return odd ? ends[u / 41 % n] : 16 * chance - 8;
-    case CHANCES: return odd ? (double)(u / 41 % 2) : chance;
-    case LOG_CHANCES: return odd ? 0 : -8 * chance;
+    case LOGITS: return odd ? ends[u / 41 % n] : 16 * prob - 8;
+    case PROBS: return odd ? (double)(u / 41 % 2) : prob;
+    case LOG_PROBS: return odd ? 0 : -8 * prob;
     case SIGNS: return u % 2 ? 1 : -1;
-    default: return u % 5 ? chance : 0; /* WEIGHTS */
+    default: return u % 5 ? prob : 0; /* WEIGHTS */
     }
 }
 
@@ -250,7 +250,7 @@ static int is(const char *name, const char *const *list) {
 
 static const int64_t ignored[] = {127};
 
-static void run_row(const row *r, int b) {
+static void run_entry(const entry *r, int b) {
     static const char *const maps_only[] = {"logsumexp", "sigmoid", "log_sigmoid", "softplus",
                                             "logit",     "entropy", NULL};
     static const char *const transforms[] = {"softmax", "log_softmax", NULL};
@@ -270,14 +270,14 @@ static void run_row(const row *r, int b) {
                   .nterms = r->second ? 2 : 1,
                   .terms = terms};
     int dtype = batches[b].dtype, layout = batches[b].layout;
-    state = (uint64_t)(r - rows) * 1000 + (uint64_t)b;
+    state = (uint64_t)(r - entries) * 1000 + (uint64_t)b;
     infinite = b % 3 == 2;
     memcpy(terms[0].param, r->param, sizeof r->param);
     if (r->second) terms[1].loss = fl_find_loss(r->second);
     fill(&job.input, &job, dtype, job.classes, layout, r->input);
     if (r->target == LABELS) fill(&job.target, &job, batches[b].labels, 0, layout, LABELS);
     else if (r->target != NOTHING) fill(&job.target, &job, dtype, job.classes, layout, r->target);
-    if (r->maps) fill(&job.maps, &job, FL_F32, job.classes, 0, LOG_CHANCES);
+    if (r->maps) fill(&job.maps, &job, FL_F32, job.classes, 0, LOG_PROBS);
     job.weight_by_class = layout & BY_CLASS && r->target != LABELS && r->target != NOTHING;
     if (layout & WEIGHTED && r->target != NOTHING)
         fill(&job.weight, &job, FL_F32, job.weight_by_class ? job.classes : 0, 0, WEIGHTS);
@@ -288,7 +288,7 @@ static void run_row(const row *r, int b) {
     for (int k = 0; k < 2; k++) {
         terms[k].coef = coef[k] = malloc(sizeof(double) * coefs);
         if (!coef[k]) abort();
-        for (size_t i = 0; i < coefs; i++) coef[k][i] = number(CHANCES) - 0.25;
+        for (size_t i = 0; i < coefs; i++) coef[k][i] = number(PROBS) - 0.25;
     }
     if (layout & WEIGHTED) terms[0].class_weight = class_weight;
 
@@ -367,7 +367,7 @@ static void run_flushed(void) {
                   .terms = &term,
                   .mode = FL_GRADIENT};
     state = 0;
-    fill(&job.input, &job, FL_F32, CLASSES, 0, CHANCES);
+    fill(&job.input, &job, FL_F32, CLASSES, 0, PROBS);
     fill(&job.target, &job, FL_U8, 0, 0, LABELS);
     array(&job.output, &job, FL_F32, CLASSES, 0);
     unsigned usual = get_mode();
@@ -391,11 +391,11 @@ int main(int argc, char **argv) {
     printf("level %s\n", level);
     for (int k = 0; fl_loss_name(k); k++) {
         int r = 0;
-        while (r < COUNT(rows) && strcmp(rows[r].loss, fl_loss_name(k)) != 0) r++;
-        if (r == COUNT(rows)) return fprintf(stderr, "vectors: no row for %s\n", fl_loss_name(k)), 1;
+        while (r < COUNT(entries) && strcmp(entries[r].loss, fl_loss_name(k)) != 0) r++;
+        if (r == COUNT(entries)) return fprintf(stderr, "vectors: no entry for %s\n", fl_loss_name(k)), 1;
     }
     for (int b = 0; b < COUNT(batches); b++)
-        for (int k = 0; k < (batches[b].layout & LARGE ? 3 : COUNT(rows)); k++) run_row(&rows[k], b);
+        for (int k = 0; k < (batches[b].layout & LARGE ? 3 : COUNT(entries)); k++) run_entry(&entries[k], b);
     run_distances();
     run_flushed();
     return 0;

@@ -1,19 +1,17 @@
-/* class_axis.h: losses with one value a pixel.
+/* pixels.h: losses with one value a pixel.
  *
  * `forward` gathers over a block of classes into the term's rows a and b (zeroed before the first block), `finish` turns
  * them into the value of every pixel, `backward` adds the gradient of a block to t->g (or writes it, when it is the only
  * term).  Class weights are inside the value (as rows->wy for labels); pixel weights, sums, maps and pixels of weight 0
  * are the driver's (kernels.c), so no loss handles them but for the scale of its gradient.
  */
-#ifndef FASTLOSS_CLASS_AXIS_H
-#define FASTLOSS_CLASS_AXIS_H
+#ifndef FASTLOSS_PIXELS_H
+#define FASTLOSS_PIXELS_H
 
 #include "elements.h"
 
 /* ---- sums over the classes of an element's value: any loss whose row has value and slope -------------------------------------
  * With softmax, d/dx_c = h_c - p_c sum_j h_j, where h = d/dlog p.  a: the value; b: the sum of h. */
-static const loss_row *row_of(const fl_term *term);
-
 typedef struct {
     const real *x, *p; /* what a row function takes */
 } row_input;
@@ -31,7 +29,7 @@ static row_input class_input(tile *t, const fl_term *term, const term_rows *r, p
 /* A row of the loss's values or slopes, times the distance map where that is a weight, and the weights by class. */
 static void class_row(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, ptrdiff_t c, row_input in,
                       row_fn *call) {
-    const loss_row *loss = row_of(term);
+    const loss_entry *loss = entry_of(term);
     const real *map = loss->maps ? t->maps + c * t->width : NULL;
     real k[K_ALL], *restrict v = r->value;
     row_params(t, term, c0 + c, k);
@@ -54,7 +52,7 @@ static void add_row(real *restrict sum, real *restrict lost, const real *restric
 }
 
 static void sum_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
-    const loss_row *loss = row_of(term);
+    const loss_entry *loss = entry_of(term);
     int softmax = term->activation == FL_SOFTMAX;
     if (softmax && c0 == 0)
         for (ptrdiff_t i = 0; i < t->padded; i++) r->log_s[i] = r_log1p(t->z[i]);
@@ -82,7 +80,7 @@ static void sum_backward(tile *t, const fl_term *term, const term_rows *r, ptrdi
         row_input in = class_input(t, term, r, c);
         real *restrict g = t->g + c * t->width, *restrict v = r->value;
         const real *restrict w = t->w, *restrict p = in.p, *restrict total = r->b, *restrict k = r->k[0];
-        class_row(t, term, r, c0, c, in, row_of(term)->slope[term->activation]);
+        class_row(t, term, r, c0, c, in, entry_of(term)->slope[term->activation]);
         if (softmax)
             for (ptrdiff_t i = 0; i < t->padded; i++) v[i] -= p[i] * total[i];
         for (ptrdiff_t i = 0; i < t->padded; i++) {
@@ -120,7 +118,7 @@ static void pick_rows(tile *t, const term_rows *r, ptrdiff_t c0, int add) {
 }
 
 static int picks(const fl_job *job, const fl_term *term) {
-    int when = row_of(term)->picks;
+    int when = entry_of(term)->picks;
     return job->labels && (when == ALWAYS || (when == UNSMOOTHED && term->param[0] == 0));
 }
 
@@ -136,7 +134,7 @@ static void picked_call(tile *t, const term_rows *r, row_fn *call, real *out) {
 }
 
 static void picked_finish(tile *t, const fl_term *term, const term_rows *r) {
-    if (picks(t->job, term)) picked_call(t, r, row_of(term)->value[FL_NONE], r->value);
+    if (picks(t->job, term)) picked_call(t, r, entry_of(term)->value[FL_NONE], r->value);
     else sum_finish(t, term, r);
 }
 
@@ -146,7 +144,7 @@ static void picked_backward(tile *t, const fl_term *term, const term_rows *r, pt
         return;
     }
     if (c0 == 0) {
-        picked_call(t, r, row_of(term)->slope[FL_NONE], r->b);
+        picked_call(t, r, entry_of(term)->slope[FL_NONE], r->b);
         for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] *= r->k[0][i] * t->w[i];
     }
     pick_rows(t, r, c0, add);
@@ -271,10 +269,10 @@ static void focal_params(tile *t, const fl_term *term, const term_rows *r) {
     }
 }
 
-FL_INLINE chance focal_chance(real x, real d, real z, real s, real rest, int activation) {
-    if (activation == FL_NONE) return chance_given(x);
-    if (activation == FL_SIGMOID) return chance_of_logit(x);
-    return chance_of_softmax(d - r_log1p(z), (s - rest) / s, rest / s);
+FL_INLINE prob focal_prob(real x, real d, real z, real s, real rest, int activation) {
+    if (activation == FL_NONE) return prob_given(x);
+    if (activation == FL_SIGMOID) return prob_of_logit(x);
+    return prob_of_softmax(d - r_log1p(z), (s - rest) / s, rest / s);
 }
 
 FL_INLINE void focal_label(tile *t, const term_rows *r, int activation, int slope, real *restrict out) {
@@ -282,7 +280,7 @@ FL_INLINE void focal_label(tile *t, const term_rows *r, int activation, int slop
     const real *restrict d = t->d, *restrict z = t->z, *restrict s = t->s, *restrict rest = t->rest;
 #pragma omp simd
     for (ptrdiff_t i = 0; i < t->padded; i++) {
-        chance v = focal_chance(x[i], d[i], z[i], s[i], rest[i], activation);
+        prob v = focal_prob(x[i], d[i], z[i], s[i], rest[i], activation);
         out[i] = slope ? focal_derivative(v, 1, gamma[i], alpha[i]) : focal_value(v, 1, gamma[i], alpha[i]);
     }
 }
@@ -370,45 +368,6 @@ static void perceptron_backward(tile *t, const fl_term *term, const term_rows *r
             real v = k[i] * w[i] * (top[i] - mass[i]);
             g[i] = add ? g[i] + v : v;
         }
-    }
-}
-
-/* ---- log-sum-exp and the softmax pair: no target -------------------------------------------------------------------- */
-static void logsumexp_finish(tile *t, const fl_term *term, const term_rows *r) {
-    (void)term;
-    const real *restrict m = t->m, *restrict z = t->z;
-    real *restrict value = r->value;
-#pragma omp simd
-    for (ptrdiff_t i = 0; i < t->padded; i++) {
-        real log_s = r_log1p(z[i]);
-        value[i] = m[i] + (r_abs(m[i]) == R_INF ? 0 : log_s);
-    }
-}
-
-static void softmax_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
-    (void)term, (void)r, (void)c0, (void)add;
-    for (ptrdiff_t c = 0; c < t->classes; c++) {
-        const real *e = t->e + c * t->width;
-        real *g = t->g + c * t->width;
-#pragma omp simd
-        for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = e[i] / t->s[i];
-    }
-}
-
-static void log_softmax_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
-    (void)term, (void)r, (void)c0, (void)add;
-    real *d = t->d;
-    const real *m = t->m, *z = t->z;
-#pragma omp simd
-    for (ptrdiff_t i = 0; i < t->padded; i++) {
-        real log_s = r_log1p(z[i]);
-        d[i] = m[i] == R_INF ? 0 : log_s;
-    }
-    for (ptrdiff_t c = 0; c < t->classes; c++) {
-        const real *x = t->x + c * t->width;
-        real *g = t->g + c * t->width;
-#pragma omp simd
-        for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = (x[i] - m[i]) - d[i];
     }
 }
 

@@ -1,6 +1,6 @@
-/* kernels.h: what a compiled kernels.c offers the driver: one table per (level x real type). */
-#ifndef FASTLOSS_KERNELS_H
-#define FASTLOSS_KERNELS_H
+/* driver.h: what a compiled kernels.c offers the driver: one table per (level x real type). */
+#ifndef FASTLOSS_DRIVER_H
+#define FASTLOSS_DRIVER_H
 
 #include "fastloss.h"
 
@@ -23,18 +23,6 @@ extern const fl_kernels fl_kernels_v4_f32, fl_kernels_v4_f64;
 
 /* cpu.c: the tables of the level in use: [0] float, [1] double. */
 const fl_kernels *const *fl_active_kernels(void);
-
-/* A job's arrays, by number. */
-enum { INPUT, TARGET, WEIGHT, OUTPUT, MAPS, OPERANDS };
-
-static inline const fl_operand *operand(const fl_job *job, int k) {
-    const fl_operand *all[OPERANDS] = {&job->input, &job->target, &job->weight, &job->output, &job->maps};
-    return all[k];
-}
-
-/* What the two drivers, fastloss.c and distance.c, share. */
-static inline ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-static inline ptrdiff_t most(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 
 /* A thread's piece of an allocation of 64 bytes more than all pieces: on a cache line of its own. */
 static inline char *scratch_of_thread(char *scratch, size_t bytes, int thread) {

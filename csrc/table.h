@@ -1,42 +1,43 @@
-/* losses.h: the table of all losses.  The place to add one: its functions in elements.h or class_axis.h, a row here, and
+/* table.h: the table of all losses.  The place to add one: its functions in elements.h or pixels.h, a row here, and
  * its twin of the same name in src/fastloss/_reference/; a test compares the two lists.
  */
-#ifndef FASTLOSS_LOSSES_H
-#define FASTLOSS_LOSSES_H
+#ifndef FASTLOSS_TABLE_H
+#define FASTLOSS_TABLE_H
 
-#include "class_axis.h"
+#include "pixels.h"
+#include "transforms.h"
 
 #define OF_INPUT(NAME) .value = {NAME##_row}, .slope = {NAME##_slope_row}
 #define OF_GIVEN(NAME) .value = {NAME##_given}, .slope = {NAME##_slope_given}
 #define OF_LOGIT(NAME) .value = {NULL, NAME##_of_logit}, .slope = {NULL, NAME##_slope_of_logit}
-#define OF_CHANCE(NAME) .value = {NAME##_given, NAME##_of_logit}, .slope = {NAME##_slope_given, NAME##_slope_of_logit}
-#define OF_CLASS_CHANCE(NAME)                                                                                          \
+#define OF_PROB(NAME) .value = {NAME##_given, NAME##_of_logit}, .slope = {NAME##_slope_given, NAME##_slope_of_logit}
+#define OF_CLASS_PROB(NAME)                                                                                            \
     .value = {NAME##_given, NAME##_of_logit, NAME##_of_softmax},                                                       \
     .slope = {NAME##_slope_given, NAME##_slope_of_logit, NAME##_slope_of_softmax}
 #define SUMMED .forward = sum_forward, .finish = sum_finish, .backward = sum_backward
 #define PICKED .forward = picked_forward, .finish = picked_finish, .backward = picked_backward
 #define OWN(NAME) .forward = NAME##_forward, .finish = NAME##_finish, .backward = NAME##_backward
 
-static const loss_row loss_table[] = {
+static const loss_entry loss_table[] = {
     {.name = "cross_entropy", .kind = PIXEL, .softmax = 1, .picks = UNSMOOTHED, OWN(cross_entropy)},
     {.name = "nll", .kind = PIXEL, .picks = ALWAYS, OF_INPUT(nll), PICKED},
     {.name = "categorical", .kind = PIXEL, .picks = UNSMOOTHED, OF_GIVEN(categorical), PICKED},
-    {.name = "focal", .kind = PIXEL, .picks = ALWAYS, OF_CLASS_CHANCE(focal), OWN(focal)},
+    {.name = "focal", .kind = PIXEL, .picks = ALWAYS, OF_CLASS_PROB(focal), OWN(focal)},
     {.name = "perceptron",
      .kind = PIXEL,
      .softmax = 1,
      .forward = perceptron_forward,
      .finish = sum_finish,
      .backward = perceptron_backward},
-    {.name = "js", .kind = PIXEL, OF_CLASS_CHANCE(js), SUMMED},
+    {.name = "js", .kind = PIXEL, OF_CLASS_PROB(js), SUMMED},
     {.name = "multilabel", .kind = PIXEL, OF_LOGIT(multilabel), SUMMED},
-    {.name = "boundary", .kind = PIXEL, .maps = MAPS_AS_TARGET, OF_CLASS_CHANCE(product), SUMMED},
-    {.name = "hausdorff", .kind = PIXEL, .maps = MAPS_AS_WEIGHT, OF_CLASS_CHANCE(squared_error), SUMMED},
+    {.name = "boundary", .kind = PIXEL, .maps = MAPS_AS_TARGET, OF_CLASS_PROB(product), SUMMED},
+    {.name = "hausdorff", .kind = PIXEL, .maps = MAPS_AS_WEIGHT, OF_CLASS_PROB(squared_error), SUMMED},
 
-    {.name = "bce", .kind = ELEMENT, OF_CHANCE(bce)},
-    {.name = "binary_focal", .kind = ELEMENT, OF_CHANCE(binary_focal)},
-    {.name = "binary_kl", .kind = ELEMENT, OF_CHANCE(binary_kl)},
-    {.name = "binary_js", .kind = ELEMENT, OF_CHANCE(binary_js)},
+    {.name = "bce", .kind = ELEMENT, OF_PROB(bce)},
+    {.name = "binary_focal", .kind = ELEMENT, OF_PROB(binary_focal)},
+    {.name = "binary_kl", .kind = ELEMENT, OF_PROB(binary_kl)},
+    {.name = "binary_js", .kind = ELEMENT, OF_PROB(binary_js)},
     {.name = "kl_div", .kind = ELEMENT, OF_INPUT(kl_div)},
     {.name = "kl_div_log", .kind = ELEMENT, OF_INPUT(kl_div_log)},
     {.name = "soft_margin", .kind = ELEMENT, OF_INPUT(soft_margin)},
@@ -47,7 +48,7 @@ static const loss_row loss_table[] = {
     {.name = "log_cosh", .kind = ELEMENT, OF_INPUT(log_cosh)},
     {.name = "pseudo_huber", .kind = ELEMENT, OF_INPUT(pseudo_huber)},
 
-    {.name = "region", .kind = REGION}, /* region.h */
+    {.name = "region", .kind = REGION}, /* regions.h */
 
     {.name = "logsumexp", .kind = PIXEL, .softmax = 1, .finish = logsumexp_finish},
     {.name = "softmax", .kind = TRANSFORM, .softmax = 1, .backward = softmax_rows},
@@ -59,6 +60,6 @@ static const loss_row loss_table[] = {
     {.name = "entropy", .kind = ELEMENT, .value = {entropy_row}},
 };
 
-static const loss_row *row_of(const fl_term *term) { return &loss_table[term->loss]; }
+static const loss_entry *entry_of(const fl_term *term) { return &loss_table[term->loss]; }
 
 #endif

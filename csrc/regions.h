@@ -1,4 +1,4 @@
-/* region.h: the sums over pixels that all region losses are made of, and their gradient.
+/* regions.h: the sums over pixels that all region losses are made of, and their gradient.
  *
  * Per class: I = sum w p y, A = sum w p, B = sum w y; if param[0], A2 = sum w p^2 and B2 = sum w y^2; if param[1],
  * W = sum w.  A loss is a formula over them in Python (losses/overlap.py), which gives back d(loss)/dI, dA and, if there
@@ -6,10 +6,10 @@
  * 16 pixels each, else in double.
  * Term rows: a = sum_c p_c u_c (softmax backward), b = 1 / s, value = the probabilities of one class, backward its input.
  */
-#ifndef FASTLOSS_REGION_H
-#define FASTLOSS_REGION_H
+#ifndef FASTLOSS_REGIONS_H
+#define FASTLOSS_REGIONS_H
 
-#include "losses.h"
+#include "loss.h"
 
 static int squared(const fl_term *term) { return term->param[0] != 0; }
 static int weighed(const fl_term *term) { return term->param[1] != 0; }
@@ -17,7 +17,7 @@ static int region_sums(const fl_term *term) { return 3 + (squared(term) ? 2 : 0)
 
 /* A row of numbers, 0 where they do not count, whatever they are.  v NULL: no row; w NULL: all count. */
 static const real *counted(const tile *t, const real *v, const real *restrict w, real *out) {
-    if (t->plain || !v || !w) return v;
+    if (t->unweighted || !v || !w) return v;
 #pragma omp simd
     for (ptrdiff_t i = 0; i < t->padded; i++) out[i] = w[i] > 0 ? v[i] : 0;
     return out;
@@ -40,8 +40,8 @@ static const real *region_probabilities(tile *t, const fl_term *term, const term
 /* I, A, B of a class row of labels where every pixel counts once; p is given times `inverse`.  The common case, and the
  * hot one (docs/kernels.md has its measurement): the lanes are added up at the end of the chunk, for a tree takes as
  * long as the row itself. */
-static void region_row_plain(const real *restrict p, const real *restrict inverse, const ireal *restrict label,
-                             ireal own, ptrdiff_t n, double *restrict lanes) {
+static void region_row_common(const real *restrict p, const real *restrict inverse, const ireal *restrict label,
+                              ireal own, ptrdiff_t n, double *restrict lanes) {
     real I[FL_LANES], A[FL_LANES], B[FL_LANES];
     for (int j = 0; j < FL_LANES; j++) I[j] = A[j] = B[j] = 0;
     for (ptrdiff_t i = 0; i < n; i += FL_LANES)
@@ -57,7 +57,7 @@ static void region_row_plain(const real *restrict p, const real *restrict invers
     for (int j = 0; j < FL_LANES; j++) lanes[2 * FL_LANES + j] += (double)B[j];
 }
 
-/* What region_row_plain has left in the lanes of classes [c0, c0 + n), into the sums. */
+/* What region_row_common has left in the lanes of classes [c0, c0 + n), into the sums. */
 static void region_add_lanes(const tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, ptrdiff_t n) {
     for (ptrdiff_t c = 0; c < n; c++)
         for (int k = 0; k < 3; k++) {
@@ -69,7 +69,7 @@ static void region_add_lanes(const tile *t, const fl_term *term, const term_rows
 
 static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
     ptrdiff_t C = t->job->classes;
-    int fast = t->job->labels && t->plain && !t->members && t->job->gang == 1 && !squared(term) &&
+    int fast = t->job->labels && t->unweighted && !t->members && t->job->gang == 1 && !squared(term) &&
                term->activation == FL_SOFTMAX;
     if (term->activation == FL_SOFTMAX && c0 == 0)
         for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] = 1 / t->s[i];
@@ -77,8 +77,8 @@ static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptr
         ptrdiff_t at = term->sums + c0 + c;
         const real *w = t->wc ? t->wc + c * t->width : t->w;
         if (fast) {
-            region_row_plain(t->e + c * t->width, r->b, t->label, (ireal)(c0 + c), t->padded,
-                             r->lanes + 3 * c * FL_LANES);
+            region_row_common(t->e + c * t->width, r->b, t->label, (ireal)(c0 + c), t->padded,
+                              r->lanes + 3 * c * FL_LANES);
         } else {
             const real *p = counted(t, region_probabilities(t, term, r, c), w, r->value);
             const real *y = counted(t, target_row(t, r, c0, c), w, r->y);
@@ -120,12 +120,12 @@ static void region_coefficients(const tile *t, const fl_term *term, const term_r
 }
 
 /* The common case: softmax, labels, no weights by class, no squares; u_c = kA_c + [c is the label] kI_c. */
-static int region_plain(const tile *t, const fl_term *term) {
+static int region_is_common(const tile *t, const fl_term *term) {
     return term->activation == FL_SOFTMAX && t->job->labels && !t->wc && !t->members && !squared(term);
 }
 
 /* a = sum_c e_c u_c. */
-static void region_prepare_plain(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
+static void region_prepare_common(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
     real *restrict a = r->a;
     const ireal *restrict label = t->label;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
@@ -138,7 +138,7 @@ static void region_prepare_plain(tile *t, const fl_term *term, const term_rows *
 }
 
 /* d/dx_c = w p_c (u_c - sum_j p_j u_j). */
-static void region_backward_plain(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
+static void region_backward_common(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
     real *restrict a = r->a, *restrict scale = r->p;
     const ireal *restrict label = t->label;
     if (c0 == 0)
@@ -179,7 +179,7 @@ static void region_prepare(tile *t, const fl_term *term, const term_rows *r, ptr
     if (term->activation != FL_SOFTMAX) return;
     if (c0 == 0)
         for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] = 1 / t->s[i];
-    if (region_plain(t, term)) region_prepare_plain(t, term, r, c0);
+    if (region_is_common(t, term)) region_prepare_common(t, term, r, c0);
     else if (t->members) region_prepare_rows(t, term, r, c0, 1);
     else region_prepare_rows(t, term, r, c0, 0);
 }
@@ -226,7 +226,7 @@ FL_INLINE void region_backward_stepped(tile *t, const fl_term *term, const term_
 }
 
 static void region_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
-    if (region_plain(t, term)) region_backward_plain(t, term, r, c0, add);
+    if (region_is_common(t, term)) region_backward_common(t, term, r, c0, add);
     else if (t->members) region_backward_stepped(t, term, r, c0, add, 1);
     else region_backward_stepped(t, term, r, c0, add, 0);
 }

@@ -1,0 +1,17 @@
+/* operands.h: the arrays of a job, by number.
+ *
+ * The driver (fastloss.c) merges the dimensions of all of them alike, and tile.h loads and stores them alike.
+ */
+#ifndef FASTLOSS_OPERANDS_H
+#define FASTLOSS_OPERANDS_H
+
+#include "fastloss.h"
+
+enum { INPUT, TARGET, WEIGHT, OUTPUT, MAPS, OPERANDS };
+
+static inline const fl_operand *operand(const fl_job *job, int k) {
+    const fl_operand *all[OPERANDS] = {&job->input, &job->target, &job->weight, &job->output, &job->maps};
+    return all[k];
+}
+
+#endif

@@ -1,0 +1,56 @@
+/* transforms.h: functions of the input alone, without a target.
+ *
+ * Those of one element are rows, as element losses are.  Log-sum-exp is a pixel loss without a target.  The softmax pair
+ * writes an array of the input's shape, block by block in place of a gradient.  table.h lists them; kernels.c calls them.
+ */
+#ifndef FASTLOSS_TRANSFORMS_H
+#define FASTLOSS_TRANSFORMS_H
+
+#include "elements.h"
+
+#define FUNCTION(NAME, OF_X) ROW(NAME##_row, OF_X)
+FUNCTION(sigmoid, r_sigmoid(x[i]))
+FUNCTION(log_sigmoid, (x[i] < 0 ? x[i] : 0) - r_log1p_unit(r_exp(-r_abs(x[i]))))
+FUNCTION(softplus, r_max(x[i], 0) + r_log1p_unit(r_exp(-r_abs(x[i]))))
+FUNCTION(logit, r_logit(x[i]))
+FUNCTION(entropy, x[i] < 0 ? -R_INF : -r_xlogx(x[i]))
+
+static void logsumexp_finish(tile *t, const fl_term *term, const term_rows *r) {
+    (void)term;
+    const real *restrict m = t->m, *restrict z = t->z;
+    real *restrict value = r->value;
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < t->padded; i++) {
+        real log_s = r_log1p(z[i]);
+        value[i] = m[i] + (r_abs(m[i]) == R_INF ? 0 : log_s);
+    }
+}
+
+static void softmax_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
+    (void)term, (void)r, (void)c0, (void)add;
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *e = t->e + c * t->width;
+        real *g = t->g + c * t->width;
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = e[i] / t->s[i];
+    }
+}
+
+static void log_softmax_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
+    (void)term, (void)r, (void)c0, (void)add;
+    real *d = t->d;
+    const real *m = t->m, *z = t->z;
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < t->padded; i++) {
+        real log_s = r_log1p(z[i]);
+        d[i] = m[i] == R_INF ? 0 : log_s;
+    }
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *x = t->x + c * t->width;
+        real *g = t->g + c * t->width;
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = (x[i] - m[i]) - d[i];
+    }
+}
+
+#endif
