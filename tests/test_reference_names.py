@@ -1,0 +1,89 @@
+"""The kernels and their reference bear the same names, in files of the same name: one search finds the pair.
+
+csrc/X.h and src/fastloss/_reference/X.py, for the four families of losses. The test reads both as text, so it needs the
+sources, but no compiler.
+"""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+import re
+
+import pytest
+
+from fastloss._reference import KERNELS
+
+HERE = pathlib.Path(__file__).parent
+CSRC = HERE.parent / "csrc"
+FAMILIES = ("elements", "pixels", "regions", "transforms")
+
+pytestmark = pytest.mark.skipif(not CSRC.exists(), reason="needs the sources, csrc/")
+
+# Macros of elements.h and transforms.h, each with a loss's name: of a value and its slope, or of a value.
+LOSS = re.compile(r"^(?:ELEMENT_LOSS|PROB_LOSS|CLASS_PROB_LOSS|PROB_ROWS|FUNCTION)\((\w+)", re.MULTILINE)
+FUNCTION = re.compile(r"^(?:static|FL_INLINE)\s[\w\s*]*?\b(\w+)\(", re.MULTILINE)
+ENTRY = re.compile(r'\{\.name = "(\w+)"(.*?)\},', re.DOTALL)
+
+# Fast ways for labels, whose other way is sum_forward and sum_backward: these are their reference.
+SUMS = {"picked_forward", "picked_backward", "focal_forward", "focal_backward"}
+
+
+def functions_in_c(family: str) -> set[str]:
+    """The functions that a header defines, and those that its macros make of a name."""
+    text = (CSRC / f"{family}.h").read_text()
+    return set(FUNCTION.findall(text)) | set(LOSS.findall(text))
+
+
+def functions_in_python(family: str) -> set[str]:
+    """The module's own functions, but for the private ones."""
+    tree = ast.parse((HERE.parent / "src" / "fastloss" / "_reference" / f"{family}.py").read_text())
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name[0] != "_"}
+
+
+def losses_in_c(family: str) -> set[str]:
+    """The functions that the table's entries are made of, of this header: values and slopes, forward and backward."""
+    text = (CSRC / f"{family}.h").read_text()
+    defined = functions_in_c(family)
+    named = {name for loss in LOSS.findall(text) for name in (loss, f"{loss}_slope")}
+    for name, entry in ENTRY.findall((CSRC / "table.h").read_text()):
+        expanded = entry.replace("SUMMED", "OWN(sum)").replace("PICKED", "OWN(picked)")
+        own = re.findall(r"\bOWN\((\w+)\)", expanded)
+        named |= {f"{loss}_{part}" for loss in own for part in ("forward", "backward")}
+        parts = dict(re.findall(r"\.(forward|finish|backward) = (\w+)", entry))
+        if "forward" in parts:  # one function in the reference, which takes all classes at once
+            parts.pop("finish", None)
+        named |= set(parts.values())
+        if ".kind = REGION" in entry:
+            named |= {f"{name}_forward", f"{name}_backward"}
+    return (named & defined) - SUMS
+
+
+def entries_in_c() -> list[str]:
+    return [name for name, _ in ENTRY.findall((CSRC / "table.h").read_text())]
+
+
+def test_the_tables_have_the_same_losses():
+    assert sorted(entries_in_c()) == sorted(KERNELS)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_loss_function_has_a_reference(family):
+    wanted = losses_in_c(family)
+    assert wanted
+    assert wanted <= functions_in_python(family)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_reference_has_a_function_in_c(family):
+    assert functions_in_python(family) <= functions_in_c(family)
+
+
+def test_the_losses_of_all_macros_are_found():
+    """The regular expressions read what they should: every value and slope of the table is among the functions."""
+    found = functions_in_c("elements") | functions_in_c("transforms")
+    table = (CSRC / "table.h").read_text()
+    of_value = re.findall(r"\bOF_(?:INPUT|GIVEN|LOGIT|PROB|CLASS_PROB)\((\w+)\)", table.split("loss_table")[1])
+    assert len(of_value) >= 20
+    for name in of_value:
+        assert {name, f"{name}_slope"} <= found
