@@ -1,9 +1,10 @@
 /* softmax.h: maximum, sum of exps and the share of one class kept out of it, for every pixel of a tile.
  *
  * A column of FL_COLUMNS pixels keeps its maxima and sums in registers while the classes go by (47 % faster than rows
- * of the whole packed tile, docs/kernels.md).  One exp is left out of the sum and added at the end, the label's or, without
- * labels, the maximum's, which is 1: the loss of a confident pixel, log1p(sum of the others), and its gradient then keep
- * their relative accuracy where 1 + tiny would round to 1.  Classes beyond one block are merged with a running maximum.
+ * of the whole packed tile, docs/kernels.md).  One exp is left out of the sum and added at the end, the label's or,
+ * without labels, the maximum's, which is 1: the loss of a confident pixel, log1p(sum of the others), and its gradient
+ * then keep their relative accuracy where 1 + tiny would round to 1.  Classes beyond one block are merged with a
+ * running maximum.
  */
 #ifndef FASTLOSS_SOFTMAX_H
 #define FASTLOSS_SOFTMAX_H
@@ -15,37 +16,30 @@
 /* 1, 0 where all are -inf, and nan where the maximum is inf, as every exp then is. */
 FL_INLINE real exp_of_maximum(real m) { return m == -R_INF ? 0 : 1 + (m - m); }
 
-/* d holds the label's logit until label_stage makes it a difference; without labels it counts the maxima. */
-FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int keep) {
+FL_INLINE void column_maxima(const tile *t, ptrdiff_t i, real *m) {
+    const real *x = t->x + i;
+    for (int j = 0; j < FL_COLUMNS; j++) m[j] = x[j];
+    for (ptrdiff_t c = 1; c < t->classes; c++)
+        for (int j = 0; j < FL_COLUMNS; j++) m[j] = x[c * t->width + j] > m[j] ? x[c * t->width + j] : m[j];
+}
+
+/* Adds the exps of a block to s, without the label's, whose logit goes to d; without labels, s leaves out every class
+ * that is the maximum, and d counts them. */
+FL_INLINE void column_exps(tile *t, ptrdiff_t i, ptrdiff_t c0, const ireal *label, int keep, const real *m,
+                           const real *base, real *s, real *d) {
     const real *x = t->x + i;
     real *e = t->e + i;
     const fl_operand *input = &t->job->input;
     ptrdiff_t width = t->width, stride = t->ahead_stride, bytes = FL_COLUMNS * dtype_size[input->dtype];
     ptrdiff_t ahead_rows = t->ahead ? t->ahead_rows - c0 : 0;
     const char *ahead = t->ahead ? t->ahead + c0 * stride + i * dtype_size[input->dtype] : NULL;
-    real *restrict all_m = t->m + i, *restrict all_s = t->s + i, *restrict all_d = t->d + i;
-    const ireal *restrict all_label = t->label + i;
-    real m[FL_COLUMNS], base[FL_COLUMNS], s[FL_COLUMNS], d[FL_COLUMNS];
-    ireal label[FL_COLUMNS];
-    for (int j = 0; j < FL_COLUMNS; j++) m[j] = x[j];
-    for (ptrdiff_t c = 1; c < t->classes; c++)
-        for (int j = 0; j < FL_COLUMNS; j++) m[j] = x[c * width + j] > m[j] ? x[c * width + j] : m[j];
-    if (c0)
-        for (int j = 0; j < FL_COLUMNS; j++) m[j] = all_m[j] > m[j] || all_m[j] != all_m[j] ? all_m[j] : m[j];
-    for (int j = 0; j < FL_COLUMNS; j++) base[j] = m[j] == -R_INF ? 0 : m[j];
-    for (int j = 0; j < FL_COLUMNS; j++) s[j] = 0;
-    for (int j = 0; j < FL_COLUMNS; j++) d[j] = labels ? -R_INF : 0;
-    if (c0 && labels)
-        for (int j = 0; j < FL_COLUMNS; j++) d[j] = all_d[j];
-    if (labels)
-        for (int j = 0; j < FL_COLUMNS; j++) label[j] = all_label[j];
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         if (c < ahead_rows) prefetch(ahead + c * stride, bytes);
         ireal own = (ireal)(c0 + c);
 #pragma omp simd
         for (int j = 0; j < FL_COLUMNS; j++) {
             real v = x[c * width + j], u = r_exp(v - base[j]);
-            if (labels) {
+            if (label) {
                 d[j] = label[j] == own ? v : d[j];
                 s[j] = label[j] == own ? s[j] : s[j] + u; /* one masked addition */
             } else {
@@ -55,6 +49,26 @@ FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int 
             if (keep) e[c * width + j] = u;
         }
     }
+}
+
+/* One column of one block, merged with the blocks before it.  d holds the label's logit until label_stage makes it a
+ * difference; without labels it counts the maxima. */
+FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int keep) {
+    real *restrict all_m = t->m + i, *restrict all_s = t->s + i, *restrict all_d = t->d + i;
+    const ireal *restrict all_label = t->label + i;
+    real m[FL_COLUMNS], base[FL_COLUMNS], s[FL_COLUMNS], d[FL_COLUMNS];
+    ireal label[FL_COLUMNS];
+    column_maxima(t, i, m);
+    if (c0)
+        for (int j = 0; j < FL_COLUMNS; j++) m[j] = all_m[j] > m[j] || all_m[j] != all_m[j] ? all_m[j] : m[j];
+    for (int j = 0; j < FL_COLUMNS; j++) base[j] = m[j] == -R_INF ? 0 : m[j];
+    for (int j = 0; j < FL_COLUMNS; j++) s[j] = 0;
+    for (int j = 0; j < FL_COLUMNS; j++) d[j] = labels ? -R_INF : 0;
+    if (c0 && labels)
+        for (int j = 0; j < FL_COLUMNS; j++) d[j] = all_d[j];
+    if (labels)
+        for (int j = 0; j < FL_COLUMNS; j++) label[j] = all_label[j];
+    column_exps(t, i, c0, labels ? label : NULL, keep, m, base, s, d);
     if (c0) /* block by block, so that many classes do not lose more digits than a block's */
         for (int j = 0; j < FL_COLUMNS; j++) {
             real kept = !labels && all_m[j] != m[j] ? 1 : 0; /* the old maximum, which is none now */

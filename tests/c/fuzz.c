@@ -167,9 +167,7 @@ static void make_modes(fl_job *job, int loss) {
     job->nterms = kind >= TRANSFORM || job->mode == FL_MAP ? 1 : 1 + (int)below(MAX_TERMS);
 }
 
-static void make_job(fl_job *job, fl_term *terms, ptrdiff_t most) {
-    int loss = pick_loss(PIXEL, LOGSUMEXP), maps = losses[loss].maps, kind = losses[loss].kind, first = loss;
-    job->terms = terms;
+static void make_shape(fl_job *job, ptrdiff_t most) {
     job->groups = (ptrdiff_t)below(4);
     job->classes = below(8) ? 1 + (ptrdiff_t)below(6) : 1 + (ptrdiff_t)below(700);
     job->ndim = (int)below(MAX_DIMS + 1);
@@ -180,6 +178,30 @@ static void make_job(fl_job *job, fl_term *terms, ptrdiff_t most) {
         if (job->shape[k] > fits) job->shape[k] = fits;
         elements *= job->shape[k];
     }
+}
+
+static void make_operands(fl_job *job, int kind, int input, int one, int maps) {
+    unsigned wild = below(3) ? 0 : below(64);
+    operand(job, &job->input, input, 1, 0, -9, 9, wild);
+    if (kind <= REGION && job->labels)
+        operand(job, &job->target, integers[below(9)], 0, 0, 0, (double)job->classes + one - 1e-9, below(4) ? 0 : 8);
+    else if (kind <= REGION) operand(job, &job->target, (int)below(FL_DTYPES), 1, 0, 0, 1, wild);
+    if (kind <= REGION && below(2)) {
+        job->weight_by_class = !job->labels && below(2);
+        operand(job, &job->weight, (int)below(FL_DTYPES), job->weight_by_class, 0, 0, 2, below(4) ? 0 : 8);
+    }
+    if (maps) operand(job, &job->maps, reals[below(2)], 1, 0, -3, 3, 0);
+    if (job->mode & (FL_GRADIENT | FL_MAP)) {
+        int by_class = job->mode & FL_GRADIENT || kind == ELEMENT || kind == FUNCTION;
+        int dtype = job->mode & FL_GRADIENT ? input : job->double_precision ? FL_F64 : FL_F32;
+        operand(job, &job->output, dtype, by_class, 1, 0, 0, 0);
+    }
+}
+
+static void make_job(fl_job *job, fl_term *terms, ptrdiff_t most) {
+    int loss = pick_loss(PIXEL, LOGSUMEXP), maps = losses[loss].maps, kind = losses[loss].kind;
+    job->terms = terms;
+    make_shape(job, most);
     make_modes(job, loss);
     job->labels = kind <= REGION && kind != ELEMENT && below(4);
     int input = reals[below(4)], one = job->classes == 1 && job->labels && below(2);
@@ -196,22 +218,7 @@ static void make_job(fl_job *job, fl_term *terms, ptrdiff_t most) {
         loss = kind == ELEMENT ? pick_loss(ELEMENT, ELEMENT) : pick_loss(PIXEL, REGION);
         while (losses[loss].kind == ELEMENT && job->labels && !one) loss = (loss + 1) % (LOGSUMEXP + 9);
     }
-    (void)first;
-    unsigned wild = below(3) ? 0 : below(64);
-    operand(job, &job->input, input, 1, 0, -9, 9, wild);
-    if (kind <= REGION && job->labels)
-        operand(job, &job->target, integers[below(9)], 0, 0, 0, (double)job->classes + one - 1e-9, below(4) ? 0 : 8);
-    else if (kind <= REGION) operand(job, &job->target, (int)below(FL_DTYPES), 1, 0, 0, 1, wild);
-    if (kind <= REGION && below(2)) {
-        job->weight_by_class = !job->labels && below(2);
-        operand(job, &job->weight, (int)below(FL_DTYPES), job->weight_by_class, 0, 0, 2, below(4) ? 0 : 8);
-    }
-    if (maps) operand(job, &job->maps, reals[below(2)], 1, 0, -3, 3, 0);
-    if (job->mode & (FL_GRADIENT | FL_MAP)) {
-        int by_class = job->mode & FL_GRADIENT || kind == ELEMENT || kind == FUNCTION;
-        int dtype = job->mode & FL_GRADIENT ? input : job->double_precision ? FL_F64 : FL_F32;
-        operand(job, &job->output, dtype, by_class, 1, 0, 0, 0);
-    }
+    make_operands(job, kind, input, one, maps);
 }
 
 static void run_job(ptrdiff_t most) {

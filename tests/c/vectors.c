@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "fastloss.h"
+#include "vectors_table.h"
 
 #if defined(__SSE2__)
 #include <xmmintrin.h>
@@ -25,93 +26,6 @@ static unsigned get_mode(void) {
 }
 static void set_mode(unsigned mode) { __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)mode)); }
 #endif
-
-enum kind { NOTHING, LABELS, LOGITS, PROBS, LOG_PROBS, SIGNS, WEIGHTS };
-
-/* ---- the table ------------------------------------------------------------------------------------------------------------ */
-typedef struct {
-    const char *loss;
-    int activation;
-    enum kind input, target;
-    double param[FL_MAX_PARAMS];
-    const char *second; /* a second term, of the same input and target */
-    int maps;
-} entry;
-
-static const entry entries[] = {
-    {"cross_entropy", FL_NONE, LOGITS, LABELS, {0}, NULL, 0},
-    {"region", FL_SOFTMAX, LOGITS, LABELS, {0}, NULL, 0},
-    {"region", FL_SOFTMAX, LOGITS, LABELS, {0}, "cross_entropy", 0},
-    {"cross_entropy", FL_NONE, LOGITS, LABELS, {0.125}, NULL, 0}, /* the large case stops above */
-    {"cross_entropy", FL_NONE, LOGITS, PROBS, {0.125}, NULL, 0},
-    {"region", FL_SOFTMAX, LOGITS, PROBS, {1}, NULL, 0},
-    {"region", FL_SIGMOID, LOGITS, PROBS, {0}, NULL, 0},
-    {"region", FL_NONE, PROBS, LABELS, {1}, NULL, 0},
-    {"nll", FL_NONE, LOG_PROBS, LABELS, {0}, NULL, 0},
-    {"nll", FL_NONE, LOG_PROBS, PROBS, {0}, NULL, 0},
-    {"categorical", FL_NONE, PROBS, LABELS, {0}, NULL, 0},
-    {"categorical", FL_NONE, PROBS, PROBS, {0.125}, NULL, 0},
-    {"focal", FL_SOFTMAX, LOGITS, LABELS, {2, 0.25}, NULL, 0},
-    {"focal", FL_SOFTMAX, LOGITS, PROBS, {0.5, 1}, NULL, 0},
-    {"focal", FL_SIGMOID, LOGITS, LABELS, {2, 0.25}, NULL, 0},
-    {"focal", FL_NONE, PROBS, LABELS, {1.5, 1}, NULL, 0},
-    {"perceptron", FL_NONE, LOGITS, LABELS, {0}, NULL, 0},
-    {"perceptron", FL_NONE, LOGITS, PROBS, {0}, NULL, 0},
-    {"js", FL_SOFTMAX, LOGITS, PROBS, {0.5}, NULL, 0},
-    {"js", FL_NONE, PROBS, PROBS, {1}, NULL, 0},
-    {"multilabel", FL_SIGMOID, LOGITS, PROBS, {1}, NULL, 0},
-    {"boundary", FL_SOFTMAX, LOGITS, NOTHING, {0.25}, NULL, 1},
-    {"hausdorff", FL_SIGMOID, LOGITS, LABELS, {0.25}, NULL, 1},
-    {"bce", FL_SIGMOID, LOGITS, PROBS, {2, 1, 0.125}, NULL, 0},
-    {"bce", FL_NONE, PROBS, PROBS, {1, 1, 0}, NULL, 0},
-    {"binary_focal", FL_SIGMOID, LOGITS, PROBS, {2, 0.25, 0.75}, NULL, 0},
-    {"binary_focal", FL_NONE, PROBS, PROBS, {0.5, 1, 1}, NULL, 0},
-    {"binary_kl", FL_SIGMOID, LOGITS, PROBS, {1}, NULL, 0},
-    {"binary_kl", FL_NONE, PROBS, PROBS, {0.75}, NULL, 0},
-    {"binary_js", FL_SIGMOID, LOGITS, PROBS, {0.5}, NULL, 0},
-    {"kl_div", FL_NONE, LOG_PROBS, PROBS, {0}, NULL, 0},
-    {"kl_div_log", FL_NONE, LOG_PROBS, LOG_PROBS, {0}, NULL, 0},
-    {"soft_margin", FL_NONE, LOGITS, SIGNS, {0}, NULL, 0},
-    {"target", FL_NONE, LOGITS, PROBS, {0}, NULL, 0},
-    {"mse", FL_NONE, PROBS, LOGITS, {0}, "l1", 0},
-    {"l1", FL_NONE, PROBS, PROBS, {0}, NULL, 0},
-    {"huber", FL_NONE, LOG_PROBS, LOG_PROBS, {1, 1, 1}, NULL, 0},
-    {"log_cosh", FL_NONE, LOG_PROBS, PROBS, {0}, NULL, 0},
-    {"pseudo_huber", FL_NONE, LOG_PROBS, PROBS, {0.5}, NULL, 0},
-    {"logsumexp", FL_NONE, LOGITS, NOTHING, {0}, NULL, 0},
-    {"softmax", FL_NONE, LOGITS, NOTHING, {0}, NULL, 0},
-    {"log_softmax", FL_NONE, LOGITS, NOTHING, {0}, NULL, 0},
-    {"sigmoid", FL_NONE, LOGITS, NOTHING, {0}, NULL, 0},
-    {"log_sigmoid", FL_NONE, LOGITS, NOTHING, {0}, NULL, 0},
-    {"softplus", FL_NONE, LOGITS, NOTHING, {0}, NULL, 0},
-    {"logit", FL_NONE, PROBS, NOTHING, {0}, NULL, 0},
-    {"entropy", FL_NONE, PROBS, NOTHING, {0}, NULL, 0},
-};
-
-enum layout { LAST = 1 /* channels */, SWAPPED = 2, WEIGHTED = 4, BY_CLASS = 8, LARGE = 16 };
-
-static const struct {
-    int dtype, labels;
-    ptrdiff_t groups, classes, height, width;
-    int layout;
-} batches[] = {
-    {FL_F32, FL_I64, 2, 5, 37, 41, 0},
-    {FL_F32, FL_U8, 1, 19, 128, 130, 0}, /* two threads */
-    {FL_F32, FL_I32, 2, 3, 1, 1, WEIGHTED},
-    {FL_F32, FL_I64, 2, 1, 67, 71, 0},
-    {FL_F32, FL_I16, 1, 2, 17, 255, LAST | WEIGHTED},
-    {FL_F32, FL_U16, 3, 150, 9, 31, WEIGHTED | BY_CLASS},
-    {FL_F32, FL_I64, 1, 300, 7, 19, LAST | SWAPPED},
-    {FL_F32, FL_I64, 1, 19, 340, 330, LARGE}, /* streaming stores */
-    {FL_F64, FL_I64, 2, 5, 37, 41, 0},
-    {FL_F64, FL_I64, 1, 1, 67, 71, WEIGHTED},
-    {FL_F64, FL_U32, 1, 19, 64, 66, LAST | WEIGHTED},
-    {FL_F64, FL_I8, 1, 100, 13, 19, WEIGHTED | BY_CLASS},
-    {FL_F16, FL_I64, 2, 5, 37, 41, 0},
-    {FL_F16, FL_U8, 1, 19, 64, 66, LAST | SWAPPED | WEIGHTED},
-    {FL_BF16, FL_I64, 2, 5, 37, 41, WEIGHTED},
-    {FL_BF16, FL_I32, 1, 19, 64, 66, LAST},
-};
 
 #define COUNT(A) ((int)(sizeof(A) / sizeof *(A)))
 
@@ -250,7 +164,57 @@ static int is(const char *name, const char *const *list) {
 
 static const int64_t ignored[] = {127};
 
-static void run_entry(const entry *r, int b) {
+typedef struct {
+    fl_job job;
+    fl_term terms[2];
+    double *class_weight, *coef[2];
+} made_job;
+
+/* Coefficients of both terms, and weights of the classes. */
+static void fill_terms(made_job *made, const entry *r, int b) {
+    fl_job *job = &made->job;
+    size_t coefs = (size_t)(job->groups * 3 * job->classes);
+    made->class_weight = malloc(sizeof(double) * (size_t)job->classes);
+    if (!made->class_weight) abort();
+    for (ptrdiff_t c = 0; c < job->classes; c++) made->class_weight[c] = number(WEIGHTS) + (c == 0);
+    for (int k = 0; k < 2; k++) {
+        made->terms[k].coef = made->coef[k] = malloc(sizeof(double) * coefs);
+        if (!made->coef[k]) abort();
+        for (size_t i = 0; i < coefs; i++) made->coef[k][i] = number(PROBS) - 0.25;
+    }
+    memcpy(made->terms[0].param, r->param, sizeof r->param);
+    if (batches[b].layout & WEIGHTED) made->terms[0].class_weight = made->class_weight;
+}
+
+static void make_job(made_job *made, const entry *r, int b) {
+    *made = (made_job){.job = {.groups = batches[b].groups,
+                               .classes = batches[b].classes,
+                               .ndim = 2,
+                               .shape = {batches[b].height, batches[b].width},
+                               .labels = r->target == LABELS,
+                               .ignored = ignored,
+                               .nignored = 1,
+                               .double_precision = batches[b].dtype == FL_F64,
+                               .nterms = r->second ? 2 : 1,
+                               .terms = made->terms},
+                       .terms = {{.loss = fl_find_loss(r->loss), .activation = r->activation},
+                                 {.loss = r->second ? fl_find_loss(r->second) : 0}}};
+    fl_job *job = &made->job;
+    int dtype = batches[b].dtype, layout = batches[b].layout;
+    state = (uint64_t)(r - entries) * 1000 + (uint64_t)b;
+    infinite = b % 3 == 2;
+    fill(&job->input, job, dtype, job->classes, layout, r->input);
+    if (r->target == LABELS) fill(&job->target, job, batches[b].labels, 0, layout, LABELS);
+    else if (r->target != NOTHING) fill(&job->target, job, dtype, job->classes, layout, r->target);
+    if (r->maps) fill(&job->maps, job, FL_F32, job->classes, 0, LOG_PROBS);
+    job->weight_by_class = layout & BY_CLASS && r->target != LABELS && r->target != NOTHING;
+    if (layout & WEIGHTED && r->target != NOTHING)
+        fill(&job->weight, job, FL_F32, job->weight_by_class ? job->classes : 0, 0, WEIGHTS);
+    fill_terms(made, r, b);
+}
+
+/* In all modes that the loss has. */
+static void run_modes(fl_job *job, const entry *r, int dtype) {
     static const char *const maps_only[] = {"logsumexp", "sigmoid", "log_sigmoid", "softplus",
                                             "logit",     "entropy", NULL};
     static const char *const transforms[] = {"softmax", "log_softmax", NULL};
@@ -258,65 +222,38 @@ static void run_entry(const entry *r, int b) {
                                            "kl_div_log", "mse",          "l1",        "huber",       "soft_margin",
                                            "log_cosh",   "pseudo_huber", "sigmoid",   "log_sigmoid", "softplus",
                                            "logit",      "entropy",      "target",    NULL};
-    fl_term terms[2] = {{.loss = fl_find_loss(r->loss), .activation = r->activation}, {.loss = 0}};
-    fl_job job = {.groups = batches[b].groups,
-                  .classes = batches[b].classes,
-                  .ndim = 2,
-                  .shape = {batches[b].height, batches[b].width},
-                  .labels = r->target == LABELS,
-                  .ignored = ignored,
-                  .nignored = 1,
-                  .double_precision = batches[b].dtype == FL_F64,
-                  .nterms = r->second ? 2 : 1,
-                  .terms = terms};
-    int dtype = batches[b].dtype, layout = batches[b].layout;
-    state = (uint64_t)(r - entries) * 1000 + (uint64_t)b;
-    infinite = b % 3 == 2;
-    memcpy(terms[0].param, r->param, sizeof r->param);
-    if (r->second) terms[1].loss = fl_find_loss(r->second);
-    fill(&job.input, &job, dtype, job.classes, layout, r->input);
-    if (r->target == LABELS) fill(&job.target, &job, batches[b].labels, 0, layout, LABELS);
-    else if (r->target != NOTHING) fill(&job.target, &job, dtype, job.classes, layout, r->target);
-    if (r->maps) fill(&job.maps, &job, FL_F32, job.classes, 0, LOG_PROBS);
-    job.weight_by_class = layout & BY_CLASS && r->target != LABELS && r->target != NOTHING;
-    if (layout & WEIGHTED && r->target != NOTHING)
-        fill(&job.weight, &job, FL_F32, job.weight_by_class ? job.classes : 0, 0, WEIGHTS);
-    double *class_weight = malloc(sizeof(double) * (size_t)job.classes), *coef[2];
-    size_t coefs = (size_t)(job.groups * 3 * job.classes);
-    if (!class_weight) abort();
-    for (ptrdiff_t c = 0; c < job.classes; c++) class_weight[c] = number(WEIGHTS) + (c == 0);
-    for (int k = 0; k < 2; k++) {
-        terms[k].coef = coef[k] = malloc(sizeof(double) * coefs);
-        if (!coef[k]) abort();
-        for (size_t i = 0; i < coefs; i++) coef[k][i] = number(PROBS) - 0.25;
-    }
-    if (layout & WEIGHTED) terms[0].class_weight = class_weight;
-
-    printf("%s%s%s activation %d target %d batch %d:", r->loss, r->second ? "+" : "", r->second ? r->second : "",
-           r->activation, r->target, b);
     int map = is(r->loss, maps_only), transform = is(r->loss, transforms), element = is(r->loss, elements);
     if (!map && !transform) {
-        job.mode = FL_FORWARD | FL_BY_CLASS;
-        run_and_print(&job, "forward", r->loss);
-        job.mode = FL_WEIGH;
-        run_and_print(&job, "weigh", r->loss);
+        job->mode = FL_FORWARD | FL_BY_CLASS;
+        run_and_print(job, "forward", r->loss);
+        job->mode = FL_WEIGH;
+        run_and_print(job, "weigh", r->loss);
     }
     if (map || (!transform && !r->second && strcmp(r->loss, "region") != 0)) {
-        array(&job.output, &job, dtype, element ? job.classes : 0, 0);
-        job.mode = FL_MAP;
-        run_and_print(&job, "map", r->loss);
-        free(job.output.data);
+        array(&job->output, job, dtype, element ? job->classes : 0, 0);
+        job->mode = FL_MAP;
+        run_and_print(job, "map", r->loss);
+        free(job->output.data);
     }
     if (!map) {
-        array(&job.output, &job, dtype, job.classes, 0);
-        job.mode = FL_GRADIENT | (transform ? 0 : FL_FORWARD);
-        run_and_print(&job, "gradient", r->loss);
-        free(job.output.data);
+        array(&job->output, job, dtype, job->classes, 0);
+        job->mode = FL_GRADIENT | (transform ? 0 : FL_FORWARD);
+        run_and_print(job, "gradient", r->loss);
+        free(job->output.data);
     }
+}
+
+static void run_entry(const entry *r, int b) {
+    made_job made;
+    fl_job *job = &made.job;
+    make_job(&made, r, b);
+    printf("%s%s%s activation %d target %d batch %d:", r->loss, r->second ? "+" : "", r->second ? r->second : "",
+           r->activation, r->target, b);
+    run_modes(job, r, batches[b].dtype);
     printf("\n");
     fflush(stdout);
-    free(job.input.data), free(job.target.data), free(job.weight.data), free(job.maps.data);
-    free(class_weight), free(coef[0]), free(coef[1]);
+    free(job->input.data), free(job->target.data), free(job->weight.data), free(job->maps.data);
+    free(made.class_weight), free(made.coef[0]), free(made.coef[1]);
 }
 
 static void run_distances(void) {
