@@ -1,8 +1,8 @@
 /* convert.h: one row of an array to and from `real`, whatever its dtype, byte order, stride and alignment.
  *
- * Used by tile.h alone: past it the dtype is gone.  Elements are read with memcpy, so no alignment is assumed; the
- * contiguous native case of each dtype is a loop with a constant stride, which vectorises.  half.h converts
- * float16 and bfloat16, transpose.h turns channels last into rows.
+ * Only tile.h uses it: nothing after tile.h knows a dtype.  Elements are read with memcpy, so no alignment is assumed.
+ * The contiguous native case of each dtype is a loop with a constant stride, which vectorises.  half.h converts float16
+ * and bfloat16; transpose.h turns channels last into rows.
  */
 #ifndef FASTLOSS_CONVERT_H
 #define FASTLOSS_CONVERT_H
@@ -14,14 +14,14 @@
 
 enum { REAL_DTYPE = FL_REAL_BITS == 32 ? FL_F32 : FL_F64 };
 
-/* Copy n strided elements of `size` bytes into native order, reversing the bytes of each. */
+/* Copies n strided elements of `size` bytes, and reverses the bytes of each. */
 static void copy_swapped(char *out, ptrdiff_t out_stride, const char *in, ptrdiff_t in_stride, ptrdiff_t n,
                          ptrdiff_t size) {
     for (ptrdiff_t i = 0; i < n; i++)
         for (ptrdiff_t b = 0; b < size; b++) out[i * out_stride + b] = in[i * in_stride + size - 1 - b];
 }
 
-/* Stretches of n elements that lie `stride` apart, to one row. */
+/* How many stretches of elements one row is made of, and the bytes from one to the next. */
 typedef struct {
     ptrdiff_t count, stride;
 } stretches;
@@ -57,7 +57,8 @@ static const stretches one_stretch = {1, 0};
     LOAD_CASE(FL_I64, int64_t, OUT, )                                                                                  \
     LOAD_CASE(FL_BOOL, uint8_t, OUT, !!)
 
-/* `rows` rows of n elements, or of stretches of n; `width` and `row_stride` lead from row to row. */
+/* Loads `rows` rows, each of `many` stretches of n elements.  `width` (in numbers) and `row_stride` (in bytes) lead
+ * from row to row. */
 static void load_reals(real *out, ptrdiff_t width, const char *in, ptrdiff_t row_stride, ptrdiff_t rows,
                        ptrdiff_t stride, ptrdiff_t n, stretches many, int dtype) {
     if (dtype == FL_F16 && stride == 2 && many.count == 1) {
@@ -75,11 +76,11 @@ static void load_reals(real *out, ptrdiff_t width, const char *in, ptrdiff_t row
     }
 }
 
-/* A uint64 above the largest int64 is no class: it becomes the least int64, not the negative number it would wrap to.
- * So -1 is none of them: tile.h ignores it in place of a negative label. */
+/* A uint64 above the largest int64 is no class.  It becomes the least int64, not the negative number to which it would
+ * wrap.  So none of them is -1, which tile.h uses in place of a negative ignored label. */
 static inline int64_t label_from_u64(uint64_t v) { return v <= INT64_MAX ? (int64_t)v : INT64_MIN; }
 
-/* Labels as 64-bit integers. */
+/* Loads labels as 64-bit integers. */
 static void load_integers(int64_t *out, const char *in, ptrdiff_t stride, ptrdiff_t n, stretches many, int dtype) {
     const ptrdiff_t rows = 1, width = 0, row_stride = 0;
     switch (dtype) {
@@ -118,8 +119,9 @@ static void store_reals(char *restrict out, const real *restrict in, ptrdiff_t s
     }
 }
 
-/* Pixels of `m` classes side by side, whatever the dtype: m >= 4, n >= FL_LINE_PIXELS.  Other dtypes pass through a buffer of
- * BUFFERED numbers, as many classes and pixels at a time as it holds; the last of them overlap those before. */
+/* n pixels with their m classes side by side, of any dtype; m >= 4, n >= FL_LINE_PIXELS.  Dtypes other than `real` pass
+ * through a buffer of BUFFERED numbers, as many classes and pixels at a time as it holds.  The last ones overlap those
+ * before them. */
 enum { BUFFERED = 4096, MOST_CLASSES = BUFFERED / FL_LINE_PIXELS };
 
 static void load_pixels(real *out, ptrdiff_t width, const char *in, ptrdiff_t stride, ptrdiff_t m, ptrdiff_t n,

@@ -1,6 +1,7 @@
-/* cpu.c: which level this CPU and operating system allow, and the tables of the one in use.
+/* cpu.c: which level this CPU and operating system allow, and the tables of the level in use.
  *
- * One walk from best to generic; FASTLOSS_ISA (read by Python and passed as the cap) lowers the level, never raises it.
+ * One walk from the best level to the generic one.  Python passes FASTLOSS_ISA as the cap, which lowers the level and
+ * never raises it.  Called by _core.pyx when the module is loaded, and by fastloss.c; knows no job.
  */
 #include <string.h>
 
@@ -8,14 +9,15 @@
 
 #if defined(FL_HAVE_V3) || defined(FL_HAVE_V4)
 #include <cpuid.h>
-/* By cpuid itself: __builtin_cpu_supports asks a runtime library, which clang-cl does not link (llvm-project's issue
- * 144630), and older ones know no F16C, MOVBE and LZCNT.  The bits are those of Intel's manual, volume 2, CPUID. */
+/* This reads cpuid itself.  __builtin_cpu_supports asks a runtime library, which clang-cl does not link (llvm-project's
+ * issue 144630), and older compilers do not know F16C, MOVBE and LZCNT.  The bits are in Intel's manual, volume 2,
+ * CPUID. */
 static int has(unsigned leaf, unsigned in_ebx, unsigned in_ecx) {
     unsigned a, b, c, d;
     return __get_cpuid_count(leaf, 0, &a, &b, &c, &d) && (b & in_ebx) == in_ebx && (c & in_ecx) == in_ecx;
 }
 
-/* Whether the operating system saves these registers: XCR0, which is there if cpuid says OSXSAVE. */
+/* Whether the operating system saves these registers: the bits of XCR0, which exists if cpuid has the bit OSXSAVE. */
 static int saves(unsigned registers) {
     unsigned low, high;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
@@ -32,7 +34,7 @@ static int has_v3(void) {
 static int has_v4(void) {
     const unsigned f = 1u << 16, dq = 1u << 17, cd = 1u << 28, bw = 1u << 30, vl = 1u << 31;
 #ifdef __APPLE__
-    const unsigned masks_zmm = 0; /* saved from their first use on, and not announced before */
+    const unsigned masks_zmm = 0; /* macOS saves them from their first use on, and does not announce them before */
 #else
     const unsigned masks_zmm = 0xe0;
 #endif

@@ -1,18 +1,19 @@
 /* distance.c: the exact Euclidean distance transform of a mask of one to three dimensions.
  *
- * Separable: squared distances to the nearest background element are the least, over all j of a line, of
- * f[j] + w (i - j)^2, axis after axis (Felzenszwalb and Huttenlocher, Theory of Computing 8, 2012).  The last axis has
- * f = 0 or inf, and takes two sweeps.  The others go through blocks of 16 neighbouring lines, so that memory is read in
- * cache lines.  A block's rows are first searched nearby, all lines at once: distances change by at most one step from
- * row to row, so the row before says how far to look.  Where that is too far, the lower envelope of the parabolas is
+ * * * It is separable: axis after axis, f[i] becomes the least of f[j] + w (i - j)^2 over all j of a line, f being the
+ * squared distance so far.  (Felzenszwalb and Huttenlocher, Theory of Computing 8, 2012.)  On the last axis f is 0 or
+ * inf, and two sweeps are enough.  The other axes go through blocks of 16 neighbouring lines, so that memory is read in
+ * cache lines.  A row of a block is first searched nearby, in all lines at once.  Distances change by at most one step
+ * from row to row, so the previous row bounds the search.  If that is too far, the lower envelope of the parabolas is
  * built, line by line, in linear time.
  *
- * Arithmetic is double, in units of the largest spacing: equal spacings make whole numbers.  Between the passes the
- * result array holds steps along the last axis, then (3-D) squared distances as float: whole ones are exact below 2^24,
- * and what is rounded there moves a distance by half an ulp at most (not if spacings differ by 10^15 or more).  Every
- * element is computed the same way whatever the threads and the mask's layout.
+ * The arithmetic is in double, in units of the largest spacing, so that equal spacings give whole numbers.  Between the
+ * passes the result array holds steps along the last axis, then, in 3-D, squared distances as float.  Whole ones are
+ * exact below 2^24.  Rounding of the others moves a distance by half an ulp at most, unless spacings differ by 10^15 or
+ * more.  Every element is computed the same way, whatever the threads and the mask's layout.
  *
- * Called by _core.pyx; knows of threads that fl_parallel_for() numbers them.
+ * _core.pyx calls it.  Of threads it knows only the numbers that fl_parallel_for() gives them.  The reference is
+ * _reference/distance.py.
  */
 #include "fastloss.h"
 
@@ -24,16 +25,16 @@
 #include "minmax.h"
 
 enum {
-    LANES = 16,                /* lines of a block: 64 bytes of float */
-    REACH = 40,                /* rows searched to either side: smooth masks gain from 24 to 40, nothing beyond */
-    TASK_ELEMENTS = 1 << 14,   /* of a task: some 20 microseconds or more */
-    SLICE_ELEMENTS = 1 << 22,  /* of a slice: after it the caller may look for signals */
-    THREAD_ELEMENTS = 1 << 15  /* less than this a thread gains nothing */
+    LANES = 16,                /* lines per block: 64 bytes of float */
+    REACH = 40,                /* rows searched to either side: smooth masks gain from 24 to 40, and nothing beyond */
+    TASK_ELEMENTS = 1 << 14,   /* elements per task: some 20 microseconds or more */
+    SLICE_ELEMENTS = 1 << 22,  /* elements per slice; the caller may check for signals after a slice */
+    THREAD_ELEMENTS = 1 << 15  /* least elements per thread: with fewer it gains nothing */
 };
 
 static inline double lesser(double a, double b) { return a < b ? a : b; }
 
-/* One pass: lines along `axis`, in `outer` slabs of `blocks` blocks. */
+/* One pass over the lines along `axis`, in `outer` slabs of `blocks` blocks each. */
 typedef struct {
     int axis, first, last;
     ptrdiff_t outer, length, lines, blocks;
@@ -48,7 +49,7 @@ static pass pass_of(const fl_distance *job, int number) {
     p.outer = 1;
     for (int k = 0; k < p.axis; k++) p.outer *= job->shape[k];
     p.lines = inner;
-    if (p.first && job->ndim > 1) { /* rows: neighbours on the axis before */
+    if (p.first && job->ndim > 1) { /* lines are neighbours on the axis before */
         p.lines = job->shape[p.axis - 1];
         p.outer /= p.lines;
     }
@@ -58,7 +59,7 @@ static pass pass_of(const fl_distance *job, int number) {
     return p;
 }
 
-/* Axes of length 1 add nothing to a distance. */
+/* Drops axes of length 1, which add nothing to a distance. */
 static void drop_short_axes(fl_distance *job) {
     int n = 0;
     for (int k = 0; k < job->ndim; k++) {
@@ -70,7 +71,8 @@ static void drop_short_axes(fl_distance *job) {
     job->ndim = n;
 }
 
-/* Bytes that a pass takes of a thread: flags; or a block with its margins and the envelope of a line. */
+/* The bytes of scratch that a pass needs per thread: for flags, or for a block with its margins and a line's
+ * envelope. */
 static ptrdiff_t scratch_of(const pass *p) {
     if (p->first) return least(LANES, p->lines) * p->length;
     return (ptrdiff_t)sizeof(double) * ((p->length + 2 * REACH) * LANES + 3 * p->length);
@@ -105,8 +107,8 @@ void fl_distance_release(fl_distance *job) {
 
 /* ---- the last axis */
 
-/* flags[r][i] = the element is foreground.  Only the dtype's size matters: bits are compared with the key's.  The loop
- * over the smaller stride is the inner one. */
+/* Sets flags[r][i] to whether the element is foreground.  Of the dtype only its size matters, because bits are compared
+ * with the key's.  The loop over the smaller stride is the inner one. */
 #define COMPARE(T)                                                                                                     \
     {                                                                                                                  \
         T key, v;                                                                                                      \
@@ -132,7 +134,7 @@ static void load_flags(const fl_distance *job, unsigned char *restrict flags, co
     }
 }
 
-/* Steps to the nearest background element of the row, times `step`. */
+/* Counts the steps to the nearest background element of the row, and multiplies them by `step`. */
 static void sweep(const unsigned char *restrict flags, float *restrict out, ptrdiff_t n, double step) {
     if (!memchr(flags, 0, (size_t)n)) {
         for (ptrdiff_t i = 0; i < n; i++) out[i] = INFINITY;
@@ -165,12 +167,13 @@ static void sweep_block(const fl_distance *job, const pass *p, ptrdiff_t outer, 
 
 /* ---- the other axes */
 
-/* Rows of inf before and behind a block, into which the search may reach; they last for a task. */
+/* Fills the rows before and behind a block, into which the search may reach, with inf.  They last for a task. */
 static void fill_margins(double *scratch, ptrdiff_t n) {
     for (ptrdiff_t k = 0; k < REACH * LANES; k++) scratch[k] = scratch[(n + REACH) * LANES + k] = INFINITY;
 }
 
-/* f of 16 lines, as rows; missing lines are 0. */
+/* Loads f of 16 lines, as rows.  With weight > 0 the array holds steps, and f = weight steps^2.  Missing lines are
+ * 0. */
 static void load_block(const float *restrict in, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t lines, double weight,
                        double *restrict f) {
     for (ptrdiff_t i = 0; i < n; i++, in += stride, f += LANES) {
@@ -194,7 +197,7 @@ static void store_row(const double *restrict d, float *restrict out, ptrdiff_t l
     else memcpy(out, row, (size_t)lines * sizeof(float));
 }
 
-/* The least f[i +- r] + w r^2 with r <= reach of one row, and its greatest over the lines. */
+/* Sets `best` to the least f[i +- r] + w r^2 with r <= reach in one row, and returns the greatest of them. */
 static double search_row(const double *restrict f, ptrdiff_t reach, double w, double *restrict best) {
     double b[LANES];
     memcpy(b, f, sizeof b);
@@ -213,7 +216,7 @@ static double search_row(const double *restrict f, ptrdiff_t reach, double w, do
     return b[0];
 }
 
-/* 0 if an element may have its nearest beyond REACH. */
+/* Searches a block and stores it.  Returns 0 if the nearest background of an element may be beyond REACH. */
 static int search_block(const double *f, ptrdiff_t n, double w, float *out, ptrdiff_t stride, ptrdiff_t lines,
                         double scale) {
     double best[LANES], greatest = INFINITY;
@@ -228,9 +231,9 @@ static int search_block(const double *f, ptrdiff_t n, double w, float *out, ptrd
     return 1;
 }
 
-/* The lower envelope of the parabolas f[j] + w (i - j)^2 of n elements of a line, in place.  site[k] is the least of all
- * from border[k] on.  Borders are exact enough: near one, a wrong choice costs next to nothing, and whole numbers are
- * told apart up to n = 2^26. */
+/* Replaces f by the lower envelope of the parabolas f[j] + w (i - j)^2 of n elements of a line.  From border[k] on, the
+ * parabola at site[k] is the lowest.  Borders are exact enough: near a border a wrong choice costs next to nothing, and
+ * whole numbers are distinct up to n = 2^26. */
 static void envelope(double *restrict f, ptrdiff_t n, double w, double *restrict scratch) {
     double *restrict site = scratch, *restrict height = scratch + n, *restrict border = scratch + 2 * n;
     double half = 0.5 / w;
@@ -254,7 +257,7 @@ static void envelope(double *restrict f, ptrdiff_t n, double w, double *restrict
     }
 }
 
-/* A line, each stretch of foreground by itself with the background element at either end. */
+/* Takes the envelope of a line.  Each stretch of foreground has its own, with the background element at either end. */
 static void parabolas(double *f, ptrdiff_t n, double w, double *scratch) {
     for (ptrdiff_t i = 0; i < n; i++) {
         if (f[i * LANES] == 0) continue;
@@ -268,7 +271,7 @@ static void parabola_block(const fl_distance *job, const pass *p, ptrdiff_t oute
     double *f = (double *)scratch + REACH * LANES, w = job->weight[p->axis], scale = p->last ? job->scale : 0;
     ptrdiff_t n = p->length, lines = least(LANES, p->lines - line);
     float *out = job->out + outer * n * p->lines + line;
-    double weight = p->axis == job->ndim - 2 ? job->weight[job->ndim - 1] : 0; /* after the sweeps: of whole steps */
+    double weight = p->axis == job->ndim - 2 ? job->weight[job->ndim - 1] : 0; /* after the sweeps `out` holds steps */
     load_block(out, p->lines, n, lines, weight, f);
     if (search_block(f, n, w, out, p->lines, lines, scale)) return;
     for (ptrdiff_t l = 0; l < lines; l++) parabolas(f + l, n, w, f + (n + REACH) * LANES);

@@ -1,9 +1,11 @@
 /* elements.h: losses of one element: a value and its derivative, each a scalar function of a few lines.
  *
- * The place to add one: two functions, ELEMENT_LOSS or PROB_LOSS, and a row in table.h; the twin in
- * _reference/elements.py.
- * Pixel weights, sums, maps and gradients are the driver's.  k[0..3] are the term's parameters, k[K_WEIGHT] the class
- * weight.  A factor 0 silences an infinite or undefined partner: `times`.
+ * To add one, write two functions here, ELEMENT_LOSS or PROB_LOSS below them, an entry in table.h, and the reference
+ * under the same names in _reference/elements.py.  k[0] to k[3] are the term's parameters, k[K_WEIGHT] is the class
+ * weight, and k[K_SHARE] is 1 / classes.
+ *
+ * kernels.c calls the rows of element losses, pixels.h those of losses that sum over the classes.  Nothing here knows
+ * pixel weights, sums, maps or gradients: those belong to kernels.c.
  */
 #ifndef FASTLOSS_ELEMENTS_H
 #define FASTLOSS_ELEMENTS_H
@@ -12,7 +14,7 @@
 
 FL_INLINE real times(real a, real b) { return a == 0 ? 0 : a * b; }
 
-/* ---- of the input itself: NAME(x, y, k) and NAME_slope ----------------------------------------------------------------- */
+/* ---- of the input itself: NAME(x, y, k) and NAME_slope */
 #define ROW(NAME, CALL)                                                                                                \
     static void NAME(const real *restrict x, const real *restrict p, const real *restrict y, real *restrict out,       \
                      ptrdiff_t n, const real *restrict k) {                                                            \
@@ -26,7 +28,8 @@ FL_INLINE real nll(real x, real y, const real *k) { return -times(k[K_WEIGHT] * 
 FL_INLINE real nll_slope(real x, real y, const real *k) { return (void)x, -k[K_WEIGHT] * y; }
 ELEMENT_LOSS(nll)
 
-/* Kullback-Leibler divergence from a log-probability x: y (log y - x); and e^y (y - x), the target being log y. */
+/* Kullback-Leibler divergence from a log-probability x: y (log y - x).  In kl_div_log the target is also a
+ * log-probability: e^y (y - x). */
 FL_INLINE real kl_div(real x, real y, const real *k) { return (void)k, r_xlogx(y) - times(y, x); }
 FL_INLINE real kl_div_slope(real x, real y, const real *k) { return (void)x, (void)k, -y; }
 ELEMENT_LOSS(kl_div)
@@ -43,7 +46,7 @@ FL_INLINE real soft_margin(real x, real y, const real *k) {
 FL_INLINE real soft_margin_slope(real x, real y, const real *k) { return (void)k, -y * r_sigmoid(-y * x); }
 ELEMENT_LOSS(soft_margin)
 
-/* The target, for its sum. */
+/* The target itself, for its sum. */
 FL_INLINE real own_target(real x, real y, const real *k) { return (void)x, (void)k, y; }
 FL_INLINE real own_target_slope(real x, real y, const real *k) { return (void)x, (void)y, (void)k, 0; }
 ELEMENT_LOSS(own_target)
@@ -75,8 +78,8 @@ FL_INLINE real log_cosh(real x, real y, const real *k) { return (void)k, r_log_c
 FL_INLINE real log_cosh_slope(real x, real y, const real *k) { return (void)k, r_tanh(x - y); }
 ELEMENT_LOSS(log_cosh)
 
-/* Pseudo-Huber, delta = k[0]: delta^2 (sqrt(1 + r^2) - 1), r = |d| / delta, as delta |d| r / (1 + sqrt(1 + r^2)): with
- * v = max(r, 1) both parts are divided by it, so nothing overflows. */
+/* Pseudo-Huber, delta = k[0]: delta^2 (sqrt(1 + r^2) - 1), r = |d| / delta, computed as delta |d| r / (1 + sqrt(1 +
+ * r^2)).  Numerator and denominator are divided by max(r, 1), so that nothing overflows. */
 FL_INLINE real pseudo_huber(real x, real y, const real *k) {
     real a = r_abs(x - y), r = a / k[0], v = r > 1 ? 1 / r : 1, rv = r > 1 ? 1 : r;
     return k[0] * a * (rv / (v + R_SQRT(R_FMA(v, v, rv * rv))));
@@ -88,17 +91,18 @@ FL_INLINE real pseudo_huber_slope(real x, real y, const real *k) {
 }
 ELEMENT_LOSS(pseudo_huber)
 
-/* ---- of a chance: a probability p given as itself, as a logit or through a softmax ------------------------------------------
+/* ---- of a probability p, given directly, as a logit or by a softmax
+ *
  * q = 1 - p; dp, dlog_p and dlog_q are derivatives in x (softmax: in log p).  Logs of given probabilities are at least
- * -100 and their derivatives at most 1e12, torch's limits.  cross_p = dlog_p log_q and cross_q = dlog_q log_p, the
- * products in the slope of a power, near 1 where p or q is small: no limit there. */
+ * -100 and their derivatives at most 1e12, which are torch's limits.  cross_p = dlog_p log_q and cross_q = dlog_q log_p
+ * are the products in the slope of a power.  They are near 1 where p or q is small, so they have no limit. */
 typedef struct {
     real p, q, log_p, log_q, dp, dlog_p, dlog_q, cross_p, cross_q;
 } prob;
 
 #define MOST_SLOPE R(1e12)
 
-FL_INLINE real inverse(real x) { return x < 1 / MOST_SLOPE ? MOST_SLOPE : 1 / x; } /* NaN stays */
+FL_INLINE real inverse(real x) { return x < 1 / MOST_SLOPE ? MOST_SLOPE : 1 / x; } /* NaN stays NaN */
 FL_INLINE real power(real log_u, real g) { return r_exp(times(g, log_u)); } /* u^g, u in [0, 1] */
 
 /* log(1 - u) / u, which is -1 at 0. */
@@ -138,7 +142,7 @@ FL_INLINE real bce_slope(prob v, real y, const real *k) {
 }
 PROB_LOSS(bce)
 
-/* Its mean over classes, the share of one: k: w. */
+/* Multi-label soft margin, the mean of the above over the classes: one class's part; k: w. */
 FL_INLINE real multilabel(prob v, real y, const real *k) {
     return -times(k[0] * k[K_SHARE], times(y, v.log_p) + times(1 - y, v.log_q));
 }
@@ -158,7 +162,7 @@ FL_INLINE real binary_focal_slope(prob v, real y, const real *k) {
 }
 PROB_LOSS(binary_focal)
 
-/* Focal, the share of one class: -a y q^g log p; k: g, a. */
+/* Focal, one class's part: -a y q^g log p; k: g, a. */
 FL_INLINE real focal_value(prob v, real y, real g, real a) { return -times(a * y, power(v.log_q, g) * v.log_p); }
 FL_INLINE real focal_derivative(prob v, real y, real g, real a) {
     return -times(a * y, power(v.log_q, g) * (v.dlog_p + g * v.cross_q));
@@ -167,18 +171,18 @@ FL_INLINE real focal(prob v, real y, const real *k) { return focal_value(v, y, k
 FL_INLINE real focal_slope(prob v, real y, const real *k) { return focal_derivative(v, y, k[0], k[1]); }
 CLASS_PROB_LOSS(focal)
 
-/* Categorical cross entropy, the share of one class: -t log p, t = w ((1 - eps) y + eps / C); k: eps. */
+/* Categorical cross entropy, one class's part: -t log p, t = w ((1 - eps) y + eps / C); k: eps. */
 FL_INLINE real target_mass(real y, const real *k) { return k[K_WEIGHT] * R_FMA(1 - k[0], y, k[0] * k[K_SHARE]); }
 FL_INLINE real categorical(prob v, real y, const real *k) { return -times(target_mass(y, k), v.log_p); }
 FL_INLINE real categorical_slope(prob v, real y, const real *k) { return -target_mass(y, k) * v.dlog_p; }
 PROB_ROWS(categorical, given, prob_given(x[i]))
 
-/* u / m for m = (1 - a) u + a v, at most 1 / (1 - a), its limit at v = 0.  That it is where m is too small to have digits
- * or is 0, for u alone could then be more. */
+/* u / m for m = (1 - a) u + a v.  It is at most 1 / (1 - a), its limit at v = 0.  It is set to that limit where m is 0
+ * or too small to have digits, because the division could then give more. */
 FL_INLINE real quotient(real u, real m, real a) { return m < R_TINY ? 1 / (1 - a) : u / m; }
 
-/* KL(y || m) of Bernoulli distributions, m = a p + (1 - a) y; k: a.  half_kl is one outcome's share.  With a < 1 the log
- * of the quotient y / m does not cancel as a difference of logs would. */
+/* KL(y || m) of Bernoulli distributions, m = a p + (1 - a) y; k: a.  half_kl is one outcome's part.  With a < 1 it
+ * takes the log of the quotient y / m, which does not cancel as a difference of logs would. */
 FL_INLINE real half_kl(real p, real log_p, real y, real a) {
     real m = R_FMA(a, p, (1 - a) * y);
     return a == 1 ? r_xlogx(y) - times(y, log_p) : times(y, r_log_prob(quotient(y, m, a)));
@@ -195,8 +199,8 @@ FL_INLINE real binary_kl_slope(prob v, real y, const real *k) {
 }
 PROB_LOSS(binary_kl)
 
-/* (KL(y || m(p)) + KL(p || m(y))) / 2, m(p) = a p + (1 - a) y and m(y) = a y + (1 - a) p; k: a.  js is one class's or
- * outcome's share, binary_js both outcomes'. */
+/* (KL(y || m(p)) + KL(p || m(y))) / 2, m(p) = a p + (1 - a) y and m(y) = a y + (1 - a) p; k: a.  js is the part of one
+ * class or outcome, binary_js that of both outcomes. */
 FL_INLINE real js_share(real p, real log_p, real y, real a) {
     real m = R_FMA(a, y, (1 - a) * p);
     return R(0.5) *
@@ -220,8 +224,8 @@ FL_INLINE real binary_js_slope(prob v, real y, const real *k) {
 }
 PROB_LOSS(binary_js)
 
-/* k[0] p y and k[0] (p - y)^2, the shares of one class: the boundary loss with distances as targets, and the Hausdorff
- * loss with distances as weights. */
+/* k[0] p y and k[0] (p - y)^2, one class's part of two losses.  In the boundary loss distances are the targets of the
+ * first, in the Hausdorff loss they are the weights of the second. */
 FL_INLINE real product(prob v, real y, const real *k) { return k[0] * times(y, v.p); }
 FL_INLINE real product_slope(prob v, real y, const real *k) { return k[0] * times(y, v.dp); }
 CLASS_PROB_LOSS(product)

@@ -1,6 +1,10 @@
-/* fastloss.c: the driver.  Coalesces the pixel dimensions, cuts the work into chunks of tiles, runs them, and adds the
- * chunks' sums in their order: the bits do not depend on the number of threads.  Small groups share tiles, and each gets
- * its sums directly, for no other chunk has pixels of it.  Knows no loss and no instruction set. */
+/* fastloss.c: the driver, which _core.pyx calls.
+ *
+ * * It coalesces the pixel dimensions, cuts the work into chunks of tiles, and runs them on threads.  It adds up the
+ * chunks' sums in their order, so that the bits do not depend on the number of threads.  Small groups share tiles.
+ * Each of them gets its sums directly, because no other chunk has pixels of it.  This file knows no loss and no
+ * instruction set.
+ */
 #define _POSIX_C_SOURCE 199309L /* clock_gettime */
 #include "fastloss.h"
 
@@ -13,24 +17,25 @@
 #include "operands.h"
 
 enum {
-    LINE_BYTES = 64,             /* of a cache */
-    MEMBER_PIXELS = 48,          /* at most, of a group that shares tiles; from 64 on it is faster by itself */
-    MEMBER_ELEMENTS = 128,       /* the same of a single class */
-    TILE_ELEMENTS = 128 * 256,   /* class rows x pixels that stay in the caches: 128 KiB of float */
-    CHUNK_ELEMENTS = 1 << 17,    /* of a chunk: some 20 microseconds */
-    SLICE_ELEMENTS = 1 << 22,    /* of a slice and thread: after it the caller may look for signals */
-    SLICE_SUM_BYTES = 1 << 19,   /* of the chunks' sums in a slice */
-    THREAD_ELEMENTS = 1 << 17,   /* of a thread: below, waking it costs more than it takes over (docs/kernels.md) */
-    STREAM_BYTES = 1 << 23,      /* an output past the caches is written around them */
-    STREAM_CLASSES = 1 << 11     /* at the most: each takes a thread 80 bytes */
+    LINE_BYTES = 64,             /* a line of the cache */
+    MEMBER_PIXELS = 48,          /* most pixels of a group that shares tiles; from 64 on its own tile is faster */
+    MEMBER_ELEMENTS = 128,       /* the same for a single class */
+    TILE_ELEMENTS = 128 * 256,   /* classes x pixels of a tile, to stay in the caches: 128 KiB of float */
+    CHUNK_ELEMENTS = 1 << 17,    /* elements per chunk: some 20 microseconds */
+    SLICE_ELEMENTS = 1 << 22,    /* elements per slice and thread; the caller checks for signals after a slice */
+    SLICE_SUM_BYTES = 1 << 19,   /* most bytes of the chunks' sums in a slice */
+    THREAD_ELEMENTS = 1 << 17,   /* least elements per thread: waking it costs what fewer save (docs/kernels.md) */
+    STREAM_BYTES = 1 << 23,      /* an output of this size exceeds the caches and is written around them */
+    STREAM_CLASSES = 1 << 11     /* most classes of such an output: each takes 80 bytes per thread */
 };
-#define MOST_CLASSES ((int64_t)1 << 40) /* 2 TB a pixel: only broadcast arrays have more, and sizes would overflow */
+/* More classes are 2 TB per pixel: only broadcast arrays have them, and sizes would overflow. */
+#define MOST_CLASSES ((int64_t)1 << 40)
 
 static const fl_kernels *kernels_of(const fl_job *job) { return fl_active_kernels()[job->double_precision != 0]; }
 
 static ptrdiff_t *strides(fl_job *job, int o) { return ((fl_operand *)operand(job, o))->stride; }
 
-/* The groups become the first pixel dimension. */
+/* Makes the groups the first pixel dimension. */
 static void merge_groups(fl_job *job) {
     for (int o = 0; o < OPERANDS; o++) {
         ptrdiff_t *stride = strides(job, o);
@@ -43,7 +48,7 @@ static void merge_groups(fl_job *job) {
     job->ndim++;
 }
 
-/* Merge pixel dimensions that every operand walks with one stride, and drop those of length 1. */
+/* Merges pixel dimensions that every operand walks with one stride, and drops those of length 1. */
 static void coalesce(fl_job *job) {
     int n = 0;
     for (int k = 0; k < job->ndim; k++) {
@@ -62,8 +67,9 @@ static void coalesce(fl_job *job) {
     job->ndim = n;
 }
 
-/* Where neighbouring groups share cache lines and neighbouring pixels do not (Fortran's order), the same tile of several
- * groups is read at once (docs/kernels.md).  Each group's tiles stay in their order, and so do its bits. */
+/* How many groups are read together.  In Fortran's order neighbouring groups share cache lines and neighbouring pixels
+ * do not, so the same tile of several groups is read at once (docs/kernels.md).  Each group's tiles keep their order,
+ * so its bits stay the same. */
 static ptrdiff_t gang_of(const fl_job *job) {
     const fl_operand *x = &job->input;
     ptrdiff_t size = dtype_size[x->dtype], pixel = x->stride[1 + job->ndim];
@@ -71,9 +77,10 @@ static ptrdiff_t gang_of(const fl_job *job) {
     return job->members || job->classes > 1 || !apart ? 1 : most(1, least(job->groups, LINE_BYTES / size));
 }
 
-/* Tiles narrow as the classes grow, so that a class block stays in the caches; all of it depends on the shape alone. 256
- * pixels: cross entropy is 16 % faster than with 512, 10 % than with 128. Single rows, the element losses: 29 % faster
- * than with 256, where a tile's own cost shows (docs/kernels.md). */
+/* Tiles have fewer pixels the more classes there are, so that a block of classes stays in the caches.  The plan depends
+ * on nothing but the shape.  With 256 pixels cross entropy is 16 % faster than with 512, and 10 % faster than with 128.
+ * A single class (element losses) with 2048 pixels is 29 % faster than with 256, where the cost of each tile shows
+ * (docs/kernels.md). */
 static void plan_tiles(fl_job *job) {
     job->pixels = 1;
     for (int k = 0; k < job->ndim; k++) job->pixels *= job->shape[k];
@@ -84,13 +91,14 @@ static void plan_tiles(fl_job *job) {
     if (job->members) merge_groups(job);
     coalesce(job);
     job->gang = gang_of(job);
-    for (int o = 0; o < OPERANDS && job->gang > 1; o++) /* one class needs no stride: it leads through the gang */
+    for (int o = 0; o < OPERANDS && job->gang > 1; o++) /* one class: its stride now leads to the gang's next group */
         strides(job, o)[1] = strides(job, o)[0];
     job->tiles =
         job->members ? (job->groups + job->members - 1) / job->members : (job->pixels + job->width - 1) / job->width;
 }
 
-/* Chunks are numbered group by group; of a gang, chunk by chunk and in each group by group. */
+/* Chunks are numbered group by group.  Those of a gang are numbered chunk by chunk, and in each chunk group by
+ * group. */
 static void plan_chunks(fl_job *job) {
     job->chunk_tiles = most(1, CHUNK_ELEMENTS / (job->width * job->classes));
     job->chunks_per_group = (job->tiles + job->chunk_tiles - 1) / job->chunk_tiles;
@@ -169,9 +177,9 @@ ptrdiff_t fl_run(fl_job *job, ptrdiff_t first) {
     memset(job->chunk_sums, 0, sizeof(double) * (size_t)(job->nsums * n));
     fl_parallel_for(n / job->gang, job->threads, slice_body, &s);
     for (ptrdiff_t i = 0; i < n && !job->members; i++) {
-        ptrdiff_t group = (first + i) / job->chunks_per_group; /* divisions show in many small groups */
+        ptrdiff_t group = (first + i) / job->chunks_per_group; /* one division: more show with many small groups */
         if (job->gang > 1) group = (s.first + i / job->gang) / job->chunks_per_group * job->gang + i % job->gang;
-        if (group >= job->groups) continue; /* the last gang lacks some */
+        if (group >= job->groups) continue; /* the last gang may have fewer groups */
         double *sums = job->sums + group;
         for (ptrdiff_t k = 0; k < job->nsums; k++) sums[k * job->groups] += job->chunk_sums[i * job->nsums + k];
     }

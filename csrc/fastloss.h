@@ -1,8 +1,9 @@
-/* fastloss.h: the whole C interface, and the only header that Cython sees.
+/* fastloss.h: the whole C interface, and the only header that Cython (_core.pyx) sees.
  *
- * One call computes any set of losses over one batch: fill a zeroed fl_job, fl_prepare() it, then fl_run() slices of it
- * until it is done.  Arrays are described by address, dtype and byte strides; nothing here knows Python, NumPy or a loss
- * by name.  The caller owns all memory that it passes; fl_prepare() allocates the scratch, fl_release() frees it.
+ * One job computes any set of losses over one batch.  The caller fills a zeroed fl_job, calls fl_prepare() once, then
+ * fl_run() slice by slice until the job is done, then fl_release().  Arrays are described by address, dtype and byte
+ * strides.  The caller owns all memory that it passes; fl_prepare() allocates the scratch and fl_release() frees it.
+ * Nothing here knows Python, NumPy or a loss by name.
  */
 #ifndef FASTLOSS_H
 #define FASTLOSS_H
@@ -33,16 +34,16 @@ static const ptrdiff_t dtype_size[FL_DTYPES] = {4, 8, 2, 2, 1, 1, 2, 2, 4, 4, 8,
 
 enum fl_activation { FL_NONE, FL_SIGMOID, FL_SOFTMAX };
 
-/* What a job does; WEIGH alone, or any of the others together. */
+/* What a job does: WEIGH by itself, or any of the others together. */
 enum fl_mode {
-    FL_WEIGH = 1,    /* check labels and weights, and fill the weight sums only: x is not read */
+    FL_WEIGH = 1,    /* check labels and weights, and fill the weight sums only; the input is not read */
     FL_FORWARD = 2,  /* fill the sums */
-    FL_GRADIENT = 4, /* write d(value)/d(input) to output, from the terms' coefficients */
-    FL_MAP = 8,      /* write the per-pixel (class-axis loss) or per-element values of the one term to output */
-    FL_BY_CLASS = 16 /* with FL_FORWARD: pixel losses also keep their sums class by class */
+    FL_GRADIENT = 4, /* write d(value)/d(input) to the output, from the terms' coefficients */
+    FL_MAP = 8,      /* write the values of the one term to the output: per pixel (pixel losses) or per element */
+    FL_BY_CLASS = 16 /* with FL_FORWARD: pixel and element losses also keep their sums class by class */
 };
 
-/* What was wrong with the data, or'ed into fl_job.faults; the caller finds and names the culprit. */
+/* What was wrong with the data, or'ed into fl_job.faults.  The caller finds the wrong element and names it. */
 enum fl_fault { FL_BAD_LABEL = 1, FL_BAD_WEIGHT = 2 };
 
 typedef struct {
@@ -52,15 +53,16 @@ typedef struct {
     ptrdiff_t stride[FL_MAX_DIMS]; /* bytes: groups, classes, pixel dimensions */
 } fl_operand;
 
-/* One loss of the job.  `sums` says which of the job's numbers are its own:
- *   pixel and element losses: sum(w l), sum(w); with FL_BY_CLASS then C of each, by class;
- *   region: I[C], A[C], B[C]; then A2[C], B2[C] and W[C], as its params say. */
+/* One loss of the job.  `sums` is the index of its first number among the job's sums.  It has these numbers:
+ *   pixel and element losses: sum(w l), sum(w); with FL_BY_CLASS then C of each, one per class;
+ *   region: I[C], A[C], B[C]; then A2[C], B2[C] and W[C], as its params say (regions.h);
+ *   transforms: none. */
 typedef struct {
-    int loss;       /* row of the loss table, from fl_find_loss() */
+    int loss;       /* number of its entry in the table, from fl_find_loss() */
     int activation; /* of losses of probabilities */
-    const double *class_weight;  /* C, or NULL */
-    double param[FL_MAX_PARAMS]; /* what they mean is said at the loss */
-    const double *class_param[FL_MAX_PARAMS]; /* C each, instead of the one above, or NULL */
+    const double *class_weight;  /* C numbers, or NULL */
+    double param[FL_MAX_PARAMS]; /* each loss documents its own (elements.h, pixels.h, regions.h) */
+    const double *class_param[FL_MAX_PARAMS]; /* C numbers each, used instead of the one above, or NULL */
     const double *coef; /* FL_GRADIENT: d(value)/d(sum) of every group (region: of I[C], A[C] and, if
                            there is one, A2[C]) */
     ptrdiff_t sums;     /* filled by fl_prepare */
@@ -71,42 +73,49 @@ typedef struct {
     int ndim; /* pixel dimensions */
     ptrdiff_t shape[FL_MAX_DIMS];
     fl_operand input, target, weight, output;
-    fl_operand maps; /* of losses of distances: of the input's shape */
-    int labels;           /* target holds labels (its class stride is unused); else it is dense */
-    ptrdiff_t label_base; /* row c is label c + label_base: 1 for one foreground channel */
+    fl_operand maps; /* distance maps, of the input's shape, for the losses that take them */
+    int labels;           /* the target holds labels (its class stride is unused); else it is dense */
+    ptrdiff_t label_base; /* class c has the label c + label_base; 1 for a single foreground channel, else 0 */
     int weight_by_class;  /* the weight has a class dimension */
     const int64_t *ignored; /* labels whose pixels do not count */
     ptrdiff_t nignored;
-    int double_precision; /* arithmetic in double, else in float */
+    int double_precision; /* the arithmetic is in double, else in float */
     int mode, nterms, threads;
     fl_term *terms;
 
-    double *sums;    /* nsums x groups, set by the caller between fl_prepare and fl_run, zeroed */
-    ptrdiff_t nsums; /* the rest is filled by fl_prepare */
-    ptrdiff_t pixels, width, tiles, chunk_tiles, chunks, chunks_per_group, slice_chunks, block;
-    ptrdiff_t members; /* whole groups per tile, where they are small; else 0 */
-    ptrdiff_t gang;    /* groups whose tiles are read at once, because they share cache lines; mostly 1 */
-    int stream; /* gradient by streaming stores */
-    size_t scratch_bytes;
+    double *sums;    /* nsums x groups zeros, set by the caller between fl_prepare and fl_run */
+
+    /* From here on: the plan, filled by fl_prepare. */
+    ptrdiff_t nsums;              /* numbers per group, of all terms */
+    ptrdiff_t pixels, width;      /* pixels per group; most pixels per tile */
+    ptrdiff_t tiles, chunk_tiles; /* tiles per group, or of all groups if tiles have members; tiles per chunk */
+    ptrdiff_t chunks, chunks_per_group, slice_chunks; /* of the job, per group, per slice */
+    ptrdiff_t block;              /* most classes that a tile holds at a time */
+    ptrdiff_t members; /* whole groups per tile, if the groups are small; else 0 */
+    ptrdiff_t gang;    /* groups whose tiles are read together because they share cache lines; mostly 1 */
+    int stream;        /* the gradient is written by streaming stores (stream.h) */
+    size_t scratch_bytes; /* of one thread */
     char *scratch;
-    double *chunk_sums;
-    int faults;
+    double *chunk_sums; /* of the chunks of a slice */
+    int faults;         /* enum fl_fault */
 } fl_job;
 
-/* 0, or -1 when memory ran out. */
+/* Returns 0, or -1 if there is not enough memory. */
 int fl_prepare(fl_job *job);
-/* Run one slice (some tens of milliseconds mostly) from chunk `first`; returns the next chunk, or job->chunks. */
+/* Runs one slice from chunk `first` on, mostly some tens of milliseconds.  Returns the next chunk to run; job->chunks
+ * when the job is done or has a fault. */
 ptrdiff_t fl_run(fl_job *job, ptrdiff_t first);
 void fl_release(fl_job *job);
-/* The time, from some start; on Windows it may be set back between two calls. */
+/* Seconds since an arbitrary moment.  On Windows the clock may be set back between two calls. */
 double fl_seconds(void);
 
-/* The loss table: its row by name or -1, its names by row or NULL. */
+/* The table of losses: the number of an entry by its name, or -1; the name of an entry by its number, or NULL. */
 int fl_find_loss(const char *name);
 const char *fl_loss_name(int loss);
 
-/* distance.c: the Euclidean distance of every foreground element to the nearest background element, 0 in the background;
- * inf everywhere where there is none.  Foreground is "equals the key", or "differs from it" if inverted. */
+/* distance.c: the Euclidean distance of each foreground element to the nearest background element.  It is 0 in the
+ * background, and inf everywhere if there is no background.  An element is foreground if it equals the key, or if it
+ * differs from the key when `inverted` is set. */
 #define FL_DISTANCE_DIMS 3
 typedef struct {
     int ndim; /* 1 to FL_DISTANCE_DIMS; no axis is empty */
@@ -117,26 +126,27 @@ typedef struct {
     const char *key; /* one element, in the mask's byte order */
     int inverted;
     double spacing[FL_DISTANCE_DIMS]; /* finite and > 0 */
-    float *out; /* C-contiguous; holds what is between the passes, too */
+    float *out; /* C-contiguous; it also holds the intermediate results of the passes */
     int threads;
 
-    ptrdiff_t tasks; /* the rest is filled by fl_distance_prepare */
+    ptrdiff_t tasks; /* from here on: filled by fl_distance_prepare */
     double scale, weight[FL_DISTANCE_DIMS];
     size_t scratch_bytes;
     char *scratch;
 } fl_distance;
 
-/* As fl_prepare, fl_run and fl_release; done when fl_distance_run returns job->tasks. */
+/* Called as fl_prepare, fl_run and fl_release are.  The job is done when fl_distance_run returns job->tasks. */
 int fl_distance_prepare(fl_distance *job);
 ptrdiff_t fl_distance_run(const fl_distance *job, ptrdiff_t first);
 void fl_distance_release(fl_distance *job);
 
-/* cpu.c: the level in use ("base", "v3", "v4"); cap is FASTLOSS_ISA or NULL.  Returns NULL for an unknown cap. */
+/* cpu.c: selects the best level that the CPU has, at most `cap` (FASTLOSS_ISA, or NULL for no limit).  Returns its
+ * name, "base", "v3" or "v4", or NULL for an unknown cap. */
 const char *fl_select_level(const char *cap);
 
-/* parallel.c: to be called once, before any fork (0: done); the OpenMP version macro, or 0 for a serial build; whether this process is a fork's child. */
-int fl_watch_forks(void);
-int fl_openmp(void);
-int fl_forked(void);
+/* parallel.c */
+int fl_watch_forks(void); /* call it once, before any fork; returns 0 on success */
+int fl_openmp(void);      /* the value of the macro _OPENMP, or 0 in a serial build */
+int fl_forked(void);      /* whether this process is the child of a fork */
 
 #endif

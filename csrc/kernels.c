@@ -1,11 +1,12 @@
 /* kernels.c: the one visit of a chunk of tiles, for any set of terms.
  *
- * Compiled once per (level x real type) with FL_LEVEL and FL_REAL_BITS; exports one table and nothing else.  A tile is
- * loaded once: softmax statistics, then a sweep over its class blocks for values and sums, then one for the gradient.
- * Knows no thread, no dtype and no particular loss.
+ * It is compiled once per level and real type, with FL_LEVEL and FL_REAL_BITS, and exports one table (driver.h) and
+ * nothing else.  A tile is loaded once.  Then come the statistics of the softmax, a sweep over the class blocks for
+ * values and sums, and a sweep for the gradient.  It knows no thread, no dtype and no particular loss.
  */
 #include "driver.h"
 #include "regions.h"
+#include "store.h"
 #include "table.h"
 
 #ifdef __FAST_MATH__
@@ -23,14 +24,14 @@ static int any_softmax(const fl_job *job) {
     return any;
 }
 
-/* Whether a term's values are made of the class rows: not where the softmax's statistics hold all there is to know. */
+/* Whether a term's values need the class rows.  They do not where the softmax's statistics are enough. */
 static int reads_rows(const fl_job *job, const fl_term *term) {
     const loss_entry *loss = &loss_table[term->loss];
     if (loss->kind != PIXEL) return loss->kind != TRANSFORM;
     return loss->forward && !(uses_softmax(term) && picks(job, term));
 }
 
-/* Whether the exps themselves are wanted after the statistics: for any gradient, and where probabilities are summed. */
+/* Whether the exps themselves are needed after the statistics: for any gradient, and for sums of probabilities. */
 static int wants_exps(const fl_job *job) {
     int any = 0;
     for (int k = 0; k < job->nterms; k++) {
@@ -41,7 +42,7 @@ static int wants_exps(const fl_job *job) {
     return any;
 }
 
-/* Whether a term reads the input itself, beside the exps. */
+/* Whether a term reads the input itself, in addition to the exps. */
 static int reads_input(const fl_job *job, const fl_term *term) {
     const loss_entry *loss = &loss_table[term->loss];
     if (loss->kind == REGION) return term->activation != FL_SOFTMAX;
@@ -54,8 +55,9 @@ static int any_input(const fl_job *job) {
     return any;
 }
 
-/* ---- scratch: every row of a tile is a piece of one allocation ---------------------------------------------------------- */
-/* Addresses as integers: they are added up without an allocation, too, for its size. */
+/* ---- scratch: every row of a tile is a piece of one allocation */
+
+/* Addresses are integers here, because they are also added up without an allocation, to learn its size. */
 static char *piece(uintptr_t *at, size_t bytes) {
     uintptr_t p = *at;
     *at += (bytes + 63) / 64 * 64;
@@ -108,8 +110,10 @@ static size_t scratch_bytes(const fl_job *job) {
     return carve(&t, job, NULL);
 }
 
-/* ---- sums ------------------------------------------------------------------------------------------------------------- */
-/* The weight that a pixel loss is averaged with: class weight of the label x pixel weight; dense: the pixel weight. */
+/* ---- sums */
+
+/* Fills wy: the class weight of the label; for a dense target the mean of the weights by class, or 1.  Times the pixel
+ * weight it is the weight of a pixel loss in its mean. */
 static void label_weights(const tile *t, const fl_term *term, const term_rows *r) {
     real *restrict wy = r->wy;
     const ireal *restrict label = t->label;
@@ -122,7 +126,7 @@ static void label_weights(const tile *t, const fl_term *term, const term_rows *r
 }
 
 static void add_mean_weight(const tile *t, const fl_term *term, const term_rows *r) {
-    int ones = t->job->labels ? !term->class_weight : !t->job->weight_by_class; /* in r->wy */
+    int ones = t->job->labels ? !term->class_weight : !t->job->weight_by_class; /* r->wy is 1 everywhere */
     if (ones) add_weight(t, term->sums + 1, NO_NUMBER, t->w);
     else add_sum(t, term->sums + 1, NO_NUMBER, r->wy, t->w);
 }
@@ -139,7 +143,7 @@ static void weigh(tile *t) {
     }
 }
 
-/* By class: of a pixel's value and weight, to the numbers of its label. */
+/* Adds each pixel's value and weight to the numbers of its label's class. */
 static void sum_by_label(const tile *t, const fl_term *term, const term_rows *r) {
     ptrdiff_t C = t->job->classes, groups = t->members ? t->job->groups : 1, each = t->members ? t->each : t->n;
     double *sums = t->sums + (term->sums + 2) * groups + (t->members ? t->group : 0);
@@ -151,13 +155,14 @@ static void sum_by_label(const tile *t, const fl_term *term, const term_rows *r)
         }
 }
 
-/* The weighted values of a map, none of them -0.0. */
+/* Turns values into the weighted values of a map, none of them -0.0. */
 static void weigh_map(real *restrict v, const real *restrict w, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++) v[i] = w[i] > 0 ? R_FMA(w[i], v[i], 0) : 0;
 }
 
-/* ---- one element loss over a block of rows -------------------------------------------------------------------------------- */
-/* A row through the loss's value or slope. */
+/* ---- one element loss over a block of rows */
+
+/* Fills the row `value` with the loss's value or slope. */
 static void element_row(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, ptrdiff_t c, row_fn *call) {
     const real *x = t->x + c * t->width;
     real k[K_ALL];
@@ -197,7 +202,7 @@ static void element_backward(tile *t, const fl_term *term, const term_rows *r, p
     }
 }
 
-/* ---- the sweeps --------------------------------------------------------------------------------------------------------- */
+/* ---- the sweeps */
 static void sweep_forward(tile *t, int exps) {
     const fl_job *job = t->job;
     int any = 0;
@@ -216,7 +221,7 @@ static void sweep_forward(tile *t, int exps) {
     }
 }
 
-/* The pixel losses' values: into the sums, or the map. */
+/* Adds the values of the pixel losses to the sums, or writes them to the map. */
 static void finish_pixels(tile *t) {
     for (int k = 0; k < t->job->nterms; k++) {
         const fl_term *term = &t->job->terms[k];
@@ -256,11 +261,11 @@ static void sweep_backward(tile *t, int exps) {
             for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = w[i] > 0 ? g[i] : 0;
         }
         put_rows(t, t->g, c0, t->classes);
-        if (t->g == t->e) t->block = -1; /* the exps are gone */
+        if (t->g == t->e) t->block = -1; /* the gradient has overwritten the exps */
     }
 }
 
-/* The coefficients of pixel and element terms, pixel by pixel. */
+/* Gives each pixel the coefficients of pixel and element terms. */
 static void spread_coefficients(tile *t) {
     for (int k = 0; k < t->job->nterms; k++) {
         const fl_term *term = &t->job->terms[k];
@@ -273,7 +278,7 @@ static void run_tile(tile *t) {
     const fl_job *job = t->job;
     for (int k = 0; k < job->nterms; k++) {
         const term_rows *r = &t->terms[k];
-        if (loss_table[job->terms[k].loss].kind == ELEMENT) continue; /* uses none of these rows */
+        if (loss_table[job->terms[k].loss].kind == ELEMENT) continue; /* it uses none of these rows */
         label_weights(t, &job->terms[k], r);
         for (ptrdiff_t i = 0; i < t->padded; i++) r->a[i] = r->b[i] = r->a_lost[i] = r->b_lost[i] = 0;
     }
@@ -288,7 +293,7 @@ static void run_tile(tile *t) {
     if (job->mode & FL_GRADIENT) sweep_backward(t, exps);
 }
 
-/* Tile k of a group, or of all groups that are its members. */
+/* Starts tile k of a group; if tiles have members, tile k of all groups. */
 static void start_tile(tile *t, ptrdiff_t group, ptrdiff_t k) {
     const fl_job *job = t->job;
     if (job->members) {
@@ -299,7 +304,8 @@ static void start_tile(tile *t, ptrdiff_t group, ptrdiff_t k) {
     }
 }
 
-/* The tiles of one chunk of every group of a gang, each group's in order, into its own sums; returns the faults found. */
+/* Runs the tiles of one chunk of every group of a gang, in each group in order and into its own sums.  Returns the
+ * faults that it found. */
 static int run_chunks(const fl_job *job, ptrdiff_t chunk, char *scratch, double *sums) {
     tile t;
     carve(&t, job, scratch);

@@ -1,35 +1,40 @@
-/* loss.h: what a loss is to the driver: one row of functions (table.h has the table), and what they share. */
+/* loss.h: what a loss is to kernels.c, an entry of the table, and what the files of all families share.
+ *
+ * table.h fills the entries, kernels.c calls their functions.  The reference is _reference/loss.py.
+ */
 #ifndef FASTLOSS_LOSS_H
 #define FASTLOSS_LOSS_H
 
 #include "softmax.h"
 #include "sums.h"
 
-/* PIXEL: one value a pixel from all its classes.  ELEMENT: one an element.  REGION: regions.h.  TRANSFORM: rows of the
- * input's shape. */
+/* PIXEL: one value per pixel, made from all its classes.  ELEMENT: one value per element.  REGION: sums, see regions.h.
+ * TRANSFORM: an array of the input's shape. */
 enum loss_kind { PIXEL, ELEMENT, REGION, TRANSFORM };
 enum loss_picks { NEVER, ALWAYS, UNSMOOTHED /* param[0] is 0 */ };
 
 enum loss_maps { NO_MAPS, MAPS_AS_TARGET, MAPS_AS_WEIGHT };
 
-/* What a row function is told of its class: the term's parameters, the class weight, and 1 / classes. */
+/* What a row function takes of its class: the term's parameters, then the class weight, then 1 / classes. */
 enum { K_WEIGHT = FL_MAX_PARAMS, K_SHARE, K_ALL };
 
-/* out = f(x, y) for a row of n elements; with softmax x holds log-probabilities and p probabilities, else p is unused. */
+/* out = f(x, y) for a row of n elements.  With softmax, x holds log-probabilities and p probabilities; without, p is
+ * not used. */
 typedef void row_fn(const real *restrict x, const real *restrict p, const real *restrict y, real *restrict out,
                     ptrdiff_t n, const real *restrict k);
 
 typedef struct {
     const char *name;
     int kind;
-    int softmax; /* PIXEL: t->m, s, e (and d, z, rest for labels) are wanted, whatever the activation */
-    int reads_input; /* TRANSFORM: whether the input itself is wanted beside the exps */
+    int softmax; /* PIXEL: needs the softmax's statistics (softmax.h) whatever the activation */
+    int reads_input; /* TRANSFORM: needs the input itself in addition to the exps */
     int picks; /* PIXEL with labels: whether only the label's own class matters (enum loss_picks) */
     int maps; /* PIXEL: what the distance maps are to a summed loss (enum loss_maps) */
-    /* By activation (fl_activation), NULL where it does not exist: the value of an element and its derivative: in x, or
-     * with softmax in log p.  ELEMENT losses are made of them, and PIXEL losses that sum them over classes (sum_...). */
+    /* The value of an element, and its derivative in x, or with softmax in log p.  One of each per activation
+     * (fl_activation), NULL for an activation that the loss does not have.  ELEMENT losses have them, and PIXEL losses
+     * that sum them over the classes (sum_forward, sum_backward). */
     row_fn *value[3], *slope[3];
-    /* PIXEL and TRANSFORM (backward only). */
+    /* PIXEL losses have these, see pixels.h; TRANSFORMs have `backward`. */
     void (*forward)(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0);
     void (*finish)(tile *t, const fl_term *term, const term_rows *r);
     void (*backward)(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add);
@@ -51,7 +56,8 @@ static void row_params(const tile *t, const fl_term *term, ptrdiff_t c, real *k)
     k[K_SHARE] = 1 / (real)t->job->classes;
 }
 
-/* The target's row of a class: the dense target's, or 1 where the label is the class; without a target, the input's. */
+/* The target's row of a class.  For labels it is 1 where the label is the class, else 0.  Without a target it is the
+ * input's row, which is not used. */
 static const real *target_row(tile *t, const term_rows *r, ptrdiff_t c0, ptrdiff_t c) {
     if (!t->job->labels) return (t->y ? t->y : t->x) + c * t->width;
     const ireal *restrict label = t->label;

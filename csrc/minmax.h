@@ -1,4 +1,5 @@
-/* minmax.h: the lesser and the greater of two sizes.  Used by the driver and by the kernels; includes nothing of ours. */
+/* minmax.h: the lesser and the greater of two sizes.  Used by the driver and by the kernels; includes nothing of
+ * ours. */
 #ifndef FASTLOSS_MINMAX_H
 #define FASTLOSS_MINMAX_H
 

@@ -1,6 +1,6 @@
 /* operands.h: the arrays of a job, by number.
  *
- * The driver (fastloss.c) merges the dimensions of all of them alike, and tile.h loads and stores them alike.
+ * fastloss.c merges the dimensions of all arrays alike, and tile.h loads and stores them alike.
  */
 #ifndef FASTLOSS_OPERANDS_H
 #define FASTLOSS_OPERANDS_H

@@ -1,10 +1,13 @@
-/* parallel.c: the only file that knows threads: OpenMP, or one thread without it.
+/* parallel.c: the only file that knows threads.  It uses OpenMP, or without it one thread.  Called by fastloss.c and
+ * distance.c, which know of threads only their number.
  *
- * Every region says num_threads(n); nothing is ever set for the process.  A child of fork() runs on one thread: libgomp's
- * pool does not survive a fork and would hang.  (A signal's handler may fork between two slices of a call.)  Calls from
- * several threads at once share the workers that one may have, and a limit set in the OpenMP runtime after we were loaded
- * (threadpoolctl's) holds for us, too.  Workers take the caller's floating-point mode (x86's MXCSR, Arm's FPCR: rounding,
- * flush to zero), so that results do not depend on which thread computed them, and get their own back afterwards.
+ * - Every parallel region has a num_threads clause; nothing is ever set for the process.
+ * - A child of fork() runs on one thread, because libgomp's pool does not survive a fork and would hang.  (A signal
+ *   handler may fork between two slices of a call.)
+ * - Calls from several threads at once share as many workers as one call may have.
+ * - A limit set in the OpenMP runtime after this module was loaded (by threadpoolctl) also holds here.
+ * - Workers take the caller's floating-point mode (MXCSR on x86, FPCR on Arm: rounding, flush to zero), so that results
+ *   do not depend on which thread computed them.  They get their own mode back afterwards.
  */
 #include "driver.h"
 
@@ -32,8 +35,8 @@ static void set_mode(float_mode mode) { (void)mode; }
 #endif
 
 static int forked = 0;
-static int runtimes_own = 1; /* threads that OpenMP would take when we were loaded */
-static int busy = 0;         /* workers that compute now, for all callers */
+static int runtimes_own = 1; /* how many threads OpenMP would have taken when this module was loaded */
+static int busy = 0;         /* how many workers compute now, for all callers together */
 
 #ifdef HAVE_ATFORK
 static void in_child(void) { forked = 1; }
@@ -55,7 +58,8 @@ int fl_openmp(void) {
 static int omp_get_max_threads(void) { return 1; }
 #endif
 
-/* Called when the module is loaded, and not at the first use: another library's OpenMP may share our libgomp. */
+/* _core.pyx calls this when it is loaded, not at the first use: by then another library that shares libgomp may have
+ * set a limit. */
 int fl_watch_forks(void) {
     runtimes_own = omp_get_max_threads();
 #ifdef HAVE_ATFORK
@@ -71,7 +75,7 @@ int fl_usable_threads(int wanted) {
     return limit < runtimes_own && limit < wanted ? limit : wanted;
 }
 
-/* As many of the wanted workers as the other callers leave. */
+/* Reserves as many of the wanted workers as the other callers leave, and returns how many. */
 static int take_workers(int wanted) {
     int now = __atomic_load_n(&busy, __ATOMIC_RELAXED), taken;
     do taken = wanted > now ? wanted - now : 0;

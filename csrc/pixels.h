@@ -1,17 +1,21 @@
-/* pixels.h: losses with one value a pixel.
+/* pixels.h: losses with one value per pixel, made from all its classes.
  *
- * `forward` gathers over a block of classes into the term's rows a and b (zeroed before the first block), `finish` turns
- * them into the value of every pixel, `backward` adds the gradient of a block to t->g (or writes it, when it is the only
- * term).  Class weights are inside the value (as rows->wy for labels); pixel weights, sums, maps and pixels of weight 0
- * are the driver's (kernels.c), so no loss handles them but for the scale of its gradient.
+ * - `forward` gathers over a block of classes into the term's rows a and b, which are 0 before the first block.
+ * - `finish` turns them into the value of every pixel.
+ * - `backward` adds the gradient of a block to t->g, or writes it if this is the only term.
+ *
+ * kernels.c calls these three through the table.  Class weights are inside the value (for labels as rows->wy).  Pixel
+ * weights, sums, maps and pixels of weight 0 belong to kernels.c; a loss knows the pixel weight only as a factor of its
+ * gradient.  The reference is _reference/pixels.py, where forward and finish are one function.
  */
 #ifndef FASTLOSS_PIXELS_H
 #define FASTLOSS_PIXELS_H
 
 #include "elements.h"
 
-/* ---- sums over the classes of an element's value: any loss whose row has value and slope -------------------------------------
- * With softmax, d/dx_c = h_c - p_c sum_j h_j, where h = d/dlog p.  a: the value; b: the sum of h. */
+/* ---- sums over the classes of an element's value: any loss whose entry has value and slope
+ *
+ * With softmax, d/dx_c = h_c - p_c sum_j h_j, where h = d/dlog p.  Row a: the value; row b: the sum of h. */
 typedef struct {
     const real *x, *p; /* what a row function takes */
 } row_input;
@@ -26,7 +30,8 @@ static row_input class_input(tile *t, const fl_term *term, const term_rows *r, p
     return (row_input){log_p, p};
 }
 
-/* A row of the loss's values or slopes, times the distance map where that is a weight, and the weights by class. */
+/* Fills t's row `value` with the loss's values or slopes, times the weights by class, and times the distance map where
+ * that is a weight. */
 static void class_row(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, ptrdiff_t c, row_input in,
                       row_fn *call) {
     const loss_entry *loss = entry_of(term);
@@ -41,8 +46,8 @@ static void class_row(tile *t, const fl_term *term, const term_rows *r, ptrdiff_
         for (ptrdiff_t i = 0; i < t->padded; i++) v[i] = wc[i] > 0 ? wc[i] * v[i] : 0;
 }
 
-/* Adds a row to the running sum; what rounding loses is kept and put back (Kahan), so that a thousand classes lose no
- * more than a few. */
+/* Adds a row to the running sum.  It keeps what rounding loses and puts it back (Kahan), so that a thousand classes
+ * lose no more digits than a few. */
 static void add_row(real *restrict sum, real *restrict lost, const real *restrict v, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++) {
         real part = v[i] - lost[i], next = sum[i] + part;
@@ -90,7 +95,7 @@ static void sum_backward(tile *t, const fl_term *term, const term_rows *r, ptrdi
     }
 }
 
-/* ---- of the label's input alone: a = x_y; backward writes b at the label --------------------------------------------------- */
+/* ---- of only the label's input: row a is x_y; backward writes row b at the label, and 0 elsewhere */
 static void pick_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
     (void)term;
     real *restrict a = r->a;
@@ -127,7 +132,8 @@ static void picked_forward(tile *t, const fl_term *term, const term_rows *r, ptr
     else sum_forward(t, term, r, c0);
 }
 
-/* The row functions serve here too: with y = w_y and no class weight (or smoothing) an element is the picked pixel. */
+/* The value or slope of the picked input, by the same row function.  With y = w_y, and without class weight and
+ * smoothing, the label's element is the whole pixel. */
 static void picked_call(tile *t, const term_rows *r, row_fn *call, real *out) {
     const real k[K_ALL] = {[K_WEIGHT] = 1};
     call(r->a, r->a, r->wy, out, t->padded, k);
@@ -150,9 +156,12 @@ static void picked_backward(tile *t, const fl_term *term, const term_rows *r, pt
     pick_rows(t, r, c0, add);
 }
 
-/* ---- cross entropy.  param[0]: label smoothing eps; target mass t_c = w_c ((1 - eps) y_c + eps / C) -------------------
- * labels: (1 - eps) w_y (lse - x_y) + eps / C sum_c w_c (lse - x_c); dense: sum_c t_c (lse - x_c); 0 x_c = 0 always.
- * With m the maximum: lse - x_c = log s - (x_c - m).  a = sum t_c (x_c - m) (labels: of the smoothing part), b = sum t_c. */
+/* ---- cross entropy; param[0]: label smoothing eps
+ *
+ * The target mass is t_c = w_c ((1 - eps) y_c + eps / C).
+ * Labels: (1 - eps) w_y (lse - x_y) + eps / C sum_c w_c (lse - x_c); dense: sum_c t_c (lse - x_c); 0 x_c = 0 always.
+ * With m the maximum, lse - x_c = log s - (x_c - m).
+ * Row a: sum t_c (x_c - m), for labels that of the smoothing part; row b: sum t_c. */
 static real total_class_weight(const tile *t, const fl_term *term) {
     real total = 0;
     for (ptrdiff_t c = 0; c < t->job->classes; c++) total += class_weight(term, c);
@@ -237,7 +246,7 @@ static void cross_entropy_backward(tile *t, const fl_term *term, const term_rows
         return;
     }
     real eps = (real)term->param[0], share = 1 / (real)t->job->classes, total = total_class_weight(t, term);
-    real *a = r->a, *b = r->b, *q = r->value, *even = r->y; /* the values are summed, their row is free */
+    real *a = r->a, *b = r->b, *q = r->value, *even = r->y; /* the row of values is free: they are summed by now */
     const real *k = r->k[0], *w = t->w, *s = t->s, *wy = r->wy, *rest = t->rest;
 #pragma omp simd
     for (ptrdiff_t i = 0; i < t->padded; i++) {
@@ -253,9 +262,11 @@ static void cross_entropy_backward(tile *t, const fl_term *term, const term_rows
     else cross_entropy_label_rows(t, term, r, c0, 0, 0);
 }
 
-/* ---- focal.  param[0]: gamma, param[1]: alpha, either by class ------------------------------------------------------------
- * labels: -alpha_y (1 - p_y)^gamma_y log p_y: one chance a pixel, from the softmax's d, z and rest, or the picked input.
- * With h = d/dlog p_y the softmax's gradient is h (1 - p_y) at the label and -h p_c elsewhere. */
+/* ---- focal; param[0]: gamma, param[1]: alpha, each a number or one per class
+ *
+ * Labels: -alpha_y (1 - p_y)^gamma_y log p_y, of one probability per pixel, from the softmax's d, z and rest, or from
+ * the picked input.  With h = d/dlog p_y, the softmax's gradient is h (1 - p_y) at the label and -h p_c elsewhere.
+ * Rows p and y hold gamma and alpha of each pixel. */
 static void focal_params(tile *t, const fl_term *term, const term_rows *r) {
     real *rows[] = {r->p, r->y};
     for (int k = 0; k < 2; k++) {
@@ -324,8 +335,9 @@ static void focal_backward(tile *t, const fl_term *term, const term_rows *r, ptr
     else cross_entropy_label_rows(t, term, r, c0, 0, 0);
 }
 
-/* ---- perceptron: max_c x_c - x_y; dense: sum_c w_c y_c (max x - x_c) ---------------------------------------------------------
- * a: the value; b: sum_c w_c y_c; p, as integers: 1 + the first class that is the maximum, which takes the
+/* ---- perceptron: max_c x_c - x_y; dense: sum_c w_c y_c (max x - x_c)
+ *
+ * Row a: the value; row b: sum_c w_c y_c; row p, as integers: 1 + the first class that is the maximum, which takes the
  * gradient. */
 static const real *mass_row(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, ptrdiff_t c) {
     const real *restrict y = target_row(t, r, c0, c), *restrict wc = t->wc ? t->wc + c * t->width : NULL;
@@ -360,7 +372,7 @@ static void perceptron_backward(tile *t, const fl_term *term, const term_rows *r
     const ireal *restrict first = (const ireal *)(const void *)r->p;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *restrict mass = mass_row(t, term, r, c0, c);
-        real *restrict g = t->g + c * t->width, *restrict top = r->value; /* the values are summed, their row is free */
+        real *restrict g = t->g + c * t->width, *restrict top = r->value; /* free: the values are summed by now */
         ireal number = (ireal)(c0 + c + 1);
         for (ptrdiff_t i = 0; i < t->padded; i++) top[i] = first[i] == number ? b[i] : 0;
 #pragma omp simd

@@ -1,9 +1,10 @@
 /* real_math.h: the elementary functions of the kernels, branch-free and without libm, in `real` (float or double).
  *
- * Included by kernels.c after FL_REAL_BITS.  Each function states its range and its error; the polynomials are minimax
- * fits (Remez, relative error, the leading coefficients fixed) and their error is quoted as a power of two.  All loops
- * over these vectorise at every level: only +, *, /, comparisons with a select, and integer add and shift are used.
- * R_FMA is one rounding where the level has FMA and two elsewhere: v3, v4 and NEON give the same bits, base differs.
+ * All headers of the kernels use it; FL_REAL_BITS, 32 or 64, must be defined before.  Each function states its range
+ * and its error.  The polynomials are minimax fits (Remez, relative error, the leading coefficients fixed), whose error
+ * is given as a power of two.  All loops over these functions vectorise at every level: they use only +, *, /,
+ * comparisons with a select, and integer addition and shift.  R_FMA rounds once where the level has FMA and twice
+ * elsewhere: v3, v4 and NEON give the same bits, base differs.  The reference is _reference/real_math.py.
  */
 #ifndef FASTLOSS_REAL_MATH_H
 #define FASTLOSS_REAL_MATH_H
@@ -12,8 +13,9 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Always: a loop that calls does not vectorise, and there are enough of them to exhaust GCC's will to inline. */
-#if defined(__GNUC__) || defined(__clang__) /* clang-cl is the latter alone */
+/* Always inlined: a loop with a call does not vectorise, and there are more calls than GCC inlines by its own
+ * choice. */
+#if defined(__GNUC__) || defined(__clang__) /* clang-cl defines only the latter */
 #define FL_INLINE static inline __attribute__((always_inline))
 #else
 #define FL_INLINE static inline
@@ -65,16 +67,19 @@ FL_INLINE ureal r_to_bits(real x) {
 }
 
 FL_INLINE real r_abs(real x) { return x < 0 ? -x : x; }
-FL_INLINE real r_max(real a, real b) { return a > b ? a : b; } /* b when either is NaN */
+FL_INLINE real r_max(real a, real b) { return a > b ? a : b; } /* b if either is NaN */
 
-/* exp(x) for x <= 0 (and up to log 2, so that rounding of the caller's difference is harmless).
- * x = n log 2 + r, |r| <= log(2)/2; exp(r) = 1 + r (1 + r q(r)), scaled by 2^n through the exponent bits.  n is rounded by
- * adding 1.5 * 2^mantissa, whose low bits then hold n + bias.  From n = -bias on, where the arguments are cut off, those
- * bits are 0 and so is the scale: exp(-inf) = 0.  NaN stays NaN (the scale is multiplied, not added to the bits).
- * float: q of degree 4, 2^-28.3; double: q of degree 10, 2^-64.  log 2 is split where there is no FMA, as in Cephes'
- * expf, and in double; a float with FMA takes it whole, which costs n 2^-29 of the result.  All floats from -87.2 to 0:
- * 1.02 ulp at most from -10 on and 4.5 ulp at -86.6, where the split would have 1.01 (and 9 % more time, with the select
- * that the cut-off saves); without FMA 1.18 ulp. */
+/* exp(x) for x <= 0 (and up to log 2, so that a rounding error of the caller's difference does no harm).
+ *
+ * x = n log 2 + r, |r| <= log(2)/2; exp(r) = 1 + r (1 + r q(r)), scaled by 2^n through the exponent bits.  The addition
+ * of 1.5 * 2^mantissa rounds n, and its low bits then hold n + bias.  At n = -bias, where the arguments are cut off,
+ * those bits are 0 and so is the scale: exp(-inf) = 0.  NaN stays NaN, because the scale is multiplied and not added to
+ * the bits.
+ *
+ * float: q of degree 4, 2^-28.3; double: q of degree 10, 2^-64.  log 2 is split in double, and in float without FMA, as
+ * in Cephes' expf.  In float with FMA it is not split, which costs n 2^-29 of the result.  Over all floats from -87.2
+ * to 0 the error is at most 1.02 ulp from -10 on, and 4.5 ulp at -86.6; without FMA it is at most 1.18 ulp.  The split
+ * would have 1.01 ulp, and take 9 % more time, with the select that the cut-off saves. */
 FL_INLINE real r_exp(real x) {
 #if FL_REAL_BITS == 32
     const real low = -88.029692f, log2_e = 1.44269504f, magic = 12582912.0f + 127.0f;
@@ -112,9 +117,10 @@ FL_INLINE real r_exp(real x) {
     return e * r_from_bits(r_to_bits(t) << R_MANTISSA);
 }
 
-/* log(x) for finite x > 0, normal; log(0) is not needed (callers clamp), log(inf) = inf, NaN stays NaN.
- * x = 2^k m, m in [sqrt(1/2), sqrt 2); log m = 2 atanh(s), s = f/(2+f), f = m - 1, exact there; the odd series of atanh
- * as s + s^3 q(s^2): float q of degree 3, 2^-37.6; double of degree 7, 2^-66.7. */
+/* log(x) for normal x > 0; log(0) is not needed, for callers clamp; log(inf) = inf, NaN stays NaN.
+ *
+ * x = 2^k m, m in [sqrt(1/2), sqrt 2); log m = 2 atanh(s), s = f/(2+f), and f = m - 1 is exact there.  The odd series
+ * of atanh is s + s^3 q(s^2): in float q has degree 3, 2^-37.6; in double degree 7, 2^-66.7. */
 FL_INLINE real r_log(real x) {
 #if FL_REAL_BITS == 32
     const ureal root_half = 0x3f3504f3u;
@@ -126,7 +132,7 @@ FL_INLINE real r_log(real x) {
     ureal b = r_to_bits(x) - root_half;
 #if FL_REAL_BITS == 32
     real k = (real)((ireal)b >> R_MANTISSA);
-#else /* neither an arithmetic shift nor a conversion of 64 bits is to be had below AVX-512 */
+#else /* below AVX-512 there is no arithmetic shift of 64 bits, and no conversion */
     const ureal bias = (ureal)R_BIAS << R_MANTISSA;
     real k = r_from_bits(((b + bias) >> R_MANTISSA) + 0x4338000000000000u) - (6755399441055744.0 + R_BIAS);
 #endif
@@ -151,17 +157,17 @@ FL_INLINE real r_log(real x) {
     return x < R_INF ? value : x; /* inf and NaN as they are */
 }
 
-/* log(1 + x) for x >= 0, without cancellation: u = 1 + x rounded, and its rounding error x - (u - 1) put back. */
+/* log(1 + x) for x >= 0, without cancellation.  u is 1 + x rounded, and its rounding error x - (u - 1) is put back. */
 FL_INLINE real r_log1p(real x) {
     real u = 1 + x;
-    real lost = x - (u - 1); /* matters for x < 1, where 1 / u is 1 - x nearly enough: no second division */
+    real lost = x - (u - 1); /* matters for x < 1, where 1 - x is near enough to 1 / u: no second division */
     real value = r_log(u) + lost * (x < 1 ? 1 - x : 0);
     return x < R_INF ? value : x;
 }
 
-/* log(1 + x) for x in [0, 1], in half the instructions of r_log1p: s = x / (2 + x) needs no range reduction, and the same
- * series, z = s^2 <= 1/9: float q of degree 3, 2^-27.7; double of degree 10, 2^-64.6.  Over all floats 1.08 ulp at
- * most, without FMA 1.32. */
+/* log(1 + x) for x in [0, 1], in half the instructions of r_log1p, because s = x / (2 + x) needs no range reduction.
+ * The series is the same, with z = s^2 <= 1/9: in float q has degree 3, 2^-27.7; in double degree 10, 2^-64.6.  Over
+ * all floats the error is at most 1.08 ulp, without FMA 1.32. */
 FL_INLINE real r_log1p_unit(real x) {
     real s = x / (2 + x), z = s * s;
 #if FL_REAL_BITS == 32
@@ -183,19 +189,19 @@ FL_INLINE real r_log1p_unit(real x) {
     return R_FMA(-s, R_FMA(-2 * z, q, x), x);
 }
 
-/* 1 / (1 + exp(-x)), stable: only exp(-|x|) is taken, and small results keep their relative accuracy. */
+/* 1 / (1 + exp(-x)).  Only exp(-|x|) is taken, which does not overflow; small results keep their relative accuracy. */
 FL_INLINE real r_sigmoid(real x) {
     real e = r_exp(-r_abs(x));
     return (x < 0 ? e : 1) / (1 + e);
 }
 
-/* exp(x) for any x; an ulp more than r_exp for x > 0. */
+/* exp(x) for any x; for x > 0 the error is an ulp more than that of r_exp. */
 FL_INLINE real r_exp_any(real x) {
     real e = r_exp(-r_abs(x));
     return x > 0 ? 1 / e : e;
 }
 
-/* log(x) for x > 0, subnormal numbers included: those times 2^24, or 2^53. */
+/* log(x) for x > 0, also for subnormal numbers, which are multiplied by 2^24 (float) or 2^53 (double) first. */
 FL_INLINE real r_log_any(real x) {
 #if FL_REAL_BITS == 32
     const real scale_less_1 = 16777215.0f, log_scale = 16.635532333438687f;
@@ -206,27 +212,28 @@ FL_INLINE real r_log_any(real x) {
     return r_log(x * (1 + tiny * scale_less_1)) - tiny * log_scale;
 }
 
-/* max(log p, -100) for a probability, subnormal numbers and 0 included; NaN below 0. */
+/* max(log p, -100) for a probability, also for subnormal numbers and 0; NaN below 0. */
 FL_INLINE real r_log_prob(real p) {
     real value = p >= 0 ? r_log_any(p) : R_NAN;
     return value < -100 ? -100 : value;
 }
 
-/* max(log(1 - p), -100) for a probability: the rounding error of 1 - p, which is exact from 1/2 on, is put back. */
+/* max(log(1 - p), -100) for a probability.  1 - p is exact from 1/2 on; below, its rounding error is put back. */
 FL_INLINE real r_log_rest(real p) {
     real u = 1 - p, lost = (1 - u) - p, value = r_log(u) + lost * (p < R(0.5) ? 1 + p : 0);
     value = u > 0 ? value : R_NAN;
     return u == 0 ? -100 : value;
 }
 
-/* x log x, 0 at 0, NaN below. */
+/* x log x; 0 at 0, and NaN below. */
 FL_INLINE real r_xlogx(real x) {
     real value = x > 0 ? x * r_log_any(x) : R_NAN;
     return x == 0 ? 0 : x < R_INF ? value : x;
 }
 
-/* log cosh d = z (1/2 + z q(z)) and tanh d = d (1 + z q(z)) for z = d^2 <= 1/4, by minimax fits (float: 2^-28.6 and
- * 2^-31.5, double: 2^-61.9 and 2^-63.8); from |d| = 1/2 on by exp(-2 |d|), which no longer cancels. */
+/* For z = d^2 <= 1/4 these are minimax fits: log cosh d = z (1/2 + z q(z)), 2^-28.6 in float and 2^-61.9 in double, and
+ * tanh d = d (1 + z q(z)), 2^-31.5 and 2^-63.8.  From |d| = 1/2 on they are made of exp(-2 |d|), which
+ * no longer cancels there. */
 FL_INLINE real r_log_cosh(real d) {
     real a = r_abs(d), z = a < 1 ? a * a : 1;
 #if FL_REAL_BITS == 32
@@ -271,8 +278,9 @@ FL_INLINE real r_tanh(real d) {
     return a < R(0.5) ? d * R_FMA(z, q, R(1.0)) : d < 0 ? -far : far;
 }
 
-/* log(p / (1 - p)): -inf at 0, inf at 1, NaN outside.  With u the smaller of p and 1 - p it is log1p((1 - 2p) / u) up to
- * the sign, which does not cancel at 1/2; below 1/4 log p - log(1 - p) does not, nor does it overflow. */
+/* log(p / (1 - p)): -inf at 0, inf at 1, NaN outside.  From 1/4 on it is log1p((1 - 2u) / u) up to the sign, u being
+ * the smaller of p and 1 - p, which does not cancel at 1/2.  Below 1/4 it is log p - log(1 - p), which neither cancels
+ * there nor overflows. */
 FL_INLINE real r_logit(real p) {
     real u = p < R(0.5) ? p : 1 - p, near = r_log1p((1 - 2 * u) / u);
     real far = r_log_any(p) - r_log_rest(p), value = p < R(0.25) ? far : p < R(0.5) ? -near : near;

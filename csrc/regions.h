@@ -1,10 +1,18 @@
 /* regions.h: the sums over pixels that all region losses are made of, and their gradient.
  *
- * Per class: I = sum w p y, A = sum w p, B = sum w y; if param[0], A2 = sum w p^2 and B2 = sum w y^2; if param[1],
- * W = sum w.  A loss is a formula over them in Python (losses/overlap.py), which gives back d(loss)/dI, dA and, if there
- * is one, dA2 as coefficients.  Within a tile whose pixels all count once the sums run in `real` over 16 lanes of at most
- * 16 pixels each, else in double.
- * Term rows: a = sum_c p_c u_c (softmax backward), b = 1 / s, value = the probabilities of one class, backward its input.
+ * Per class it sums
+ *   I = sum w p y, A = sum w p, B = sum w y;
+ *   if param[0]: A2 = sum w p^2, B2 = sum w y^2;
+ *   if param[1]: W = sum w.
+ * A loss is a formula over these sums, in Python.  It returns d(loss)/dI, d(loss)/dA and, if there is an A2,
+ * d(loss)/dA2 as coefficients.  The sums run in double.  In the common case, an unweighted tile with labels and a
+ * softmax, they run in `real` within a tile, over 16 lanes of at most 16 pixels each.
+ *
+ * kernels.c calls region_forward, region_prepare, region_backward and region_add_lanes.  The reference is
+ * _reference/regions.py.
+ *
+ * Rows of the term: a = sum_c p_c u_c (softmax backward), b = 1 / s, value = the probabilities of one class, and
+ * backward its input.
  */
 #ifndef FASTLOSS_REGIONS_H
 #define FASTLOSS_REGIONS_H
@@ -15,7 +23,8 @@ static int squared(const fl_term *term) { return term->param[0] != 0; }
 static int weighed(const fl_term *term) { return term->param[1] != 0; }
 static int region_sums(const fl_term *term) { return 3 + (squared(term) ? 2 : 0) + (weighed(term) ? 1 : 0); }
 
-/* A row of numbers, 0 where they do not count, whatever they are.  v NULL: no row; w NULL: all count. */
+/* A row of numbers with 0 where they do not count, whatever they are there.  v NULL: no row; w NULL: all of them
+ * count. */
 static const real *counted(const tile *t, const real *v, const real *restrict w, real *out) {
     if (t->unweighted || !v || !w) return v;
 #pragma omp simd
@@ -37,9 +46,9 @@ static const real *region_probabilities(tile *t, const fl_term *term, const term
     return p;
 }
 
-/* I, A, B of a class row of labels where every pixel counts once; p is given times `inverse`.  The common case, and the
- * hot one (docs/kernels.md has its measurement): the lanes are added up at the end of the chunk, for a tree takes as
- * long as the row itself. */
+/* I, A and B of one class in the common case, where every pixel counts once; p times `inverse` is the probability.
+ * This is the hot loop (docs/kernels.md has its measurement).  The lanes are added up at the end of the chunk, because
+ * a tree takes as long as the row itself. */
 static void region_row_common(const real *restrict p, const real *restrict inverse, const ireal *restrict label,
                               ireal own, ptrdiff_t n, double *restrict lanes) {
     real I[FL_LANES], A[FL_LANES], B[FL_LANES];
@@ -57,7 +66,7 @@ static void region_row_common(const real *restrict p, const real *restrict inver
     for (int j = 0; j < FL_LANES; j++) lanes[2 * FL_LANES + j] += (double)B[j];
 }
 
-/* What region_row_common has left in the lanes of classes [c0, c0 + n), into the sums. */
+/* Adds the lanes of classes [c0, c0 + n), which region_row_common has filled, to the sums. */
 static void region_add_lanes(const tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, ptrdiff_t n) {
     for (ptrdiff_t c = 0; c < n; c++)
         for (int k = 0; k < 3; k++) {
@@ -90,12 +99,12 @@ static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptr
         }
         if (weighed(term)) add_weight(t, at + (region_sums(term) - 1) * C, NO_NUMBER, w);
     }
-    if (fast && t->classes < C) /* lanes of one block alone */
+    if (fast && t->classes < C) /* there are only lanes for one block */
         region_add_lanes(t, term, r, c0, t->classes);
 }
 
-/* u_c = d(loss)/d(p_c) over the pixel weight: kI y + kA + 2 kA2 p, times the weight by class where there is one.  Every
- * pixel has coefficients of its own (step 1), or all have the first pixel's (step 0). */
+/* u_c = d(loss)/d(p_c) over the pixel weight: kI y + kA + 2 kA2 p, times the weight by class if there is one.  Every
+ * pixel has its own coefficients (step 1), or all have those of the first pixel (step 0). */
 FL_INLINE real region_slope(const ireal *label, const real *y, const real *wc, ireal own, ptrdiff_t i, real p,
                             real *const *k, int step) {
     real kI = k[0][i * step], u = R_FMA(2 * k[2][i * step], p, k[1][i * step]);
@@ -103,7 +112,7 @@ FL_INLINE real region_slope(const ireal *label, const real *y, const real *wc, i
     return wc ? u * wc[i] : u;
 }
 
-/* Coefficient j of class c, of the groups from the tile's on. */
+/* Coefficient j of class c: one per group, the first of them that of group 0. */
 static const double *region_coefficient(const tile *t, const fl_term *term, int j, ptrdiff_t c) {
     return term->coef + (j * t->job->classes + c) * t->job->groups;
 }
@@ -119,7 +128,8 @@ static void region_coefficients(const tile *t, const fl_term *term, const term_r
         else r->k[j][0] = region_number(t, term, j, c);
 }
 
-/* The common case: softmax, labels, no weights by class, no squares; u_c = kA_c + [c is the label] kI_c. */
+/* Whether the gradient has its common form: softmax, labels, no weights by class, no squares.  Then
+ * u_c = kA_c + [c is the label] kI_c. */
 static int region_is_common(const tile *t, const fl_term *term) {
     return term->activation == FL_SOFTMAX && t->job->labels && !t->wc && !t->members && !squared(term);
 }

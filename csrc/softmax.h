@@ -1,10 +1,13 @@
-/* softmax.h: maximum, sum of exps and the share of one class kept out of it, for every pixel of a tile.
+/* softmax.h: the statistics of a softmax for every pixel of a tile: its maximum, and the sum of its exps in two parts.
  *
  * A column of FL_COLUMNS pixels keeps its maxima and sums in registers while the classes go by (47 % faster than rows
- * of the whole packed tile, docs/kernels.md).  One exp is left out of the sum and added at the end, the label's or,
- * without labels, the maximum's, which is 1: the loss of a confident pixel, log1p(sum of the others), and its gradient
- * then keep their relative accuracy where 1 + tiny would round to 1.  Classes beyond one block are merged with a
+ * of the whole packed tile, docs/kernels.md).  One exp is left out of the sum and added at the end: the label's, or
+ * without labels the maximum's, which is 1.  The loss of a confident pixel, log1p(sum of the others), and its gradient
+ * then keep their relative accuracy, where 1 + tiny would round to 1.  Classes beyond one block are merged with a
  * running maximum.
+ *
+ * kernels.c calls softmax_stats before the families; the losses read its rows.  The reference is softmax_parts in
+ * _reference/tile.py.
  */
 #ifndef FASTLOSS_SOFTMAX_H
 #define FASTLOSS_SOFTMAX_H
@@ -13,7 +16,7 @@
 
 #define FL_COLUMNS (FL_REAL_BITS == 32 ? 64 : 32)
 
-/* 1, 0 where all are -inf, and nan where the maximum is inf, as every exp then is. */
+/* The maximum's exp: 1; 0 if all logits are -inf; NaN if the maximum is inf, as every exp then is. */
 FL_INLINE real exp_of_maximum(real m) { return m == -R_INF ? 0 : 1 + (m - m); }
 
 FL_INLINE void column_maxima(const tile *t, ptrdiff_t i, real *m) {
@@ -23,8 +26,8 @@ FL_INLINE void column_maxima(const tile *t, ptrdiff_t i, real *m) {
         for (int j = 0; j < FL_COLUMNS; j++) m[j] = x[c * t->width + j] > m[j] ? x[c * t->width + j] : m[j];
 }
 
-/* Adds the exps of a block to s, without the label's, whose logit goes to d; without labels, s leaves out every class
- * that is the maximum, and d counts them. */
+/* Adds the exps of a block to s.  With labels s leaves out the label's, whose logit goes to d.  Without (label NULL) s
+ * leaves out every class that is the maximum, and d counts those. */
 FL_INLINE void column_exps(tile *t, ptrdiff_t i, ptrdiff_t c0, const ireal *label, int keep, const real *m,
                            const real *base, real *s, real *d) {
     const real *x = t->x + i;
@@ -71,7 +74,7 @@ FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int 
     column_exps(t, i, c0, labels ? label : NULL, keep, m, base, s, d);
     if (c0) /* block by block, so that many classes do not lose more digits than a block's */
         for (int j = 0; j < FL_COLUMNS; j++) {
-            real kept = !labels && all_m[j] != m[j] ? 1 : 0; /* the old maximum, which is none now */
+            real kept = !labels && all_m[j] != m[j] ? 1 : 0; /* the old maximum's exp, if it is no longer the maximum */
             s[j] += (all_s[j] + kept) * r_exp(all_m[j] - base[j]);
             if (!labels) d[j] += all_m[j] == m[j] ? 1 : 0;
         }
@@ -86,8 +89,9 @@ FL_INLINE void columns(tile *t, ptrdiff_t c0, int labels, int keep) {
     for (ptrdiff_t i = 0; i < t->padded; i += FL_COLUMNS) column_stats(t, i, c0, labels, keep);
 }
 
-/* From the label's logit and the sum of the others: d = logit - m, s the whole sum, z = s - 1 without cancellation; the
- * label's log-probability is d - log1p(z).  Where the label is the maximum, z is the sum of the others itself. */
+/* From the label's logit d and the sum s of the others' exps: d = logit - m, s = the whole sum, and z = s - 1 without
+ * cancellation.  The label's log-probability is then d - log1p(z).  If the label is the maximum, z is the sum of the
+ * others itself. */
 static void label_stage(tile *t) {
     real *restrict m = t->m, *restrict s = t->s, *restrict d = t->d, *restrict z = t->z, *restrict rest = t->rest;
     for (ptrdiff_t i = 0; i < t->padded; i++) {
@@ -99,7 +103,7 @@ static void label_stage(tile *t) {
     }
 }
 
-/* Without labels z is what has been summed, all exps but the maximum's. */
+/* Without labels z is the sum so far, of all exps but the maximum's, and s the whole sum. */
 static void maximum_stage(tile *t) {
     real *restrict s = t->s, *restrict z = t->z;
     const real *restrict m = t->m;
@@ -109,7 +113,7 @@ static void maximum_stage(tile *t) {
     }
 }
 
-/* Fill m, s and z (and d, rest for labels); with one block and `keep`, the exps too. */
+/* Fills m, s and z, for labels also d and rest; with `keep`, and if there is one block, also the exps. */
 static void softmax_stats(tile *t, int keep) {
     const fl_job *job = t->job;
     ptrdiff_t blocks = (job->classes + job->block - 1) / job->block;

@@ -1,9 +1,9 @@
-/* stream.h: rows of a large output written around the caches, a whole line at a time.
+/* stream.h: rows of a large output, written around the caches, a whole line at a time.
  *
- * Used by tile.h where it stores the gradient.  Streaming stores leave the caches to the input and spare the read of the
- * lines that are overwritten, but a part of a line goes to memory by itself, at the price of many whole ones.  A row
- * comes a tile at a time and starts anywhere in a line, so what does not fill a line is held until the row goes on:
- * value and gradient of cross entropy take 0.8 of the time (docs/kernels.md).
+ * tile.h stores a large gradient with it.  Streaming stores leave the caches to the input, and spare the read of the
+ * lines that they overwrite.  But a part of a line costs as much as many whole ones.  A row comes a tile at a time and
+ * starts anywhere in a line, so bytes that do not fill a line are held back until the row goes on.  With it, value and
+ * gradient of cross entropy take 0.8 of the time (docs/kernels.md).  It knows bytes, not numbers.
  */
 #ifndef FASTLOSS_STREAM_H
 #define FASTLOSS_STREAM_H
@@ -15,8 +15,8 @@
 enum { FL_LINE = 64 };
 
 typedef struct {
-    char *end;      /* where the row goes on */
-    size_t held;    /* bytes before it that are not written yet: they start a line */
+    char *end;      /* the address at which the row goes on */
+    size_t held;    /* how many bytes before `end` are not written yet; they start a line */
     char line[FL_LINE];
 } stream;
 
@@ -32,14 +32,14 @@ static inline void stream_line(char *out, const char *in) { memcpy(out, in, FL_L
 static void stream_fence(void) {}
 #endif
 
-/* Write what is held. */
+/* Writes the bytes that are held back. */
 static void stream_flush(stream *s) {
     if (s->held == 0) return;
     memcpy(s->end - s->held, s->line, s->held);
     s->held = 0;
 }
 
-/* n bytes to `out`; the last of them may be held back. */
+/* Writes n bytes to `out`; the last of them may be held back. */
 static void stream_bytes(stream *s, char *out, const char *in, size_t n) {
     if (s->held && s->end != out) stream_flush(s);
     size_t to_line = (size_t)(-(uintptr_t)out & (FL_LINE - 1)), head = to_line < n ? to_line : n, i = head;

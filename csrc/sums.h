@@ -1,8 +1,9 @@
 /* sums.h: how the numbers of a tile's pixels are added up, in double and in a fixed order.
  *
- * A tile of one group: 16 lanes and a tree, into one number.  A tile of whole small groups, its members: the products
- * first, then each member's stretch of them, into its own number.  The other way round, `spread` gives every pixel the
- * coefficient of its group.  Number k of group g is sums[k * groups + g], so members lie side by side.
+ * A tile of one group is added up over 16 lanes and a tree, into one number.  For a tile of whole small groups, its
+ * members, the products come first; then each member's stretch of them is added to the member's own number.  In the
+ * other direction, `spread` gives every pixel the coefficient of its group.  Number k of group g is sums[k * groups +
+ * g], so members lie side by side.  All families call this; it knows no loss.
  */
 #ifndef FASTLOSS_SUMS_H
 #define FASTLOSS_SUMS_H
@@ -18,8 +19,8 @@ static double tree_total(double *lane) {
     return lane[0] + lane[1];
 }
 
-/* sum of w v in double over 16 lanes and a fixed tree; v NULL: of w; w NULL: of v, all weights being 1, with the same
- * bits.  A weight 0 silences its value. */
+/* The sum of w v in double, over 16 lanes and a fixed tree; with v NULL that of w.  With w NULL all weights are 1, and
+ * the bits are the same.  A value of weight 0 contributes nothing, whatever it is. */
 static double weighted_sum(const real *restrict v, const real *restrict w, ptrdiff_t n) {
     double lane[FL_LANES] = {0};
     const real *restrict only = v ? v : w;
@@ -34,7 +35,8 @@ static double weighted_sum(const real *restrict v, const real *restrict w, ptrdi
     return tree_total(lane);
 }
 
-/* sum of u v w over a row (v NULL: of u w), in double: W - B and A - I are then exact to their own rounding. */
+/* The sum of u v w over a row, with v NULL that of u w.  In double, so that W - B and A - I of a region are exact to
+ * their own rounding. */
 static double product_sum(const real *restrict u, const real *restrict v, const real *restrict w, ptrdiff_t n) {
     double lane[FL_LANES] = {0};
     if (v)
@@ -49,7 +51,8 @@ static double product_sum(const real *restrict u, const real *restrict v, const 
 }
 
 /* ---- members */
-/* One member's stretch of products: 8 lanes and a tree; of few pixels one after the other, as many members overlap. */
+/* The sum of one member's stretch of products, over 8 lanes and a tree.  Few pixels are added one after the other,
+ * because the processor overlaps the members. */
 FL_INLINE double member_sum(const double *restrict u, ptrdiff_t n) {
     double lane[8] = {0}, sum = 0;
     ptrdiff_t i = 0;
@@ -64,7 +67,7 @@ FL_INLINE double member_sum(const double *restrict u, ptrdiff_t n) {
     return (lane[0] + lane[2]) + (lane[1] + lane[3]);
 }
 
-/* Adds each member's share of t->product to its number k. */
+/* Adds each member's stretch of t->product to its number k. */
 static void add_members(const tile *t, ptrdiff_t k) {
     double *restrict out = t->sums + k * t->job->groups + t->group;
     const double *restrict u = t->product;
@@ -75,7 +78,7 @@ static void add_members(const tile *t, ptrdiff_t k) {
         for (ptrdiff_t m = 0; m < members; m++) out[m] += member_sum(u + m * each, each);
 }
 
-/* ---- to number k of the sums, and to another one or NO_NUMBER */
+/* ---- sums into number k of a group, and into another number of it, or NO_NUMBER */
 enum { NO_NUMBER = -1 };
 
 static void add_number(const tile *t, ptrdiff_t k, ptrdiff_t also, double sum) {
@@ -97,7 +100,7 @@ static void add_sum(const tile *t, ptrdiff_t k, ptrdiff_t also, const real *rest
     if (also != NO_NUMBER) add_members(t, also);
 }
 
-/* Of w itself; w is known to be 1 everywhere in a plain tile. */
+/* The sum of w itself.  In an unweighted tile all weights are known to be 1. */
 static void add_weight(const tile *t, ptrdiff_t k, ptrdiff_t also, const real *w) {
     if (t->unweighted && !t->members) add_number(t, k, also, (double)t->n);
     else add_sum(t, k, also, NULL, w);
@@ -117,12 +120,12 @@ static void add_product(const tile *t, ptrdiff_t k, const real *restrict x, cons
     add_members(t, k);
 }
 
-/* ---- coefficients: one of every group, from the first on, as a row of every pixel's */
+/* ---- coefficients: one per group goes to each pixel of the group */
 static void spread(const tile *t, const double *restrict of_group, real *restrict out) {
     const double *restrict from = of_group + t->group;
     ptrdiff_t members = t->members, each = t->each, most = least(t->width, padded(t->job->pixels));
     if (!members)
-        for (ptrdiff_t i = 0; i < most; i++) out[i] = (real)from[0]; /* of any tile of the group */
+        for (ptrdiff_t i = 0; i < most; i++) out[i] = (real)from[0]; /* serves every tile of the group */
     else if (each == 1)
         for (ptrdiff_t m = 0; m < members; m++) out[m] = (real)from[m];
     else

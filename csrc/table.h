@@ -1,5 +1,7 @@
-/* table.h: the table of all losses.  The place to add one: its functions in elements.h or pixels.h, a row here, and
- * its twin of the same name in src/fastloss/_reference/; a test compares the two lists.
+/* table.h: one entry per loss.  kernels.c reads it; the names go to Python through fl_loss_name().
+ *
+ * To add a loss: write its functions in elements.h or pixels.h, add an entry here, and write the reference under the
+ * same names in src/fastloss/_reference/.  tests/test_reference_names.py compares the names.
  */
 #ifndef FASTLOSS_TABLE_H
 #define FASTLOSS_TABLE_H

@@ -1,7 +1,8 @@
-/* transforms.h: functions of the input alone, without a target.
+/* transforms.h: functions of only the input, without a target.
  *
- * Those of one element are rows, as element losses are.  Log-sum-exp is a pixel loss without a target.  The softmax pair
- * writes an array of the input's shape, block by block in place of a gradient.  table.h lists them; kernels.c calls them.
+ * Functions of one element are rows, as element losses are.  Log-sum-exp is a pixel loss without a target.  The softmax
+ * pair fills an array of the input's shape, block by block, in place of a gradient.  kernels.c calls them through the
+ * table; the reference is _reference/transforms.py.
  */
 #ifndef FASTLOSS_TRANSFORMS_H
 #define FASTLOSS_TRANSFORMS_H

@@ -1,0 +1,63 @@
+/* store.h: how the rows of a tile get to the output, whatever its dtype, byte order and strides.
+ *
+ * kernels.c calls it with rows of a gradient or a map.  It knows no loss.
+ */
+#ifndef FASTLOSS_STORE_H
+#define FASTLOSS_STORE_H
+
+#include "tile.h"
+
+/* Writes rows to classes [c0, c0 + rows) of the output. */
+static void store_rows(const tile *t, const real *from, ptrdiff_t c0, ptrdiff_t rows) {
+    const fl_operand *a = &t->job->output;
+    ptrdiff_t stride = a->stride[t->job->ndim + 1], size = dtype_size[a->dtype];
+    const stretches all = {t->nruns, a->stride[2]};
+    int at_once = t->alike && !a->swapped && !t->streams && !channels_last(a, rows, t->each);
+    for (ptrdiff_t c = 0; c < rows && at_once; c++)
+        store_reals(a->data + (c0 + c) * a->stride[1] + t->runs[0].offset[OUTPUT], from + c * t->width, stride, t->each,
+                    all, a->dtype);
+    for (int r = 0; r < t->nruns && !at_once; r++) {
+        const real *in = from + t->runs[r].start;
+        char *out = a->data + c0 * a->stride[1] + t->runs[r].offset[OUTPUT];
+        ptrdiff_t n = t->runs[r].length;
+        if (channels_last(a, rows, n)) {
+            int whole = t->pixels && stride == rows * size;
+            store_pixels(whole ? t->pixels : out, stride, in, t->width, rows, n, a->dtype, (real *)(void *)t->buffer);
+            if (whole) stream_bytes(t->streams, out, t->pixels, (size_t)(n * stride));
+            continue;
+        }
+        for (ptrdiff_t c = 0; c < rows; c++, in += t->width, out += a->stride[1]) {
+            int flows = t->streams && stride == size && !a->swapped, as_is = flows && a->dtype == REAL_DTYPE;
+            if (flows || a->swapped) {
+                if (!as_is) store_reals(t->buffer, in, size, n, one_stretch, a->dtype);
+                if (flows)
+                    stream_bytes(&t->streams[c0 + c], out, as_is ? (const char *)in : t->buffer, (size_t)(n * size));
+                else copy_swapped(out, stride, t->buffer, size, n, size);
+            } else {
+                store_reals(out, in, stride, n, one_stretch, a->dtype);
+            }
+        }
+    }
+}
+
+/* Writes rows to the output.  A gang's row is staged until the rows of the other groups are there. */
+static void put_rows(const tile *t, const real *from, ptrdiff_t c0, ptrdiff_t rows) {
+    if (t->staged[OUTPUT]) memcpy(gang_row(t, OUTPUT), from, (size_t)t->padded * sizeof(real));
+    else store_rows(t, from, c0, rows);
+}
+
+/* Writes the staged rows of all groups of a gang, whose tiles start at pixel `first`. */
+static void store_gang(tile *t, ptrdiff_t group, ptrdiff_t first) {
+    if (!t->staged[OUTPUT]) return;
+    t->group = group;
+    tile_runs(t, first);
+    store_rows(t, t->staged[OUTPUT], 0, least(t->job->gang, t->job->groups - group));
+}
+
+/* Writes the bytes that a chunk's streams hold back.  Then another thread may write the neighbouring bytes. */
+static void end_streams(const tile *t) {
+    for (ptrdiff_t c = 0; t->streams && c < t->job->classes; c++) stream_flush(&t->streams[c]);
+    if (t->streams) stream_fence();
+}
+
+#endif
