@@ -1,8 +1,9 @@
-/* fuzz.c: jobs made of bytes, for libFuzzer and for replay.c: any loss, shape, strides, offsets, dtypes, labels, weights.
+/* fuzz.c: makes jobs of bytes and runs them, for libFuzzer and for replay.c: any loss, shape, strides, offsets, dtypes,
+ * labels and weights.
  *
- * It keeps what _batch.py and _core.pyx promise csrc/, and nothing more: shapes agree, strides stay inside of an array,
- * the output's elements are distinct, there is a coefficient for each sum.  Every array is an allocation of exactly the
- * bytes it reaches, so that AddressSanitizer sees the first byte read or written beyond it.
+ * The jobs keep the promises of _batch.py and _core.pyx to csrc/, and no others: shapes agree, strides stay inside an
+ * array, the output's elements are distinct, and there is a coefficient for each sum.  Every array is an allocation of
+ * exactly the bytes that it reaches, so that AddressSanitizer sees the first byte read or written beyond it.
  */
 #include "fuzz.h"
 
@@ -19,11 +20,11 @@ static const ptrdiff_t size_of[FL_DTYPES] = {4, 8, 2, 2, 1, 1, 2, 2, 4, 4, 8, 8,
 static const int reals[] = {FL_F32, FL_F64, FL_F16, FL_BF16};
 static const int integers[] = {FL_U8, FL_I8, FL_U16, FL_I16, FL_U32, FL_I32, FL_U64, FL_I64, FL_BOOL};
 
-/* What a loss is allowed to be asked: as its object in losses/ does. */
+/* The activations and operands that each loss is called with by its object in losses/. */
 enum { PIXEL, ELEMENT, REGION, TRANSFORM, FUNCTION, LOGSUMEXP };
 static const struct {
     const char *name;
-    int kind, activations, maps; /* activations: how many, from FL_NONE on; -1: softmax alone; -2: sigmoid alone */
+    int kind, activations, maps; /* activations: how many, from FL_NONE on; -2: only sigmoid */
 } losses[] = {
     {"cross_entropy", PIXEL, 1, 0},  {"nll", PIXEL, 1, 0},
     {"categorical", PIXEL, 1, 0},    {"focal", PIXEL, 3, 0},
@@ -96,7 +97,7 @@ static char *strided(int dtype, int n, const ptrdiff_t *shape, ptrdiff_t *stride
     return p + (elements ? before : 0);
 }
 
-/* Numbers that a network may give in most places, with infinities, NaNs and noise among them. */
+/* Fills an array with numbers as a network gives them, in between with random bytes: infinities, NaNs and noise. */
 static void fill(const fl_operand *a, int n, const ptrdiff_t *shape, double low, double high, unsigned wild) {
     ptrdiff_t index[MAX_DIMS + 2] = {0}, elements = 1;
     for (int k = 0; k < n; k++) elements *= shape[k];
@@ -122,7 +123,7 @@ static void fill(const fl_operand *a, int n, const ptrdiff_t *shape, double low,
     }
 }
 
-/* An operand with the axes of `from` in `has`: groups, classes, pixels. */
+/* Makes an operand with the job's axes: groups, classes (if by_class) and pixels. */
 static void operand(fl_job *job, fl_operand *a, int dtype, int by_class, int output, double low, double high,
                     unsigned wild) {
     ptrdiff_t shape[MAX_DIMS + 2], stride[MAX_DIMS + 2] = {0};

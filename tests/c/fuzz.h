@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* One call of csrc/, made of these bytes, of at most so many elements. */
+/* Makes one call of csrc/ of these bytes, with at most so many elements. */
 void fuzz_one(const unsigned char *data, size_t size, ptrdiff_t most);
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 

@@ -1,4 +1,4 @@
-/* replay.c: fuzz.c's jobs of random bytes, large enough for threads: for tools that want a program of its own.
+/* replay.c: runs fuzz.c's jobs of random bytes, large enough for threads, in a program for tools that need one.
  *
  *     replay COUNT [ELEMENTS]
  */

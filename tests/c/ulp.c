@@ -1,7 +1,8 @@
 /* ulp.c: the largest error of each function of real_math.h over floats, in units in the last place of the exact result.
  *
- * ulp STRIDE: every STRIDE-th float of each range (1: all of them). Prints "function from to ulp argument" lines; libm's
- * double stands for the exact result, whose own error is 2^-29 of a float's ulp. tests/test_real_math.py builds and reads it.
+ * * ulp STRIDE takes every STRIDE-th float of each range (1: all of them) and prints lines "function from to ulp
+ * argument".  The exact result is libm's double, whose own error is 2^-29 of a float's ulp.  tests/test_real_math.py
+ * builds and reads it.
  */
 #define FL_REAL_BITS 32
 #include "../../csrc/real_math.h"

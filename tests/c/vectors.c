@@ -1,8 +1,10 @@
-/* vectors.c: the C core without Python, over a table of jobs on made-up numbers; a line a job, with a hash of its bits.
+/* vectors.c: the C core without Python, over a table of jobs on made-up numbers.  It prints one line per job, with a
+ * hash of its bits.
  *
- * CMake's target `vectors`; .ci/processors.py runs it for every processor, level and compiler, and compares the lines.
- * `vectors [base|v3|v4]` prints "level <name>" first.  A job of many elements runs on several thread numbers, and says so
- * if their bits differ.  All inputs are exact binary fractions, so that every machine makes the same.
+ * CMake's target `vectors` builds it; .ci/processors.py runs it for every processor, level and compiler, and compares
+ * the lines.  `vectors [base|v3|v4]` prints "level <name>" first.  A job of many elements runs on several numbers of
+ * threads, and its line reports bits that differ.  All inputs are exact binary fractions, so that every machine makes
+ * the same.
  */
 #include <math.h>
 #include <stdio.h>
@@ -29,7 +31,8 @@ static void set_mode(unsigned mode) { __asm__ volatile("msr fpcr, %0" : : "r"((u
 
 #define COUNT(A) ((int)(sizeof(A) / sizeof *(A)))
 
-/* ---- numbers -------------------------------------------------------------------------------------------------------------- */
+/* ---- numbers
+ * -------------------------------------------------------------------------------------------------------------- */
 static uint64_t state;
 
 static uint64_t next(void) { /* splitmix64 */
@@ -39,7 +42,8 @@ static uint64_t next(void) { /* splitmix64 */
     return z ^ z >> 31;
 }
 
-/* Mostly ordinary; some of them at the ends.  Infinite logits make infinite sums, whose bits say little: in some batches. */
+/* Most numbers are ordinary, some are at the ends of their range.  Only some batches have infinite logits, which make
+ * infinite sums, whose bits show little. */
 static int infinite;
 
 static double number(enum kind kind) {
@@ -57,7 +61,7 @@ static double number(enum kind kind) {
     }
 }
 
-static uint16_t half_bits(double v) { /* by cutting off */
+static uint16_t half_bits(double v) { /* truncated */
     float f = (float)v;
     uint32_t b;
     memcpy(&b, &f, sizeof b);
@@ -105,7 +109,8 @@ static void fill(fl_operand *to, const fl_job *job, int dtype, ptrdiff_t classes
     }
 }
 
-/* ---- hashes: FNV-1a; all NaNs are one, for processors make different ones ------------------------------------------------ */
+/* ---- hashes: FNV-1a; all NaNs are one, for processors make different ones
+ * ------------------------------------------------ */
 static uint64_t hash_bytes(uint64_t h, const void *data, size_t n) {
     for (size_t k = 0; k < n; k++) h = (h ^ ((const unsigned char *)data)[k]) * 0x100000001b3u;
     return h;
@@ -124,7 +129,8 @@ static uint64_t hash_numbers(uint64_t h, const char *data, int dtype, ptrdiff_t 
     return h;
 }
 
-/* ---- jobs ----------------------------------------------------------------------------------------------------------------- */
+/* ---- jobs
+ * ----------------------------------------------------------------------------------------------------------------- */
 typedef struct {
     uint64_t hash;
     double first; /* sum or element */
@@ -213,7 +219,7 @@ static void make_job(made_job *made, const entry *r, int b) {
     fill_terms(made, r, b);
 }
 
-/* In all modes that the loss has. */
+/* Runs the job in all modes that the loss has. */
 static void run_modes(fl_job *job, const entry *r, int dtype) {
     static const char *const maps_only[] = {"logsumexp", "sigmoid", "log_sigmoid", "softplus",
                                             "logit",     "entropy", NULL};
