@@ -1,10 +1,18 @@
-"""Whether the hot loops are vectorised: `python .ci/vectorised.py BUILD_DIRECTORY`, a build by GCC for x86-64 with
-CMAKE_EXPORT_COMPILE_COMMANDS.
+"""Checks that the hot loops of the kernels are vectorised.
 
-By function, from the object code, at every level: one that has scalar arithmetic in it and no packed arithmetic at all
-has lost its vectors, mostly to a call that was not inlined, or to a branch where a select was meant (docs/kernels.md).
-By loop, from the compiler's own report, at v3 and v4, which have all the instructions it takes: every loop of csrc/
-over the pixels of a tile, and every one that says `omp simd`. Loops that cannot be are listed here.
+    python .ci/vectorised.py BUILD_DIRECTORY
+
+The build must be one by GCC for x86-64, with CMAKE_EXPORT_COMPILE_COMMANDS. There are two checks.
+
+By function, from the object code at every level: a hot function with scalar arithmetic and without any packed
+arithmetic has lost its vectors, mostly to a call that was not inlined, or to a branch where a select was meant
+(docs/kernels.md). A function is hot if its name ends with one of the suffixes of HOT below. So a new function
+that loops over the pixels of a tile must end with one of them, for instance `_row`, `_forward` or `_backward`, or its
+suffix must be added there: else this check does not see it.
+
+By loop, from the compiler's own report, at v3 and v4, which have all the instructions that it takes: every loop of
+csrc/ over the pixels of a tile, every loop with `omp simd`, and every macro that makes such loops. NOT_VECTORISED lists
+the loops that cannot be vectorised.
 """
 
 from __future__ import annotations
@@ -19,13 +27,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-HOT = re.compile(r"\w+_(row|given|of_logit|of_softmax|finish|forward|backward|rows|all|stats|sum)(\.\w+)*$")
+HOT = re.compile(r"\w+_(row|given|of_logit|of_softmax|finish|forward|backward|rows|all|stats|sum|common)(\.\w+)*$")
 FUNCTION = re.compile(r"^[0-9a-f]+ <(\S+)>:")
 ARITHMETIC = re.compile(r"^\s*[0-9a-f]+:\s+v?(?:mul|add|sub|div|fn?m(?:add|sub)\d*)([ps])[sd]\s")
 FEW = 4  # scalar instructions of the code around a loop
 
 PIXELS = re.compile(r"for \(ptrdiff_t i = 0; i < (?:t->padded|t->n|n); i\+\+\)")
-MACRO = re.compile(r"(?:ELEMENT_LOSS|FUNCTION|ROW)\(")  # elements.h: each makes functions that are a loop
+# Macros of elements.h and transforms.h: each makes functions that are a loop.
+MACRO = re.compile(r"(?:ELEMENT_LOSS|PROB_LOSS|CLASS_PROB_LOSS|PROB_ROWS|FUNCTION|ROW)\(")
 REPORT = re.compile(r".*?([\w.]+):(\d+):\d+: optimized:\s+(?:loop vectorized|basic block)")
 NOT_VECTORISED = {
     r".*\] = 0;$": "memset",
@@ -73,7 +82,7 @@ def loops(source: pathlib.Path) -> Iterator[tuple[range, str]]:
 
 
 def reported(entry: dict[str, str]) -> set[tuple[str, int]]:
-    """File and line of every loop that one compilation says it vectorised."""
+    """File and line of every loop that one compilation reports as vectorised."""
     command = [*shlex.split(entry["command"]), "-fopt-info-vec-optimized", "-o", os.devnull]
     said = subprocess.run(command, cwd=entry["directory"], check=True, capture_output=True, text=True).stderr
     return {(m[1], int(m[2])) for line in said.splitlines() if (m := REPORT.match(line))}
@@ -91,7 +100,7 @@ def scalar_loops(build: pathlib.Path) -> Iterator[str]:
             for file, lines, text in wanted:
                 if not found & {(file, line) for line in lines}:
                     yield f"{name}: {file}:{lines[0]}: {text[:100]}"
-    print(f"{len(wanted)} loops looked for in the reports of {len(kernels)} compilations")
+    print(f"{len(wanted)} loops checked in the reports of {len(kernels)} compilations")
 
 
 def main(build: pathlib.Path) -> int:
