@@ -9,6 +9,8 @@
 #include "pixels.h"
 #include "transforms.h"
 
+/* The element's functions, by what they take: the input itself, a probability, a logit, a probability or a logit, or
+ * either of these or a softmax. */
 #define OF_INPUT(NAME) .value = {NAME##_row}, .slope = {NAME##_slope_row}
 #define OF_GIVEN(NAME) .value = {NAME##_given}, .slope = {NAME##_slope_given}
 #define OF_LOGIT(NAME) .value = {NULL, NAME##_of_logit}, .slope = {NULL, NAME##_slope_of_logit}
@@ -16,6 +18,8 @@
 #define OF_CLASS_PROB(NAME)                                                                                            \
     .value = {NAME##_given, NAME##_of_logit, NAME##_of_softmax},                                                       \
     .slope = {NAME##_slope_given, NAME##_slope_of_logit, NAME##_slope_of_softmax}
+/* The functions of a pixel loss: a sum over the classes; with labels only the label's class, else such a sum; its
+ * own. */
 #define SUMMED .forward = sum_forward, .finish = sum_finish, .backward = sum_backward
 #define PICKED .forward = picked_forward, .finish = picked_finish, .backward = picked_backward
 #define OWN(NAME) .forward = NAME##_forward, .finish = NAME##_finish, .backward = NAME##_backward
