@@ -1,8 +1,8 @@
 /* convert.h: one row of an array to and from `real`, whatever its dtype, byte order, stride and alignment.
  *
- * Only tile.h uses it: nothing after tile.h knows a dtype.  Elements are read with memcpy, so no alignment is assumed.
- * The contiguous native case of each dtype is a loop with a constant stride, which vectorises.  half.h converts float16
- * and bfloat16; transpose.h turns channels last into rows.
+ * Only tile.h and store.h use it: no other file converts a dtype.  Elements are read with memcpy, so no alignment is
+ * assumed.  The contiguous native case of each dtype is a loop with a constant stride, which vectorises.  half.h
+ * converts float16 and bfloat16; transpose.h turns channels last into rows.
  */
 #ifndef FASTLOSS_CONVERT_H
 #define FASTLOSS_CONVERT_H

@@ -1,6 +1,6 @@
 /* distance.c: the exact Euclidean distance transform of a mask of one to three dimensions.
  *
- * * * It is separable: axis after axis, f[i] becomes the least of f[j] + w (i - j)^2 over all j of a line, f being the
+ * It is separable: axis after axis, f[i] becomes the least of f[j] + w (i - j)^2 over all j of a line, f being the
  * squared distance so far.  (Felzenszwalb and Huttenlocher, Theory of Computing 8, 2012.)  On the last axis f is 0 or
  * inf, and two sweeps are enough.  The other axes go through blocks of 16 neighbouring lines, so that memory is read in
  * cache lines.  A row of a block is first searched nearby, in all lines at once.  Distances change by at most one step
@@ -12,8 +12,8 @@
  * exact below 2^24.  Rounding of the others moves a distance by half an ulp at most, unless spacings differ by 10^15 or
  * more.  Every element is computed the same way, whatever the threads and the mask's layout.
  *
- * _core.pyx calls it.  Of threads it knows only the numbers that fl_parallel_for() gives them.  The reference is
- * _reference/distance.py.
+ * _core.pyx calls it.  It knows the number of a thread, which fl_parallel_for() gives it, and nothing else of threads.
+ * The reference is _reference/distance.py.
  */
 #include "fastloss.h"
 

@@ -1,4 +1,4 @@
-/* driver.h: what the files of the driver share.
+/* driver.h: the declarations that the files of the driver share.
  *
  * The driver is fastloss.c, distance.c, cpu.c and parallel.c; it is compiled once, for the baseline instruction set.
  * kernels.c is compiled once per level and real type.  Each time it offers the driver one table of functions, an

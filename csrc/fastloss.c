@@ -1,6 +1,6 @@
 /* fastloss.c: the driver, which _core.pyx calls.
  *
- * * It coalesces the pixel dimensions, cuts the work into chunks of tiles, and runs them on threads.  It adds up the
+ * It coalesces the pixel dimensions, cuts the work into chunks of tiles, and runs them on threads.  It adds up the
  * chunks' sums in their order, so that the bits do not depend on the number of threads.  Small groups share tiles.
  * Each of them gets its sums directly, because no other chunk has pixels of it.  This file knows no loss and no
  * instruction set.

@@ -43,7 +43,7 @@ enum fl_mode {
     FL_BY_CLASS = 16 /* with FL_FORWARD: pixel and element losses also keep their sums class by class */
 };
 
-/* What was wrong with the data, or'ed into fl_job.faults.  The caller finds the wrong element and names it. */
+/* Faults of the data, or'ed into fl_job.faults.  The caller finds the wrong element and names it. */
 enum fl_fault { FL_BAD_LABEL = 1, FL_BAD_WEIGHT = 2 };
 
 typedef struct {

@@ -1,4 +1,4 @@
-/* loss.h: what a loss is to kernels.c, an entry of the table, and what the files of all families share.
+/* loss.h: an entry of the table, which is what kernels.c knows of a loss, and functions that all families share.
  *
  * table.h fills the entries, kernels.c calls their functions.  The reference is _reference/loss.py.
  */
@@ -15,7 +15,7 @@ enum loss_picks { NEVER, ALWAYS, UNSMOOTHED /* param[0] is 0 */ };
 
 enum loss_maps { NO_MAPS, MAPS_AS_TARGET, MAPS_AS_WEIGHT };
 
-/* What a row function takes of its class: the term's parameters, then the class weight, then 1 / classes. */
+/* The numbers that a row function takes: the term's parameters, then the class weight, then 1 / classes. */
 enum { K_WEIGHT = FL_MAX_PARAMS, K_SHARE, K_ALL };
 
 /* out = f(x, y) for a row of n elements.  With softmax, x holds log-probabilities and p probabilities; without, p is

@@ -1,6 +1,6 @@
 /* operands.h: the arrays of a job, by number.
  *
- * fastloss.c merges the dimensions of all arrays alike, and tile.h loads and stores them alike.
+ * fastloss.c merges the dimensions of all arrays alike, and tile.h and store.h load and store them alike.
  */
 #ifndef FASTLOSS_OPERANDS_H
 #define FASTLOSS_OPERANDS_H

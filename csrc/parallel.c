@@ -1,5 +1,5 @@
 /* parallel.c: the only file that knows threads.  It uses OpenMP, or without it one thread.  Called by fastloss.c and
- * distance.c, which know of threads only their number.
+ * distance.c, which know nothing of threads but their numbers.
  *
  * - Every parallel region has a num_threads clause; nothing is ever set for the process.
  * - A child of fork() runs on one thread, because libgomp's pool does not survive a fork and would hang.  (A signal

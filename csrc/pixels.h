@@ -17,7 +17,7 @@
  *
  * With softmax, d/dx_c = h_c - p_c sum_j h_j, where h = d/dlog p.  Row a: the value; row b: the sum of h. */
 typedef struct {
-    const real *x, *p; /* what a row function takes */
+    const real *x, *p; /* the arguments of a row function */
 } row_input;
 
 static row_input class_input(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c) {

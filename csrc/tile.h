@@ -33,10 +33,10 @@ typedef struct {
 typedef struct {
     real *value; /* the value of each pixel */
     real *wy; /* the weight of the label's class */
-    real *a, *b; /* what the loss gathers over the classes */
+    real *a, *b; /* sums over the classes */
     real *y, *p, *log_p; /* of the current class: target, probability, and its log */
     real *log_s; /* the log of the softmax's sum */
-    real *a_lost, *b_lost; /* what rounding has lost of a and b */
+    real *a_lost, *b_lost; /* the rounding errors of a and b, to be put back */
     real *k[3]; /* the coefficients of the pixel's group: one, of a region term three */
     double *lanes; /* of a region term, from tile to tile: 16 each of I, A and B per class of a block */
 } term_rows;
@@ -50,7 +50,7 @@ typedef struct {
     int alike; /* each member is one run, and the runs are equally far apart */
     double *sums; /* of the chunk; if tiles have members, of the job */
 
-    /* The class block that is loaded, and what is known of the tile. */
+    /* The class block that is loaded, and properties of the tile. */
     ptrdiff_t block, classes; /* its number (-1: none), and how many classes it has */
     int has_exps; /* e holds its exps */
     int faults; /* enum fl_fault, of the chunk so far */
