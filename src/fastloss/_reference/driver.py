@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .._batch import LEAST, MOST, Array, Batch, real_dtype
+from .._arrays import LEAST, MOST, Array, real_dtype
+from .._batch import Batch
 from .._terms import Mode, Term
 from .regions import region_backward, region_forward
 from .table import KERNELS

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .._batch import Array
+from .._arrays import Array
 from .real_math import r_log_cosh, r_log_prob, r_log_rest, r_sigmoid, r_softplus, r_xlogx
 from .tile import Params, softmax_parts
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .._batch import Array
+from .._arrays import Array
 
 NO_MAPS, MAPS_AS_TARGET, MAPS_AS_WEIGHT = range(3)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .._batch import Array
+from .._arrays import Array
 from .._terms import ACTIVATIONS, Term
 from .elements import times
 from .loss import MAPS_AS_TARGET, MAPS_AS_WEIGHT, Kernel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._batch import Array
+from .._arrays import Array
 
 
 def r_sigmoid(x: Array) -> Array:

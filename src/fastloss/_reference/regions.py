@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._batch import Array
+from .._arrays import Array
 from .._terms import ACTIVATIONS, Term
 from .elements import times
 from .real_math import r_sigmoid

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .._batch import Array
+from .._arrays import Array
 from . import elements as e
 from . import pixels, regions, transforms
 from .loss import MAPS_AS_TARGET, MAPS_AS_WEIGHT, Kernel

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._batch import Array
+from .._arrays import Array
 from .._terms import Term
 from .loss import Kernel
 from .real_math import r_logit, r_sigmoid, r_softplus, r_xlogx
