@@ -25,7 +25,7 @@ LOSS = re.compile(r"^(?:ELEMENT_LOSS|PROB_LOSS|CLASS_PROB_LOSS|PROB_ROWS|FUNCTIO
 FUNCTION = re.compile(r"^(?:static|FL_INLINE)\s[\w\s*]*?\b(\w+)\(", re.MULTILINE)
 ENTRY = re.compile(r'\{\.name = "(\w+)"(.*?)\},', re.DOTALL)
 
-# Fast ways for labels, whose other way is sum_forward and sum_backward: these are their reference.
+# Shortcuts of sum_forward and sum_backward for labels, which are their reference.
 SUMS = {"picked_forward", "picked_backward", "focal_forward", "focal_backward"}
 
 
@@ -36,13 +36,13 @@ def functions_in_c(family: str) -> set[str]:
 
 
 def functions_in_python(family: str) -> set[str]:
-    """The module's own functions, but for the private ones."""
+    """The module's public functions."""
     tree = ast.parse((HERE.parent / "src" / "fastloss" / "_reference" / f"{family}.py").read_text())
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name[0] != "_"}
 
 
 def losses_in_c(family: str) -> set[str]:
-    """The functions that the table's entries are made of, of this header: values and slopes, forward and backward."""
+    """The functions of this header that the table names, itself or by a macro: values, slopes, forward, backward."""
     text = (CSRC / f"{family}.h").read_text()
     defined = functions_in_c(family)
     named = {name for loss in LOSS.findall(text) for name in (loss, f"{loss}_slope")}
