@@ -153,14 +153,14 @@ def _dtypes():
 
 def dtypes(run):
     """The same logits in every dtype."""
-    datas = [Data((2 if run.quick else 4, *SHAPE[1:]), dtype) for dtype in _dtypes()]
-    yield from _two("dtypes", run, lambda f: [Variant.of(f, d, f"{f.name}, {d.dtype}") for d in datas])
+    inputs = [Data((2 if run.quick else 4, *SHAPE[1:]), dtype) for dtype in _dtypes()]
+    yield from _two("dtypes", run, lambda f: [Variant.of(f, d, f"{f.name}, {d.dtype}") for d in inputs])
 
 
 def labels(run):
     """The same labels in one byte and in eight."""
-    datas = [Data((2 if run.quick else 4, *SHAPE[1:]), labels=kind) for kind in ("int64", "uint8")]
-    yield from _two("labels", run, lambda f: [Variant.of(f, d, f"{f.name}, {d.label_dtype}") for d in datas])
+    inputs = [Data((2 if run.quick else 4, *SHAPE[1:]), labels=kind) for kind in ("int64", "uint8")]
+    yield from _two("labels", run, lambda f: [Variant.of(f, d, f"{f.name}, {d.label_dtype}") for d in inputs])
 
 
 def layouts(run):
