@@ -25,9 +25,10 @@ from fastloss.losses import (
 
 from . import expression, report
 from .errors import UserError, shown
-from .files import Pair, Reading, pairs
+from .loading import Reading
 from .measure import Measured, measure
 from .names import class_names as read_names
+from .pairing import Pair, pairs
 from .streams import CLOSED_PIPE, discard, say
 
 app = typer.Typer(

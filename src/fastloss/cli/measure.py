@@ -18,7 +18,9 @@ import fastloss
 from fastloss.losses import LOSSES, Loss
 
 from .errors import UserError, shown
-from .files import Array, Pair, Reading, load_pair
+from .formats import Array
+from .loading import Reading, load_pair
+from .pairing import Pair
 
 MERGED_AT_ONCE = 256
 

@@ -1,6 +1,6 @@
 """How the command line opens a file to read: without waiting, and nothing but a regular file.
 
-Called by `files.py` and `names.py`; knows nothing of formats.
+Called by `loading.py`, `pairing.py` and `names.py`; knows nothing of formats.
 """
 
 import os

@@ -28,7 +28,7 @@ from fastloss._engine.region import RegionLoss
 from fastloss.losses import GeneralizedDiceLoss, Loss
 
 from .errors import UserError, printable, shown, well_formed
-from .files import Pair
+from .pairing import Pair
 
 
 @dataclass(frozen=True, kw_only=True)

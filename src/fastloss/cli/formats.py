@@ -1,9 +1,8 @@
-"""Predictions and masks on disk: which belong together, and how each format is read.
+"""The file formats: how the array in an open file is read, `.npy`, `.npz`, TIFF, NIfTI and PNG.
 
-`pairs` matches two files or two folders by stem. `open_array` reads a file's header only and hands back a `Stored`:
-shape and dtype are known, and checked by `load_pair`, before anything large is unpacked. `load_pair` returns the
-arrays `fastloss.evaluate` takes. It opens each file once: header and values are those of the same file. Whatever a
-file has wrong becomes a `UserError` that names it. Called by `measure.py`; knows nothing of losses.
+`open_array` reads a file's header only and returns a `Stored`: its shape and dtype are known before anything large is
+unpacked. A library that finds fault with a file raises what it likes; `opening.reading` makes a `UserError` of it.
+Called by `loading.py` and `pairing.py`; knows nothing of losses.
 """
 
 import gzip
@@ -12,8 +11,6 @@ import logging
 import lzma
 import math
 import os
-import stat
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -25,8 +22,7 @@ from typing import IO, Any, Literal
 
 import numpy as np
 
-from .errors import UserError, shown
-from .opening import opened, reading
+from .opening import reading
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Order = Literal["C", "F"]
@@ -37,23 +33,8 @@ BOMB_RATIO = 500
 compresses a few times; deflate's own limit, reached by zeros only, is 1032."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """A prediction and its mask."""
-
-    name: str
-    prediction: Path
-    target: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How predictions are stored, from the command line's options."""
-
-    axis: int = 0
-    key: str | None = None
-    bfloat16: bool = False
-    scale: float | None = None
+HEADER_BYTES = 2**14
+"""So much of a file is read for its header; NumPy's longest is 10000."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,70 +53,7 @@ class Stored:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-HEADER_BYTES = 2**14
-"""So much of a file is read for its header; NumPy's longest is 10000."""
-
-
-# Which file belongs to which
-
-
-def pairs(predictions: Path, targets: Path) -> list[Pair]:
-    """The pairs of two files, or of two folders: matched by stem. A file without a partner is an error."""
-    kinds = ["a folder" if _is_folder(path) else "a file" for path in (predictions, targets)]
-    if kinds[0] != kinds[1]:
-        raise UserError(
-            f"predictions {shown(predictions)} is {kinds[0]}, targets {shown(targets)} is {kinds[1]}: "
-            "give two files or two folders"
-        )
-    if kinds[0] == "a file":
-        _check_suffix(predictions, PREDICTIONS, "prediction")
-        _check_suffix(targets, MASKS, "mask")
-        return [Pair(name=stem(predictions), prediction=predictions, target=targets)]
-    return _matched(predictions, targets)
-
-
-def _is_folder(path: Path) -> bool:
-    with reading(path):
-        try:
-            return stat.S_ISDIR(path.stat().st_mode)
-        except (FileNotFoundError, NotADirectoryError):
-            raise UserError(f"{shown(path)}: no such file or folder") from None
-
-
-def _matched(predictions: Path, targets: Path) -> list[Pair]:
-    left = _by_stem(predictions, PREDICTIONS, "prediction")
-    right = _by_stem(targets, MASKS, "mask")
-    alone = [(left[name], targets) for name in left if name not in right]
-    alone += [(right[name], predictions) for name in right if name not in left]
-    if alone:
-        lines = [f"{shown(path)}: no partner named {shown(stem(path))}.* in {shown(folder)}" for path, folder in alone]
-        more = [f"and {len(lines) - 10} more files without a partner"] if len(lines) > 10 else []
-        raise UserError("\n".join(lines[:10] + more))
-    if not left:
-        raise UserError(f"{shown(predictions)}: no file to evaluate in this folder")
-    return [Pair(name=name, prediction=left[name], target=right[name]) for name in sorted(left)]
-
-
-def _by_stem(folder: Path, readers: "Mapping[str, Opener]", what: str) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    with reading(folder):
-        paths = sorted(folder.iterdir())
-    for path in paths:
-        if path.name.startswith("."):
-            continue
-        if _is_folder(path):
-            raise UserError(f"{shown(path)}: a folder inside the {what} folder; only files are matched")
-        _check_suffix(path, readers, what)
-        twin = found.setdefault(stem(path), path)
-        if twin is not path:
-            raise UserError(f"{shown(path)}: {shown(twin)} has the same stem; which of the two is meant?")
-    return found
-
-
-def _check_suffix(path: Path, readers: "Mapping[str, Opener]", what: str) -> None:
-    if suffix(path) not in readers:
-        got = suffix(path) or "no extension"
-        raise UserError(f"{shown(path)}: not a {what} file: expected {', '.join(readers)}, got {got}")
+Opener = Callable[[Path, BufferedReader, str | None], Stored]
 
 
 def suffix(path: Path) -> str:
@@ -144,134 +62,7 @@ def suffix(path: Path) -> str:
     return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
 
 
-def stem(path: Path) -> str:
-    """The name without its extension: `a` for `a.nii.gz`, `a.b` for `a.b.npy`; alike for an é of one or two characters,
-    as other systems write it."""
-    return unicodedata.normalize("NFC", path.name[: len(path.name) - len(suffix(path))])
-
-
-# A pair as the arrays evaluate() takes
-
-
-def load_pair(pair: Pair, how: Reading) -> tuple[Array, Array, bool]:
-    """Prediction `(1, C, *S)` and labels `(1, *S)`: views without a copy where the file can be mapped. And whether the
-    files say that the two lie differently in space."""
-    with opened(pair.prediction) as left, opened(pair.target) as right:
-        prediction = open_array(pair.prediction, left, PREDICTIONS, how.key)
-        target = open_array(pair.target, right, MASKS)
-        return _loaded(pair, prediction, target, how)
-
-
-def _loaded(pair: Pair, prediction: Stored, target: Stored, how: Reading) -> tuple[Array, Array, bool]:
-    axis = _class_axis(prediction, target, how.axis)
-    _check_mask(target)
-    _check_bomb(prediction)
-    with reading(pair.prediction):
-        values = _as_real(prediction, how)
-    with reading(pair.target):
-        labels = _as_labels(target)
-    return np.moveaxis(values, axis, 0)[None], labels[None], _moved(prediction, target)
-
-
-def _moved(prediction: Stored, target: Stored) -> bool:
-    if prediction.affine is None or target.affine is None:
-        return False
-    return not np.allclose(prediction.affine, target.affine, rtol=1e-4, atol=1e-3)
-
-
-def _class_axis(prediction: Stored, target: Stored, axis: int) -> int:
-    """The class axis as a number >= 0, once the shapes without it agree."""
-    name, shape, expected = shown(prediction.path), prediction.shape, target.shape
-    if shape == expected:
-        raise UserError(
-            f"{name}: shape {shape} is that of the mask, so it has no class axis: save one channel as "
-            f"{(1, *shape)} (array[None]) and give --activation sigmoid"
-        )
-    if not -len(shape) <= axis < len(shape):
-        raise UserError(f"{name}: shape {shape} has no axis {axis} (--axis)")
-    axis %= len(shape)
-    if _without(shape, axis) == expected:
-        return axis
-    fits = [other for other in range(len(shape)) if _without(shape, other) == expected]
-    hint = f"; with --axis {fits[0]} they would agree (as one image: a file holds no more)" if fits else ""
-    raise UserError(
-        f"{name}: shape {shape} without its class axis {axis} is {_without(shape, axis)}, but the mask "
-        f"{shown(target.path)} has shape {expected}{hint}"
-    )
-
-
-def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    return shape[:axis] + shape[axis + 1 :]
-
-
-def _check_mask(target: Stored) -> None:
-    if target.dtype.kind not in "buif":
-        raise UserError(f"{shown(target.path)}: a mask holds integer labels, got {target.dtype}")
-
-
-def _as_labels(target: Stored) -> Array:
-    """The mask as integers: many a NIfTI holds whole numbers as float64."""
-    values = target.load()
-    if values.dtype.kind != "f":
-        return values
-    with np.errstate(invalid="ignore"):
-        labels = values.astype(np.int64)
-    wrong = labels != values
-    if wrong.any():
-        position = tuple(np.argwhere(wrong)[0].tolist())
-        raise UserError(
-            f"{shown(target.path)}: a mask holds integer labels, got {values[position]} at {position} of {values.dtype}"
-        )
-    return labels
-
-
-def _check_bomb(stored: Stored) -> None:
-    if stored.nbytes > BOMB_BYTES and stored.nbytes > BOMB_RATIO * stored.packed:
-        raise UserError(
-            f"{shown(stored.path)}: {stored.packed} bytes that unpack to {stored.nbytes} are refused as an archive "
-            "bomb; if they are real, save them as .npy"
-        )
-
-
-def _as_real(stored: Stored, how: Reading) -> Array:
-    """The prediction as floating-point numbers, or why it is none."""
-    name, dtype = shown(stored.path), stored.dtype
-    if how.bfloat16:
-        if dtype.itemsize != 2 or dtype.kind not in "Vu":
-            raise UserError(f"{name}: --dtype bfloat16 needs 2-byte raw numbers (|V2 or uint16), got {dtype}")
-        return _bfloat16(stored.load())
-    if dtype == np.dtype("V2"):
-        raise UserError(f"{name}: |V2, which is how NumPy saves bfloat16; give --dtype bfloat16 if it is that")
-    if how.scale is not None:
-        if dtype.kind not in "bui":
-            raise UserError(f"{name}: --scale is for probabilities stored as integers, got {dtype}")
-        return _scaled(stored.load(), how.scale)
-    if dtype.kind in "bui":
-        raise UserError(f"{name}: {dtype}; if these are probabilities times 255, give --scale 255 --activation none")
-    if dtype.kind != "f" or dtype.itemsize not in (2, 4, 8):
-        raise UserError(f"{name}: expected float16, float32 or float64, got {dtype}")
-    return stored.load()
-
-
-def _bfloat16(raw: Array) -> Array:
-    """The 16 bits as bfloat16; as float32, of the same values, where ml_dtypes is not installed."""
-    try:
-        import ml_dtypes
-    except ModuleNotFoundError:
-        wide = raw.view(np.uint16).astype(np.uint32)
-        wide <<= 16
-        return wide.view(np.float32)
-    return raw.view(ml_dtypes.bfloat16)
-
-
-def _scaled(raw: Array, scale: float) -> Array:
-    return np.divide(raw, np.float32(scale), dtype=np.float32)
-
-
-# Reading the formats
-
-
-def open_array(path: Path, handle: BufferedReader, readers: "Mapping[str, Opener]", key: str | None = None) -> Stored:
+def open_array(path: Path, handle: BufferedReader, readers: Mapping[str, Opener], key: str | None = None) -> Stored:
     """What the file's header says of its array; nothing large is read yet, but may be while the file is open."""
     with reading(path):
         return readers[suffix(path)](path, handle, key)
@@ -474,8 +265,6 @@ def _grey_spread(handle: BufferedReader, mode: str) -> int:
     depth, colour = handle.read(26)[24:26]  # IHDR, always the first chunk
     return {1: 255, 2: 85, 4: 17}.get(depth, 1) if mode in ("1", "L") and colour == 0 else 1
 
-
-Opener = Callable[[Path, BufferedReader, str | None], Stored]
 
 PREDICTIONS: dict[str, Opener] = {
     ".npy": _open_npy,
