@@ -1,4 +1,4 @@
-"""`python -m fastloss.cli`: the same as the `fastloss` script, for an environment whose scripts are not on the path."""
+"""`python -m fastloss.cli`: the `fastloss` script for an environment whose scripts are not on the path."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""The commands: options in, exit code out. All the work is done by the other modules of this package.
+"""The commands: they take options and return an exit code. The other modules of this package do the work.
 
-`run` is called by `fastloss.cli.main`; `app` is the typer application, which the tests call too.
+`fastloss.cli.main` calls `run`; `app` is the typer application.
 """
 
 import inspect
@@ -33,7 +33,7 @@ from .streams import CLOSED_PIPE, discard, say
 
 app = typer.Typer(
     name="fastloss",
-    help="Losses of segmentation predictions on the CPU.",
+    help="Compute losses of segmentation predictions on the CPU.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -45,7 +45,7 @@ TAKE_LOGITS = (
     (MultiLabelSoftMarginLoss, "multilabel_soft_margin", "binary_cross_entropy"),
 )
 USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # newer versions of typer have their own, older ones click's
-HEADER = ["loss", "class", "what it is", "parameters and defaults"]
+HEADER = ["loss", "class", "description", "parameters and defaults"]
 
 
 class Activation(StrEnum):
@@ -61,13 +61,13 @@ class RawType(StrEnum):
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the application and return the exit code instead of leaving the process.
 
-    What the user can put right goes to stderr, with exit code 2. Anything else is a bug and is shown as one. The
-    modules that read or write files turn an OSError into a UserError that names the file; an OSError that arrives
-    here comes from standard output.
+    An error that the user can correct goes to stderr, with exit code 2. Any other exception is a bug and shows its
+    traceback. An OSError comes from standard output: the modules that read or write files turn theirs into a UserError
+    that names the file.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a name the terminal cannot show is no reason to stop
+            stream.reconfigure(errors="backslashreplace")  # do not stop at a name that the terminal cannot show
     try:
         return _run(sys.argv[1:] if arguments is None else list(arguments))
     except UserError as error:
@@ -79,7 +79,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("stopped")
         return 130
-    except (BrokenPipeError, SystemExit):  # SystemExit is what rich makes of a broken pipe
+    except (BrokenPipeError, SystemExit):  # rich turns a broken pipe into SystemExit
         discard(sys.stdout)
         return CLOSED_PIPE
     except OSError as error:
@@ -106,9 +106,9 @@ def _run(arguments: list[str]) -> int:
 
 def _say_usage(error: Any) -> None:
     message = error.format_message()
-    if message:  # without arguments it is empty: typer has printed the help
+    if message:  # without arguments it is empty, and typer has printed the help
         command = error.ctx.command_path if error.ctx else "fastloss"
-        say(f"error: {message}\n{command} --help shows what may be given")
+        say(f"error: {message}\nRun {command} --help for the arguments and options.")
 
 
 def _version(wanted: bool) -> None:
@@ -120,32 +120,37 @@ def _version(wanted: bool) -> None:
 @app.command()
 def evaluate(
     predictions: Annotated[
-        Path, typer.Argument(metavar="PREDICTIONS", help="File or folder: .npy, .npz, .tif, .nii, .nii.gz.")
+        Path,
+        typer.Argument(metavar="PREDICTIONS", help="Arrays, file or folder: .npy, .npz, .tif, .nii, .nii.gz."),
     ],
     targets: Annotated[
         Path, typer.Argument(metavar="TARGETS", help="Masks, file or folder: .png, .tif, .npy, .nii, .nii.gz.")
     ],
     loss: Annotated[
         list[str],
-        typer.Option(help='A loss, e.g. dice, "tversky(alpha=0.3, beta=0.7)", "0.5*dice + 0.5*cross_entropy". Repeat.'),
+        typer.Option(
+            help='A loss, e.g. dice, "tversky(alpha=0.3, beta=0.7)", "0.5*dice + 0.5*cross_entropy". May be repeated.'
+        ),
     ],
     activation: Annotated[
-        Activation | None, typer.Option(help="What turns predictions into probabilities; none: they are some.")
+        Activation | None, typer.Option(help="Turns predictions into probabilities; none if they are probabilities.")
     ] = None,
     axis: Annotated[int, typer.Option(help="The axis of a prediction that holds the classes.")] = 0,
     ignore_index: Annotated[int | None, typer.Option(help="The label of pixels to leave out, e.g. 255.")] = None,
-    class_names: Annotated[Path | None, typer.Option(help="Text file, one class per line.")] = None,
-    key: Annotated[str | None, typer.Option(help="Which array of an .npz.")] = None,
-    dtype: Annotated[RawType | None, typer.Option(help="What |V2 or uint16 numbers really are.")] = None,
-    scale: Annotated[float | None, typer.Option(help="Divide integer predictions by this, e.g. 255.")] = None,
-    output: Annotated[list[Path] | None, typer.Option(help="Write everything to a .json or .csv file. Repeat.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute with.")] = None,
-    worst: Annotated[int, typer.Option(min=0, help="How many of the worst images to show.")] = 10,
+    class_names: Annotated[Path | None, typer.Option(help="Text file with one class name per line.")] = None,
+    key: Annotated[str | None, typer.Option(help="The name of the array in an .npz file.")] = None,
+    dtype: Annotated[RawType | None, typer.Option(help="The true dtype of |V2 or uint16 numbers.")] = None,
+    scale: Annotated[float | None, typer.Option(help="Divide integer predictions by this number, e.g. 255.")] = None,
+    output: Annotated[
+        list[Path] | None, typer.Option(help="Write all results to a .json or .csv file. May be repeated.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Number of threads.")] = None,
+    worst: Annotated[int, typer.Option(min=0, help="Number of worst images to show.")] = 10,
 ) -> None:
-    """Losses of saved predictions against masks: over the whole set, per class, and the worst images.
+    """Compute losses of saved predictions against masks: of the whole set, per class, and of the worst images.
 
-    Two files, or two folders whose files are matched by name without extension. A prediction is one array
-    (classes, *pixels), a mask (*pixels).
+    Give two files, or two folders whose files are matched by name without extension. A prediction is one array
+    (classes, *pixels), its mask (*pixels).
     """
     losses = _losses(loss, activation, ignore_index)
     _check_scale(scale, dtype)
@@ -165,17 +170,17 @@ def evaluate(
     for path in output or ():
         report.write(findings, path)
     report.tables(findings, worst)
-    sys.stdout.flush()  # if the tables are lost, nothing else is said
+    sys.stdout.flush()  # if the tables are lost, the speed is not printed either
     _say_speed(measured, len(found))
 
 
 @app.callback()
 def common(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """What stands before a command."""
+    """Take the options that precede a command."""
 
 
 @app.command("losses")
@@ -185,18 +190,18 @@ def list_losses() -> None:
     title = "Losses that evaluate takes; in --loss a trailing _loss may be dropped"
     report.catalogue(title, HEADER, _catalogue_rows(expression.TAKEN))
     print()
-    title = "Losses that evaluate does not take: of several inputs, or of targets -1 and 1"
+    title = "Losses that evaluate does not take: they need several inputs, or targets -1 and 1"
     report.catalogue(title, HEADER, _catalogue_rows(others))
 
 
 @app.command()
 def info() -> None:
-    """Version, backend, instruction set and threads."""
+    """Show the version, the backend, the instruction set and the threads."""
     fastloss.show_config()
 
 
 def _losses(texts: Sequence[str], activation: Activation | None, ignore_index: int | None) -> dict[str, Loss]:
-    """Expression -> loss, in the order given; the same one twice counts once."""
+    """Expression -> loss, in the given order. An expression that is given twice counts once."""
     defaults: dict[str, object] = {}
     if activation is not None:
         defaults["activation"] = None if activation is Activation.none else activation.value
@@ -207,35 +212,35 @@ def _losses(texts: Sequence[str], activation: Activation | None, ignore_index: i
 
 def _check_scale(scale: float | None, dtype: RawType | None) -> None:
     if scale is not None and not (math.isfinite(scale) and scale > 0):
-        raise UserError(f"--scale: expected a number above 0, got {scale}")
+        raise UserError(f"--scale: expected a finite number > 0, got {scale}")
     if scale is not None and dtype is not None:
-        raise UserError(f"--scale: it is for integers, not for --dtype {dtype.value}")
+        raise UserError(f"--scale: expected integer predictions, got --dtype {dtype.value}; give only one of the two")
 
 
 def _note_activation(losses: dict[str, Loss], scale: float | None, activation: Activation | None) -> None:
     """Of probabilities, a second softmax is legal but hardly meant."""
     leaves = [leaf for loss in losses.values() for _, leaf in loss.summands()]
     if scale is not None and activation is None and any(getattr(leaf, "activation", None) for leaf in leaves):
-        say("note: --scale means probabilities, yet an activation is applied; give --activation none")
+        say("note: --scale makes probabilities, but a loss applies an activation to them; give --activation none")
     if scale is None and activation is not Activation.none:
         return
     for kind, name, other in TAKE_LOGITS:
         if any(type(leaf) is kind for leaf in leaves):
-            say(f"note: {name} takes logits whatever is said here; of probabilities it is {other}")
+            say(f"note: {name} takes logits, whatever the options; for probabilities, use {other}")
 
 
 def _note_images(pairs: Sequence[Pair], measured: Measured) -> None:
-    """What makes values doubtful, on stderr."""
+    """Warn on stderr about images whose values are doubtful."""
 
     def named(images: list[int]) -> str:
         more = f" and {len(images) - 5} more" if len(images) > 5 else ""
         return f"{', '.join(shown(pairs[index].name) for index in images[:5])}{more}"
 
     if measured.nan:
-        why = "not a number in the prediction, or one that this loss does not take, as logits are no probabilities"
+        why = "the prediction holds nan, or values that a loss does not take, such as logits in place of probabilities"
         say(f"note: a loss is nan for {named(measured.nan)}: {why}")
     if measured.moved:
-        what = "prediction and mask differ in their affine, and are compared voxel by voxel all the same"
+        what = "prediction and mask differ in their affines; they are compared voxel by voxel without regard to them"
         say(f"note: {named(measured.moved)}: {what}")
 
 
@@ -254,7 +259,7 @@ def _first_line(make: Callable[..., object]) -> str:
 
 
 def _say_speed(measured: Measured, images: int) -> None:
-    """One line on stderr, so that standard output holds the same tables at every speed."""
+    """Print the speed on stderr, so that standard output is the same at every speed."""
     config = fastloss.config()
     how = f"{config['backend']} backend, {config['threads']} thread{'s' * (config['threads'] != 1)}"
     what = f"{images} image{'s' * (images != 1)}, {measured.nbytes / 1e9:.3g} GB in {measured.seconds:.3g} s"

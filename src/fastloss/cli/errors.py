@@ -1,22 +1,22 @@
-"""The one exception a user is meant to see, and how a path is written in a message.
+"""`UserError`, the one exception that a user sees, and how a path is written in a message.
 
-Every module of the command line raises `UserError`; `app.py` alone catches it, prints it and exits 2.
+Every module of the command line raises it; only `app.py` catches it, prints it and exits with 2.
 """
 
 import os
 
 
 class UserError(Exception):
-    """Something the user can put right: the message is the whole story, no traceback follows."""
+    """A mistake that the user can correct. The message explains it; no traceback follows."""
 
 
 def printable(text: str) -> str:
-    """The text for a terminal: a control character, which the terminal would obey, is written as `\\x1b`."""
+    """The text for a terminal. A control character, which the terminal would obey, is written as `\\x1b`."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def well_formed(path: str | os.PathLike[str]) -> str:
-    """The path as text that UTF-8 can hold: a byte that is not UTF-8 is written as `\\xff`."""
+    """The path as text that UTF-8 can hold. A byte that is not UTF-8 is written as `\\xff`."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

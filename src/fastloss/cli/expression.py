@@ -1,8 +1,8 @@
-"""Loss expressions: `0.5*dice + 0.5*cross_entropy(label_smoothing=0.1)` to a loss, without `eval`.
+"""Turns a loss expression such as `0.5*dice + 0.5*cross_entropy(label_smoothing=0.1)` into a loss, without `eval`.
 
-`parse` walks the syntax tree Python itself makes of the text and knows only numbers, strings, tuples, lists, None,
-True, False, `+`, `*`, parentheses, a minus before a number, and calls of losses with parameters by name. Anything
-else is a `UserError` that points at its place. Called by `app.py`; knows nothing of files.
+`parse` walks the syntax tree that Python makes of the text. It knows only numbers, strings, tuples, lists, None, True,
+False, `+`, `*`, parentheses, a minus before a number, and calls of losses with parameters by name. Anything else is a
+`UserError` that points at its place. Called by `app.py`; knows nothing of files.
 """
 
 import ast
@@ -19,43 +19,43 @@ from .errors import UserError, printable
 from .suggestions import meant_loss, nearest
 
 LONGEST = 1000
-"""Characters: far above any real expression."""
+"""Characters, far more than any real expression has."""
 
 TAKEN: dict[str, Callable[..., Loss]] = {
     **{name: cls for name, cls in LOSSES.items() if cls.kind == "pixel" or cls.takes_binary},
     "dice_ce_loss": DiceCELoss,
 }
-"""What an expression may name. A mask holds 0, 1 and so on, no -1 as soft margin wants."""
+"""The losses that an expression may name. Soft margin is missing: it takes targets -1 and 1, and a mask holds no -1."""
 
 T = TypeVar("T")
 
 
 def parse(text: str, defaults: Mapping[str, object] | None = None) -> Loss:
-    """The loss `text` describes.
+    """Return the loss that `text` describes.
 
-    `defaults` (parameter -> value) are given to each loss that has such a parameter and does not set it itself.
+    `defaults` (parameter -> value) reach each loss that has such a parameter and does not set it itself.
     """
     if len(text) > LONGEST:
-        raise UserError(f"--loss: an expression of {len(text)} characters, at most {LONGEST} are allowed")
+        raise UserError(f"--loss: expected an expression of at most {LONGEST} characters, got {len(text)}")
     reader = _Reader(text, dict(defaults or {}))
     node = reader.tree()
     try:
         value = reader.term(node)
     except RecursionError:
-        raise reader.error(node, "nested too deeply") from None
+        raise reader.error(node, "expected a simpler expression, got one that is nested too deeply") from None
     if not isinstance(value, Loss):
-        raise reader.error(node, "this is a number, not a loss")
+        raise reader.error(node, "expected a loss, got a number")
     return value
 
 
 def names() -> dict[str, str]:
-    """Every name an expression may use -> the function's name: `dice` and `dice_loss` -> `dice_loss`."""
+    """Every name that an expression may use -> the function's name: `dice` and `dice_loss` -> `dice_loss`."""
     short = {name.removesuffix("_loss"): name for name in TAKEN}
     return short | {name: name for name in TAKEN}
 
 
 def parameters(make: Callable[..., object]) -> dict[str, object]:
-    """The parameters of a loss and their defaults (`inspect.Parameter.empty` where one must be given)."""
+    """The parameters of a loss and their defaults (`inspect.Parameter.empty` for a required one)."""
     return {name: parameter.default for name, parameter in inspect.signature(make).parameters.items()}
 
 
@@ -79,12 +79,12 @@ class _Reader:
 
     def tree(self) -> ast.expr:
         if "\n" in self.text or "\r" in self.text or not self.text.strip():
-            raise UserError(f"--loss: expected an expression of one line, got {self.text!r}")
+            raise UserError(f"--loss: expected an expression on one line, got {self.text!r}")
         indent = len(self.text) - len(self.text.lstrip())
         self.text = self.text[indent:]
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a doubtful escape in a string is no news for the user here
+                warnings.simplefilter("ignore")  # about a doubtful escape in a string
                 return ast.parse(self.text, mode="eval").body
         except SyntaxError as error:
             raise self._pointed(
@@ -94,14 +94,14 @@ class _Reader:
             raise self._pointed(f"not an expression: {error}", 0, len(self.text)) from None
 
     def term(self, node: ast.expr) -> Loss | float:
-        """A loss, or a number that is going to weigh one."""
+        """A loss, or a number that will weigh one."""
         if isinstance(node, ast.BinOp):
             return self._operation(node)
         if isinstance(node, ast.Name):
             return self._made(node, node, [])
         if isinstance(node, ast.Call):
             if node.args:
-                raise self.error(node.args[0], "parameters are given by name, for example dice(smooth=1)")
+                raise self.error(node.args[0], "expected parameters by name, for example dice(smooth=1)")
             return self._made(node, node.func, node.keywords)
         if isinstance(node, ast.Constant | ast.UnaryOp):
             return float(self._number(node))
@@ -109,7 +109,7 @@ class _Reader:
 
     def _operation(self, node: ast.BinOp) -> Loss | float:
         if not isinstance(node.op, ast.Add | ast.Mult):
-            raise self.error(node, "only + and * combine losses")
+            raise self.error(node, "expected + or *, which combine losses, got another operator")
         left, right = self.term(node.left), self.term(node.right)
         if isinstance(node.op, ast.Add):
             return self._sum(node, left, right)
@@ -120,14 +120,14 @@ class _Reader:
             first, second = left, right
             return self._checked(node, lambda: first + second)
         if isinstance(left, Loss) or isinstance(right, Loss):
-            raise self.error(node, "a number cannot be added to a loss, only multiplied with it")
+            raise self.error(node, "expected two losses around +, got a number and a loss; a number can only multiply")
         return self._finite(node, left + right)
 
     def _product(self, node: ast.BinOp, left: Loss | float, right: Loss | float) -> Loss | float:
         if isinstance(left, Loss):
             left, right = right, left  # the number first
         if isinstance(left, Loss):
-            raise self.error(node, "two losses cannot be multiplied")
+            raise self.error(node, "expected a number and a loss around *, got two losses")
         if isinstance(right, Loss):
             weight, loss = left, right
             return self._checked(node, lambda: weight * loss)
@@ -137,30 +137,30 @@ class _Reader:
         if isinstance(node, ast.UnaryOp):
             if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
                 return -self._number(node.operand)
-            raise self.error(node, "a minus is understood before a number only")
+            raise self.error(node, "expected a minus only before a number; write -1*dice for the negative of dice")
         value = node.value if isinstance(node, ast.Constant) else None
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.error(node, f"expected a loss or a number, got {value!r}")
         return self._finite(node, value)
 
     def _finite(self, node: ast.AST, value: float) -> float:
-        """The number, if float64 holds it: 1e400 is infinity there, an integer of 400 digits cannot be converted."""
+        """The number, if float64 holds it. 1e400 is infinity there, and an integer of 400 digits has no conversion."""
         try:
             finite = math.isfinite(value)
         except OverflowError:
             finite = False
         if not finite:
-            raise self.error(node, f"expected a finite number, at most {sys.float_info.max:.2g} in size")
+            raise self.error(node, f"expected a finite number of at most {sys.float_info.max:.2g} in magnitude")
         return value
 
     def _made(self, node: ast.expr, func: ast.expr, keywords: list[ast.keyword]) -> Loss:
-        """The loss called by name, with its own parameters and the defaults it did not set."""
+        """The loss that is called by name, with its own parameters and with the defaults that it does not set."""
         if not isinstance(func, ast.Name):
             raise self.error(func, "expected the name of a loss")
         known = names()
         if func.id in ("soft_margin", "soft_margin_loss"):
-            same = "binary_cross_entropy_with_logits is the same of masks of 0 and 1"
-            raise self.error(func, f"{func.id} is for targets -1 and 1, which a mask does not hold: {same}")
+            same = "binary_cross_entropy_with_logits computes the same from labels 0 and 1"
+            raise self.error(func, f"{func.id} takes targets -1 and 1, but a mask holds no -1; {same}")
         if func.id not in known:
             raise self.error(func, f'unknown loss "{func.id}"{meant_loss(func.id, known)} (fastloss losses lists them)')
         make = TAKEN[known[func.id]]
@@ -173,21 +173,21 @@ class _Reader:
         for keyword in keywords:
             name = keyword.arg
             if name is None:
-                raise self.error(keyword.value, "** is not understood here: give the parameters by name")
+                raise self.error(keyword.value, "expected parameters by name, got **")
             if name not in known:
-                hint = f"{nearest(name, known)} ({', '.join(known)})"
+                hint = f"{nearest(name, known)} (its parameters: {', '.join(known)})"
                 raise self.error(keyword, f'{loss} has no parameter "{name}"{hint}')
             if name in found:
-                raise self.error(keyword, f'parameter "{name}" is given twice')
+                raise self.error(keyword, f'expected each parameter once, got "{name}" twice')
             if name == "axis":
-                raise self.error(keyword, "which axis holds the classes is said for all losses by --axis")
+                raise self.error(keyword, "expected no axis here; --axis sets the class axis of all losses")
             found[name] = self._value(keyword.value)
             if name == "reduction" and found[name] == "none":
-                raise self.error(keyword, 'a report needs one number a loss: reduction "mean" or "sum"')
+                raise self.error(keyword, 'expected reduction "mean" or "sum", one number per loss, got "none"')
         return found
 
     def _value(self, node: ast.expr) -> object:
-        """The value of a parameter: a literal."""
+        """The value of a parameter, which is a literal."""
         if isinstance(node, ast.Tuple | ast.List):
             values = [self._value(item) for item in node.elts]
             return tuple(values) if isinstance(node, ast.Tuple) else values
@@ -198,7 +198,7 @@ class _Reader:
         raise self.error(node, "expected a number, a string, None, True, False, or a tuple or list of these")
 
     def _checked(self, node: ast.AST, make: Callable[[], T]) -> T:
-        """What `make` returns; what a loss says about its configuration becomes an error that points here."""
+        """Call `make`. If a loss raises because of its options, the error points at this place in the expression."""
         try:
             return make()
         except (ValueError, TypeError, OverflowError) as error:

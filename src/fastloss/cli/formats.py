@@ -1,8 +1,8 @@
-"""The file formats: how the array in an open file is read, `.npy`, `.npz`, TIFF, NIfTI and PNG.
+"""Readers of the file formats: `.npy`, `.npz`, TIFF, NIfTI and PNG.
 
-`open_array` reads a file's header only and returns a `Stored`: its shape and dtype are known before anything large is
-unpacked. A library that finds fault with a file raises what it likes; `opening.reading` makes a `UserError` of it.
-Called by `loading.py` and `pairing.py`; knows nothing of losses.
+`open_array` reads only the header of an open file and returns a `Stored`, so that shape and dtype are known before
+anything large is unpacked. The readers raise any exception; `opening.reading` turns it into a `UserError`. Called by
+`loading.py` and `pairing.py`; knows nothing of losses.
 """
 
 import gzip
@@ -29,24 +29,23 @@ Order = Literal["C", "F"]
 
 BOMB_BYTES = 256 * 2**20
 BOMB_RATIO = 500
-"""A file that unpacks to more than this many bytes and this many times its size is refused. A saved prediction
-compresses a few times; deflate's own limit, reached by zeros only, is 1032."""
-
+"""A file is refused if it unpacks to more than BOMB_BYTES and to more than BOMB_RATIO times its size. A saved
+prediction compresses by a small factor; deflate reaches at most 1032, on zeros."""
 
 HEADER_BYTES = 2**14
-"""So much of a file is read for its header; NumPy's longest is 10000."""
+"""The bytes of a file that are read for its header. NumPy's longest header has 10000."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """An array in an open file: what its header says, and how to get the values."""
+    """An array in an open file: the facts in its header, and a function that reads the values."""
 
     path: Path
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    packed: int  # bytes it takes in the file
+    packed: int  # bytes in the file
     load: Callable[[], Array]
-    affine: Array | None = None  # from voxels to space, of a format that says so
+    affine: Array | None = None  # from voxels to space, if the format has one
 
     @property
     def nbytes(self) -> int:
@@ -57,13 +56,13 @@ Opener = Callable[[Path, BufferedReader, str | None], Stored]
 
 
 def suffix(path: Path) -> str:
-    """The extension in small letters, `.nii.gz` in one piece."""
+    """The extension in lower case; that of `a.nii.gz` is `.nii.gz`."""
     name = path.name.lower()
     return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
 
 
 def open_array(path: Path, handle: BufferedReader, readers: Mapping[str, Opener], key: str | None = None) -> Stored:
-    """What the file's header says of its array; nothing large is read yet, but may be while the file is open."""
+    """Read the header of an array. The values can be loaded as long as the file is open."""
     with reading(path):
         return readers[suffix(path)](path, handle, key)
 
@@ -73,15 +72,20 @@ def _size(handle: BufferedReader) -> int:
 
 
 def _npy_header(handle: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], Order, int]:
-    """Shape, dtype, order, and where the data begin. NumPy would read a header of any length before it refuses one."""
+    """Return shape, dtype, order and the offset of the data.
+
+    The header is cut off before NumPy sees it, because NumPy reads a header of any length before it refuses one.
+    """
     head = io.BytesIO(handle.read(HEADER_BYTES))
     version = np.lib.format.read_magic(head)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
     if read is None:
-        raise ValueError(f"npy format {version} holds structured data, not numbers")
+        raise ValueError(f"expected npy format 1.0 or 2.0, got {version}, which holds structured data, not numbers")
     shape, fortran_order, dtype = read(head)
     if dtype.hasobject:
-        raise ValueError("pickled Python objects are refused; save plain numbers")
+        raise ValueError(
+            "expected numbers, got pickled Python objects, which are never loaded; save an array of numbers"
+        )
     return shape, dtype, "F" if fortran_order else "C", head.tell()
 
 
@@ -90,7 +94,7 @@ def _open_npy(path: Path, handle: BufferedReader, key: str | None) -> Stored:
     held = _size(handle) - start
     promised = math.prod(shape) * dtype.itemsize
     if held < promised:
-        raise ValueError(f"truncated: its header promises {promised} bytes of data, it holds {held}")
+        raise ValueError(f"truncated: expected {promised} bytes of data after the header, got {held}")
 
     def load() -> Array:
         return np.memmap(handle, dtype, "r", start, shape, order)
@@ -106,7 +110,7 @@ def _open_npz(path: Path, handle: BufferedReader, key: str | None) -> Stored:
     held = member.file_size - start
     promised = math.prod(shape) * dtype.itemsize
     if held != promised:
-        raise ValueError(f"{member.filename}: its header promises {promised} bytes of data, the archive {held}")
+        raise ValueError(f"{member.filename}: expected {promised} bytes of data after the header, got {held}")
 
     def load() -> Array:
         with zipfile.ZipFile(handle) as archive, archive.open(member) as packed:
@@ -122,24 +126,26 @@ def _npz_key(archive: zipfile.ZipFile, key: str | None) -> str:
         return keys[0]
     if key in keys:
         return key
-    held = f"the archive holds {', '.join(keys) or 'no array'}"
-    raise ValueError(f"no array named {key} (--key); {held}" if key else f"which array? {held}; name one with --key")
+    held = ", ".join(keys) or "no array"
+    if key:
+        raise ValueError(f"--key: expected the name of an array in the archive ({held}), got {key}")
+    raise ValueError(f"expected an archive of one array, got {held}; name one with --key")
 
 
 def _open_tif(path: Path, handle: BufferedReader, key: str | None) -> Stored:
     with _tiff(handle) as tif:
         if len(tif.series) != 1:
-            raise ValueError(f"holds {len(tif.series)} arrays (series), expected one")
+            raise ValueError(f"expected one array (series), got {len(tif.series)}; save each as a file of its own")
         series = tif.series[0]
         if series.dtype is None:
-            raise ValueError("its samples are of mixed types")
+            raise ValueError("expected samples of one type, got mixed types")
         if tif.is_ome and any(page is None for page in series):  # tifffile would read zeros
-            raise ValueError("a part of its array is in other files, as OME-XML allows; save the array as one file")
+            raise ValueError("expected the whole array, got a part, with the rest in other files; save it as one file")
         shape, dtype = series.shape, series.dtype
 
     def load() -> Array:
         with _tiff(handle) as tif:
-            start = tif.series[0].dataoffset  # None: compressed, tiled, or in several pieces
+            start = tif.series[0].dataoffset  # None if it is compressed, tiled, or in several pieces
             if start is not None and start + math.prod(shape) * dtype.itemsize <= _size(handle):
                 return np.memmap(handle, dtype.newbyteorder(tif.byteorder), "r", start, shape)
             _check_segments(tif)
@@ -154,24 +160,24 @@ UNPACKERS: dict[int, Callable[[], Any]] = {
     32946: zlib.decompressobj,
     34925: lzma.LZMADecompressor,
 }
-UNPACKED_RATIO = 8192  # lzma's, of zeros
+UNPACKED_RATIO = 8192  # the largest, which lzma reaches on zeros
 
 
 def _check_segments(tif: Any) -> None:
-    """Refuse strips and tiles that are not there, and bombs: tifffile's decoders unpack them whole."""
+    """Refuse missing strips and tiles, and archive bombs, because tifffile's decoders unpack a whole one at once."""
     for page in tif.pages:
         unpacker = UNPACKERS.get(int(page.compression))
         for at, count in zip(page.dataoffsets, page.databytecounts, strict=True):
             if at + count > tif.filehandle.size:
-                raise ValueError("truncated: a strip or tile ends after the file")
+                raise ValueError("truncated: expected every strip or tile inside the file, got one that ends after it")
             if unpacker is not None and count > BOMB_BYTES // UNPACKED_RATIO:
                 tif.filehandle.seek(at)
                 if len(unpacker().decompress(tif.filehandle.read(count), BOMB_BYTES + 1)) > BOMB_BYTES:
-                    raise ValueError(f"a strip or tile that unpacks to more than {BOMB_BYTES} bytes: an archive bomb")
+                    raise ValueError(f"expected at most {BOMB_BYTES} bytes per strip or tile, got an archive bomb")
 
 
-class _Alone:
-    """A file without a descriptor, for tifffile: it then opens no other files, whatever the metadata name."""
+class _NoDescriptor:
+    """A file without a descriptor. With one, tifffile opens other files that the metadata name."""
 
     def __init__(self, handle: BufferedReader) -> None:
         self.read, self.readinto, self.seek, self.tell = handle.read, handle.readinto, handle.seek, handle.tell
@@ -179,7 +185,7 @@ class _Alone:
 
 @contextmanager
 def _tiff(handle: BufferedReader) -> Iterator[Any]:
-    """The opened TIFF. What tifffile only logs as an error (it fills unreadable parts with zeros then) is raised."""
+    """Open the TIFF, and raise the errors that tifffile only logs: it fills unreadable parts with zeros then."""
     import tifffile
 
     log, records = logging.getLogger("tifffile"), list[logging.LogRecord]()
@@ -191,7 +197,7 @@ def _tiff(handle: BufferedReader) -> Iterator[Any]:
     log.addFilter(keep)
     try:
         handle.seek(0)
-        with tifffile.TiffFile(_Alone(handle), name=Path(handle.name).name) as tif:  # type: ignore[arg-type]
+        with tifffile.TiffFile(_NoDescriptor(handle), name=Path(handle.name).name) as tif:  # type: ignore[arg-type]
             yield tif
     finally:
         log.removeFilter(keep)
@@ -215,8 +221,8 @@ def _nifti(path: Path, unpacked: BufferedReader | gzip.GzipFile, packed: int) ->
     first = unpacked.read(540)
     kinds = [k for k in (library.Nifti1Header, library.Nifti2Header) if k.may_contain_header(first)]
     if not kinds:
-        raise ValueError("no NIfTI header")
-    # From the header alone: nibabel.load would read extensions, too, of any length that they claim.
+        raise ValueError("expected a NIfTI file, got no NIfTI header")
+    # Only the header is read. nibabel.load would also read extensions, of any length that they claim.
     header = kinds[0](first[: kinds[0].template_dtype.itemsize])
     data = library.arrayproxy.ArrayProxy(unpacked, header)
     scaled = (data.slope, data.inter) != (1.0, 0.0)
@@ -230,7 +236,7 @@ def _open_png(path: Path, handle: BufferedReader, key: str | None) -> Stored:
     with _picture(handle) as image:
         mode, shape = image.mode, (image.height, image.width)
     if mode not in PNG_MODES:
-        raise ValueError(f"a picture of mode {mode}, not labels: save it with a palette or as one grey channel")
+        raise ValueError(f"expected labels, got a picture of mode {mode}; save it with a palette or one grey channel")
     spread = _grey_spread(handle, mode)
 
     def load() -> Array:
@@ -246,7 +252,7 @@ PNG_MODES = {"1": np.uint8, "L": np.uint8, "P": np.uint8, "I": np.int32, "I;16":
 
 @contextmanager
 def _picture(handle: BufferedReader) -> Iterator[Any]:
-    """The opened PNG, of any size: its shape is compared with the prediction's before it is unpacked."""
+    """Open a PNG of any size. Its shape is compared with the prediction's before it is unpacked."""
     from PIL import Image, UnidentifiedImageError
 
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -254,13 +260,13 @@ def _picture(handle: BufferedReader) -> Iterator[Any]:
         with Image.open(handle, formats=["PNG"]) as image:
             yield image
     except UnidentifiedImageError:
-        raise ValueError("not a PNG file") from None  # Pillow's message shows the Python object
+        raise ValueError("expected a PNG file, got another format") from None  # Pillow's message shows a Python object
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 
 
 def _grey_spread(handle: BufferedReader, mode: str) -> int:
-    """What Pillow multiplies grey values of 1, 2 or 4 bits with, to fill 0..255; labels must stay what they are."""
+    """The factor by which Pillow spreads grey values of 1, 2 or 4 bits over 0..255. It would change the labels."""
     handle.seek(0)
     depth, colour = handle.read(26)[24:26]  # IHDR, always the first chunk
     return {1: 255, 2: 85, 4: 17}.get(depth, 1) if mode in ("1", "L") and colour == 0 else 1

@@ -1,8 +1,8 @@
-"""A pair of files as the arrays that `fastloss.evaluate` takes, and the checks that the two belong together.
+"""Loads a pair of files as the arrays that `fastloss.evaluate` takes, and checks that the two belong together.
 
 Each file is opened once, so that header and values are those of the same file. Shapes and dtypes are compared before
-anything large is unpacked. Whatever is wrong with a file becomes a `UserError` that names it. Called by `measure.py`;
-knows nothing of losses.
+anything large is unpacked. Every fault of a file becomes a `UserError` that names it. Called by `measure.py`; knows
+nothing of losses.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from .pairing import Pair
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How predictions are stored, from the command line's options."""
+    """How predictions are stored, by the options of the command line."""
 
     axis: int = 0
     key: str | None = None
@@ -27,8 +27,10 @@ class Reading:
 
 
 def load_pair(pair: Pair, how: Reading) -> tuple[Array, Array, bool]:
-    """Prediction `(1, C, *S)` and labels `(1, *S)`: views without a copy where the file can be mapped. And whether the
-    files say that the two lie differently in space."""
+    """Return the prediction `(1, C, *S)`, the labels `(1, *S)`, and whether the two files differ in their affine.
+
+    The arrays are views without a copy where the file can be mapped.
+    """
     with opened(pair.prediction) as left, opened(pair.target) as right:
         prediction = open_array(pair.prediction, left, PREDICTIONS, how.key)
         target = open_array(pair.target, right, MASKS)
@@ -53,23 +55,23 @@ def _moved(prediction: Stored, target: Stored) -> bool:
 
 
 def _class_axis(prediction: Stored, target: Stored, axis: int) -> int:
-    """The class axis as a number >= 0, once the shapes without it agree."""
+    """Check that the shapes agree without the class axis, and return that axis as a number >= 0."""
     name, shape, expected = shown(prediction.path), prediction.shape, target.shape
     if shape == expected:
         raise UserError(
-            f"{name}: shape {shape} is that of the mask, so it has no class axis: save one channel as "
-            f"{(1, *shape)} (array[None]) and give --activation sigmoid"
+            f"{name}: expected a class axis besides the mask's axes, got shape {shape}, which is the mask's; save one "
+            f"channel as {(1, *shape)} (array[None]) and give --activation sigmoid"
         )
     if not -len(shape) <= axis < len(shape):
-        raise UserError(f"{name}: shape {shape} has no axis {axis} (--axis)")
+        raise UserError(f"{name}: expected an array with axis {axis} (--axis), got shape {shape}")
     axis %= len(shape)
     if _without(shape, axis) == expected:
         return axis
     fits = [other for other in range(len(shape)) if _without(shape, other) == expected]
-    hint = f"; with --axis {fits[0]} they would agree (as one image: a file holds no more)" if fits else ""
+    hint = f"; --axis {fits[0]} would fit, since a file holds one image" if fits else ""
     raise UserError(
-        f"{name}: shape {shape} without its class axis {axis} is {_without(shape, axis)}, but the mask "
-        f"{shown(target.path)} has shape {expected}{hint}"
+        f"{name}: without class axis {axis}, expected shape {expected} (that of the mask {shown(target.path)}), "
+        f"got {_without(shape, axis)} (of {shape}){hint}"
     )
 
 
@@ -79,11 +81,11 @@ def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
 
 def _check_mask(target: Stored) -> None:
     if target.dtype.kind not in "buif":
-        raise UserError(f"{shown(target.path)}: a mask holds integer labels, got {target.dtype}")
+        raise UserError(f"{shown(target.path)}: expected integer labels, got {target.dtype}")
 
 
 def _as_labels(target: Stored) -> Array:
-    """The mask as integers: many a NIfTI holds whole numbers as float64."""
+    """The mask as integers. Many NIfTI files hold whole numbers as float64."""
     values = target.load()
     if values.dtype.kind != "f":
         return values
@@ -93,7 +95,7 @@ def _as_labels(target: Stored) -> Array:
     if wrong.any():
         position = tuple(np.argwhere(wrong)[0].tolist())
         raise UserError(
-            f"{shown(target.path)}: a mask holds integer labels, got {values[position]} at {position} of {values.dtype}"
+            f"{shown(target.path)}: expected integer labels, got {values[position]} at {position} ({values.dtype})"
         )
     return labels
 
@@ -101,33 +103,36 @@ def _as_labels(target: Stored) -> Array:
 def _check_bomb(stored: Stored) -> None:
     if stored.nbytes > formats.BOMB_BYTES and stored.nbytes > BOMB_RATIO * stored.packed:
         raise UserError(
-            f"{shown(stored.path)}: {stored.packed} bytes that unpack to {stored.nbytes} are refused as an archive "
-            "bomb; if they are real, save them as .npy"
+            f"{shown(stored.path)}: expected data that unpack to at most {BOMB_RATIO} times their size, got an archive "
+            f"bomb of {stored.packed} bytes that unpack to {stored.nbytes}; save real data as .npy"
         )
 
 
 def _as_real(stored: Stored, how: Reading) -> Array:
-    """The prediction as floating-point numbers, or why it is none."""
+    """The prediction as floating-point numbers."""
     name, dtype = shown(stored.path), stored.dtype
     if how.bfloat16:
         if dtype.itemsize != 2 or dtype.kind not in "Vu":
-            raise UserError(f"{name}: --dtype bfloat16 needs 2-byte raw numbers (|V2 or uint16), got {dtype}")
+            raise UserError(f"{name}: expected raw 2-byte numbers (|V2 or uint16) for --dtype bfloat16, got {dtype}")
         return _bfloat16(stored.load())
     if dtype == np.dtype("V2"):
-        raise UserError(f"{name}: |V2, which is how NumPy saves bfloat16; give --dtype bfloat16 if it is that")
+        raise UserError(f"{name}: expected a float dtype, got |V2; if it is bfloat16, give --dtype bfloat16")
     if how.scale is not None:
         if dtype.kind not in "bui":
-            raise UserError(f"{name}: --scale is for probabilities stored as integers, got {dtype}")
+            raise UserError(f"{name}: expected probabilities stored as integers for --scale, got {dtype}")
         return _scaled(stored.load(), how.scale)
     if dtype.kind in "bui":
-        raise UserError(f"{name}: {dtype}; if these are probabilities times 255, give --scale 255 --activation none")
+        raise UserError(
+            f"{name}: expected a float dtype, got {dtype}; if these are probabilities times 255, "
+            "give --scale 255 --activation none"
+        )
     if dtype.kind != "f" or dtype.itemsize not in (2, 4, 8):
         raise UserError(f"{name}: expected float16, float32 or float64, got {dtype}")
     return stored.load()
 
 
 def _bfloat16(raw: Array) -> Array:
-    """The 16 bits as bfloat16; as float32, of the same values, where ml_dtypes is not installed."""
+    """The 16 bits as bfloat16, or as float32 of the same values if ml_dtypes is not installed."""
     try:
         import ml_dtypes
     except ModuleNotFoundError:

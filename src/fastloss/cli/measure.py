@@ -1,7 +1,7 @@
-"""The work of `fastloss evaluate`: one image after the other into one `Report`, with a progress bar.
+"""Evaluates one image after the other into one `Report`, with a progress bar.
 
-Memory stays bounded by one image: a pair is loaded, evaluated and dropped; what remains of it are its partial sums
-and one value a loss. Called by `app.py`.
+Memory stays bounded by one image: a pair is loaded, evaluated and dropped, and only its partial sums and one value per
+loss remain. Called by `app.py`.
 """
 
 import time
@@ -27,17 +27,17 @@ MERGED_AT_ONCE = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """All images together, and what it took."""
+    """The report of all images, and the bytes and seconds that it took."""
 
     report: fastloss.Report
     classes: int
     nbytes: int
     seconds: float
-    nan: list[int]  # the images with a loss that is nan though there is something to compute it from
-    moved: list[int]  # those whose mask lies elsewhere in space, as their files say
+    nan: list[int]  # the images with a loss that is nan although pixels count
+    moved: list[int]  # the images whose prediction and mask differ in their affine
 
     def speed(self, images: int) -> str:
-        """`12.3 images/s, 4.56 GB/s`: reading the files included."""
+        """`12.3 images/s, 4.56 GB/s`, including the time to read the files."""
         seconds = max(self.seconds, 1e-9)
         return f"{images / seconds:.3g} images/s, {self.nbytes / seconds / 1e9:.3g} GB/s"
 
@@ -50,7 +50,7 @@ def measure(
     ignore_index: int | None = None,
     names: int | None = None,
 ) -> Measured:
-    """Evaluate every pair; `names` is how many classes the user has named, if any."""
+    """Evaluate every pair; `names` is the number of class names that the user gave, if any."""
     counted = _Counted(losses, how, ignore_index, names)
     start = time.perf_counter()
     report = _merged(_reports(pairs, counted))
@@ -66,7 +66,7 @@ def measure(
 
 
 def _merged(reports: Iterator[fastloss.Report]) -> fastloss.Report:
-    """The sum, a few hundred at a time: neither all reports are kept nor is every sum as long as the list."""
+    """Sum the reports, a few hundred at a time, so that neither all of them are kept nor each is copied often."""
     total = [next(reports)]
     while some := list(islice(reports, MERGED_AT_ONCE)):
         total = [fastloss.Report.sum(total + some)]
@@ -74,7 +74,7 @@ def _merged(reports: Iterator[fastloss.Report]) -> fastloss.Report:
 
 
 class _Counted:
-    """One image's report, counting bytes and holding all images to one number of classes; what is odd is noted."""
+    """Makes the report of one image after the other: counts bytes, checks the classes, notes doubtful images."""
 
     def __init__(self, losses: Mapping[str, Loss], how: Reading, ignore_index: int | None, names: int | None) -> None:
         self.losses, self.how, self.ignore_index, self.nbytes = losses, how, ignore_index, 0
@@ -98,20 +98,21 @@ class _Counted:
         if self.classes is None:
             self.classes, self.given_by = found, name
         if found != self.classes:
-            raise UserError(f"{name}: {found} classes on axis {self.how.axis}, but {self.classes} in {self.given_by}")
+            expected = f"{self.classes} classes on axis {self.how.axis}, as in {self.given_by}"
+            raise UserError(f"{name}: expected {expected}, got {found}")
 
     def _check_channels(self, pair: Pair, found: int) -> None:
-        """Some losses take a single channel only, others two and more; a softmax of one is 1 whatever it is of."""
+        """Some losses take only a single channel, others two or more. The softmax of one channel is always 1."""
         file = shown(pair.prediction)
         for leaf in (leaf for loss in self.losses.values() for _, leaf in loss.summands()):
             name = _name(leaf)
             if found > 1 and leaf.kind == "element":
-                raise UserError(f"{file}: {found} channels, but {name} takes one channel and labels 0 and 1")
+                raise UserError(f"{file}: expected one channel and labels 0 and 1 for {name}, got {found} channels")
             if found == 1 and not leaf.takes_binary:
-                raise UserError(f"{file}: one channel, but {name} takes two classes or more")
+                raise UserError(f"{file}: expected two or more classes for {name}, got one channel")
             if found == 1 and getattr(leaf, "activation", None) == "softmax":
                 hint = "give --activation sigmoid, or none if it holds probabilities"
-                raise UserError(f"{file}: one channel, of which {name}'s softmax is always 1: {hint}")
+                raise UserError(f"{file}: expected two or more classes for the softmax of {name}, got one; {hint}")
 
     def _evaluated(self, pair: Pair, values: Array, labels: Array) -> fastloss.Report:
         try:
@@ -123,13 +124,13 @@ class _Counted:
 
 
 def _name(loss: Loss) -> str:
-    """The name in expressions: the loss's own, or that of the public loss it derives from."""
+    """The name in expressions: that of the loss, or of the public loss from which it derives."""
     known = {cls: name for name, cls in LOSSES.items()}
     return next(known[cls] for cls in type(loss).__mro__ if cls in known).removesuffix("_loss")
 
 
 def _has_nan(report: fastloss.Report) -> bool:
-    """Whether a sum is nan, unless `absent="nan"` asks for that: no pixel that counts gives 0 / 0 only at the end."""
+    """Whether a sum is nan, unless `absent="nan"` asks for it. If no pixel counts, the sums are 0 and not nan."""
     return any(
         np.isnan(report.partial(name).numbers).any()
         for name, loss in report.losses.items()
@@ -139,19 +140,19 @@ def _has_nan(report: fastloss.Report) -> bool:
 
 def _bad_label(pair: Pair, error: fastloss.LabelError) -> str:
     position = tuple(int(i) for i in error.position[1:])  # without the sample axis, which the file does not have
-    binary = ", if it is the foreground, save it as 1" if error.classes == 2 and error.label > 0 else ""
+    binary = "; if it is the foreground, save it as 1" if error.classes == 2 and error.label > 0 else ""
     return (
-        f"{shown(pair.target)}: label {error.label} at {position} is not in 0..{error.classes - 1}; "
+        f"{shown(pair.target)}: expected labels in 0..{error.classes - 1}, got {error.label} at {position}; "
         f"if it marks pixels to leave out, give --ignore-index {error.label}{binary}"
     )
 
 
 def _reports(pairs: Sequence[Pair], counted: _Counted) -> Iterator[fastloss.Report]:
-    """The reports one by one, the bar moving on stderr when that is a terminal."""
+    """Yield the reports one by one, with a progress bar on stderr if that is a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"))
     progress = Progress(*columns, TimeRemainingColumn(), console=console)
-    with progress if console.is_terminal else nullcontext():  # unless it is shown, it prints nothing at all
+    with progress if console.is_terminal else nullcontext():  # without its context, the bar prints nothing
         task = progress.add_task("", total=len(pairs), speed="")
         start = time.perf_counter()
         for done, pair in enumerate(pairs, 1):

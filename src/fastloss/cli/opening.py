@@ -1,4 +1,4 @@
-"""How the command line opens a file to read: without waiting, and nothing but a regular file.
+"""Opens a file for reading: only a regular file, and without waiting.
 
 Called by `loading.py`, `pairing.py` and `names.py`; knows nothing of formats.
 """
@@ -24,21 +24,21 @@ KINDS = (
 
 @contextmanager
 def reading(path: Path, option: str = "") -> Iterator[None]:
-    """Turn any complaint of a library while this file is read into a `UserError` that names it."""
+    """Turn any exception of a library that reads this file into a `UserError` that names the file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except (UserError, KeyboardInterrupt):
         raise
-    except Exception as error:  # the readers raise what they like: struct.error, zlib.error, SyntaxError (Pillow), ...
+    except Exception as error:  # struct.error, zlib.error, SyntaxError (Pillow) and others
         what = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         raise UserError(f"{option}{shown(path)}: cannot be read: {printable(what)}") from error
 
 
 @contextmanager
 def opened(path: Path, option: str = "") -> Iterator[BufferedReader]:
-    """The open file, a regular one. Errors of opening it become a `UserError`, those of using it do not."""
+    """Open a regular file. Errors on opening it become a `UserError`; errors on using it do not."""
     with ExitStack() as stack:
         with reading(path, option):
             handle = stack.enter_context(open(path, "rb", opener=_regular))
@@ -46,9 +46,9 @@ def opened(path: Path, option: str = "") -> Iterator[BufferedReader]:
 
 
 def _regular(path: str, flags: int) -> int:
-    """Open a regular file, without waiting: to open a pipe that nobody writes to would wait for ever.
+    """Open a regular file without waiting. Opening a pipe that nobody writes to would wait forever.
 
-    The kind is that of the open file: after a check of the path, another file could take its place.
+    The open file is checked, not the path: another file could take its place after a check of the path.
     """
     try:
         # Windows has neither flag.
@@ -67,4 +67,4 @@ def _regular(path: str, flags: int) -> int:
 def _check_kind(status: os.stat_result) -> None:
     for is_kind, kind in KINDS:
         if is_kind(status.st_mode):
-            raise ValueError(f"not a regular file but {kind}; give the path of a file that holds the data")
+            raise ValueError(f"expected a regular file, got {kind}; save the data as a file and give its path")

@@ -1,4 +1,4 @@
-"""Which prediction belongs to which mask: two files, or two folders whose files are matched by stem.
+"""Pairs of a prediction and its mask: two files, or two folders whose files are matched by stem.
 
 Called by `app.py`; opens no file.
 """
@@ -24,12 +24,12 @@ class Pair:
 
 
 def pairs(predictions: Path, targets: Path) -> list[Pair]:
-    """The pairs of two files, or of two folders: matched by stem. A file without a partner is an error."""
+    """Pair two files, or the files of two folders by stem. A file without a partner is an error."""
     kinds = ["a folder" if _is_folder(path) else "a file" for path in (predictions, targets)]
     if kinds[0] != kinds[1]:
         raise UserError(
-            f"predictions {shown(predictions)} is {kinds[0]}, targets {shown(targets)} is {kinds[1]}: "
-            "give two files or two folders"
+            "PREDICTIONS and TARGETS: expected two files or two folders, "
+            f"got {kinds[0]} ({shown(predictions)}) and {kinds[1]} ({shown(targets)})"
         )
     if kinds[0] == "a file":
         _check_suffix(predictions, PREDICTIONS, "prediction")
@@ -49,14 +49,17 @@ def _is_folder(path: Path) -> bool:
 def _matched(predictions: Path, targets: Path) -> list[Pair]:
     left = _by_stem(predictions, PREDICTIONS, "prediction")
     right = _by_stem(targets, MASKS, "mask")
-    alone = [(left[name], targets) for name in left if name not in right]
-    alone += [(right[name], predictions) for name in right if name not in left]
-    if alone:
-        lines = [f"{shown(path)}: no partner named {shown(stem(path))}.* in {shown(folder)}" for path, folder in alone]
+    single = [(left[name], targets) for name in left if name not in right]
+    single += [(right[name], predictions) for name in right if name not in left]
+    if single:
+        lines = [
+            f"{shown(path)}: expected a partner named {shown(stem(path))}.* in {shown(folder)}, found none"
+            for path, folder in single
+        ]
         more = [f"and {len(lines) - 10} more files without a partner"] if len(lines) > 10 else []
         raise UserError("\n".join(lines[:10] + more))
     if not left:
-        raise UserError(f"{shown(predictions)}: no file to evaluate in this folder")
+        raise UserError(f"{shown(predictions)}: expected at least one file to evaluate, got an empty folder")
     return [Pair(name=name, prediction=left[name], target=right[name]) for name in sorted(left)]
 
 
@@ -68,21 +71,23 @@ def _by_stem(folder: Path, readers: Mapping[str, Opener], what: str) -> dict[str
         if path.name.startswith("."):
             continue
         if _is_folder(path):
-            raise UserError(f"{shown(path)}: a folder inside the {what} folder; only files are matched")
+            raise UserError(f"{shown(path)}: expected only files in the {what} folder, got a folder; move it elsewhere")
         _check_suffix(path, readers, what)
-        twin = found.setdefault(stem(path), path)
-        if twin is not path:
-            raise UserError(f"{shown(path)}: {shown(twin)} has the same stem; which of the two is meant?")
+        first = found.setdefault(stem(path), path)
+        if first is not path:
+            raise UserError(f"{shown(path)}: expected one file per stem, got {shown(first)} as well; remove one")
     return found
 
 
 def _check_suffix(path: Path, readers: Mapping[str, Opener], what: str) -> None:
     if suffix(path) not in readers:
         got = suffix(path) or "no extension"
-        raise UserError(f"{shown(path)}: not a {what} file: expected {', '.join(readers)}, got {got}")
+        raise UserError(f"{shown(path)}: expected a {what} file ({', '.join(readers)}), got {got}")
 
 
 def stem(path: Path) -> str:
-    """The name without its extension: `a` for `a.nii.gz`, `a.b` for `a.b.npy`; alike for an é of one or two characters,
-    as other systems write it."""
+    """The name without its extension: `a` for `a.nii.gz`, `a.b` for `a.b.npy`.
+
+    Some systems write an é as one character, others as two; both give the same stem.
+    """
     return unicodedata.normalize("NFC", path.name[: len(path.name) - len(suffix(path))])

@@ -1,7 +1,7 @@
-"""What `fastloss evaluate` hands out: tables for people, JSON or CSV for programs.
+"""The output of `fastloss evaluate`: tables for people, JSON or CSV for programs.
 
-`Findings` is everything there is to say; `tables` prints it, `write` writes it in one step, so that a stopped run
-leaves either the whole file or none. Called by `app.py`; knows nothing of how the numbers came about.
+`Findings` holds all results. `tables` prints them; `write` writes them in one step, so that a stopped run leaves either
+the whole file or none. Called by `app.py`; knows nothing of how the numbers are computed.
 """
 
 import csv
@@ -38,15 +38,17 @@ class Findings:
     report: fastloss.Report
     pairs: Sequence[Pair]
     classes: Sequence[str]
-    nan: Sequence[int] = ()  # the images with a loss that is nan though there is something to compute it from
+    nan: Sequence[int] = ()  # the images with a loss that is nan although pixels count
 
     @property
     def losses(self) -> dict[str, Loss]:
         return dict(self.report.losses)
 
     def worst(self, count: int) -> list[int]:
-        """The images with the largest value of the first loss, largest first and before them what is nan; one without
-        a value is none of them."""
+        """The images with the largest values of the first loss, largest first.
+
+        Images of `nan` come before them. An image without a value is left out.
+        """
         values = self.report.per_image[next(iter(self.losses))]
         keys = {index: -value for index, value in enumerate(values.tolist()) if not math.isnan(value)}
         first = set(self.nan)
@@ -55,13 +57,13 @@ class Findings:
 
 
 def averaging(loss: Loss) -> str:
-    """What a loss's value over many images averages over, in words."""
+    """The pixels, images or classes that a loss's value over many images averages over, in words."""
     if isinstance(loss, Composed):
         return " + ".join(f"{weight:g} x ({averaging(term)})" for weight, term in loss.summands())
     if loss.reduction == "sum":
         return "the sum, not an average"
     weighted = "weighted " if getattr(loss, "class_weight", None) is not None else ""
-    if isinstance(loss, GeneralizedDiceLoss):  # one value an image
+    if isinstance(loss, GeneralizedDiceLoss):  # one value per image
         return "pixels of all images pooled" if loss.batch else "mean over images"
     if not isinstance(loss, RegionLoss):
         return f"{weighted}mean over the pixels of all images"
@@ -75,16 +77,16 @@ def averaging(loss: Loss) -> str:
 
 
 def console() -> Console:
-    """Standard output; text is shown as it is, `[1, 2]` being no markup here."""
+    """Standard output. Text is shown as it is: rich must not read `[1, 2]` as markup."""
     return Console(markup=False, highlight=False, emoji=False)
 
 
 def table(out: Console, title: str, header: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = True) -> None:
-    """A title line and a table under it; the columns after the first are numbers, or text."""
+    """Print a title line and a table under it. With `numbers`, the columns after the first are aligned to the right."""
     title, header = printable(title), [printable(name) for name in header]
     rows = [[printable(cell) for cell in row] for row in rows]
     if not out.is_terminal:
-        print(title, *_plain([header, *rows], numbers), sep="\n")
+        print(title, *_aligned([header, *rows], numbers), sep="\n")
         return
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for index, name in enumerate(header):
@@ -96,7 +98,7 @@ def table(out: Console, title: str, header: Sequence[str], rows: Sequence[Sequen
 
 
 def catalogue(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Rows of long texts: a table where lines may be long, else the first two cells and the others below them."""
+    """Print rows of long texts: as a table if lines may be long, else each row's texts below its first two cells."""
     out = console()
     if not out.is_terminal:
         table(out, title, header, rows, numbers=False)
@@ -108,8 +110,8 @@ def catalogue(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) 
             out.print(Padding(text, (0, 0, 0, 4)))
 
 
-def _plain(rows: Sequence[Sequence[str]], numbers: bool) -> list[str]:
-    """Aligned columns, as wide as they need, nothing but text: for pipes and files."""
+def _aligned(rows: Sequence[Sequence[str]], numbers: bool) -> list[str]:
+    """Lines of aligned columns without colours or borders, for pipes and files."""
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -136,7 +138,7 @@ def tables(found: Findings, worst: int) -> None:
     rows = [
         [label, *(number(value, absent) for value in row)] for label, *row in zip(found.classes, *columns, strict=True)
     ]
-    nothing = "" if found.nan else " ('-': nothing of this class)"
+    nothing = "" if found.nan else " ('-': no value for this class)"
     table(out, f"Per class, {images} merged{nothing}", ["class", *names], rows)
     ranked = found.worst(worst)
     if ranked:
@@ -159,24 +161,24 @@ def number(value: float, absent: str) -> str:
 
 
 def check_output(path: Path) -> None:
-    """Complain about an output that could not be written before any work is done."""
+    """Refuse an output that could not be written, before any work is done."""
     if path.suffix.lower() not in WRITERS:
         raise UserError(f"--output {shown(path)}: expected a name ending in {' or '.join(WRITERS)}")
     with _writing(path):
-        final = Path(os.path.realpath(path))  # a link keeps pointing where it does
+        final = Path(os.path.realpath(path))  # a link stays, and its target is replaced
         if final.is_dir():
-            raise UserError(f"--output {shown(path)}: is a folder")
+            raise UserError(f"--output {shown(path)}: expected a file, got a folder")
         if final.exists() and not (final.is_file() and os.access(final, os.W_OK)):
-            raise UserError(f"--output {shown(path)}: is there, and no file that may be written")
+            raise UserError(f"--output {shown(path)}: expected a file that may be written, got one that may not")
         folder = final.parent
         if not folder.is_dir():
-            raise UserError(f"--output {shown(path)}: there is no folder {shown(folder)}")
+            raise UserError(f"--output {shown(path)}: expected an existing folder; create {shown(folder)} first")
         if not os.access(folder, os.W_OK):
-            raise UserError(f"--output {shown(path)}: the folder {shown(folder)} cannot be written to")
+            raise UserError(f"--output {shown(path)}: expected a writable folder, got {shown(folder)}")
 
 
 def write(found: Findings, path: Path) -> None:
-    """Write everything to `path`, all or nothing: into a temporary file beside it, which then takes its name."""
+    """Write everything to `path` or nothing: a temporary file in the same folder takes its name at the end."""
     text = WRITERS[path.suffix.lower()](found)
     with _writing(path):
         _replace(os.path.realpath(path), text.encode())
@@ -191,8 +193,8 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _replace(final: str, data: bytes) -> None:
-    # The name is known before the file is there, so that Ctrl-C finds nothing it cannot remove (tempfile makes the
-    # file first). "x" creates it or fails: nothing is overwritten and no link is followed.
+    # The name is known before the file exists, so that Ctrl-C leaves nothing behind (tempfile makes the file first).
+    # "x" creates the file or fails: nothing is overwritten and no link is followed.
     name = os.path.join(os.path.dirname(final), f".fastloss-{secrets.token_hex(8)}")
     try:
         with open(name, "xb") as handle:
@@ -201,7 +203,7 @@ def _replace(final: str, data: bytes) -> None:
             shutil.copymode(final, name)
         os.replace(name, final)
     except BaseException:
-        with suppress(FileNotFoundError):  # never made, or it has its final name already
+        with suppress(FileNotFoundError):  # it was never made, or already has its final name
             os.unlink(name)
         raise
 
@@ -238,23 +240,23 @@ def _json(found: Findings) -> str:
 
 
 def _named(key: str, path: str | os.PathLike[str]) -> dict[str, str]:
-    """A name for JSON, which escapes control characters itself. A name that is not UTF-8 comes with its bytes."""
+    """A name for JSON, which escapes control characters itself. A name that is not UTF-8 also has its bytes."""
     text, exact = well_formed(path), os.fsencode(path)
     return {key: text} if text.encode() == exact else {key: text, f"{key}_bytes": exact.hex()}
 
 
 def _finite(value: float) -> float | None:
-    """JSON has no nan and no infinity: null stands for both."""
+    """The number, or None for nan and infinity, which JSON does not have."""
     return float(value) if math.isfinite(value) else None
 
 
 def _csv(found: Findings) -> str:
     text = io.StringIO()
-    plain = csv.writer(text, lineterminator="\n")
+    usual = csv.writer(text, lineterminator="\n")
     quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    plain.writerow(["scope", "name", "loss", "value"])
+    usual.writerow(["scope", "name", "loss", "value"])
     for row in _csv_rows(found):
-        (quoted if "\r" in "".join(row) else plain).writerow(row)  # Python 3.11 leaves a carriage return unquoted
+        (quoted if "\r" in "".join(row) else usual).writerow(row)  # Python 3.11 does not quote a carriage return
     return text.getvalue()
 
 
@@ -277,12 +279,12 @@ def _csv_rows(found: Findings) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _text_cell(name: str) -> str:
-    """The name as a cell that a spreadsheet takes for text, whatever the name begins with."""
+    """The name as a cell that a spreadsheet reads as text, whatever the name begins with."""
     return f"'{name}" if name.startswith(FORMULA) else name
 
 
 FORMULA = tuple("=+-@\t\r\n\0＝＋－＠'")
-"""What begins a formula, from OWASP's page on CSV injection and its ASVS 1.2.10. The quote is one of them, so that a
-reader who drops one quote gets the name back."""
+"""The characters that begin a formula, from OWASP's page on CSV injection and its ASVS 1.2.10. The quote is among them,
+so that a reader who drops one quote gets the name back."""
 
 WRITERS: dict[str, Callable[[Findings], str]] = {".json": _json, ".csv": _csv}

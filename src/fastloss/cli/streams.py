@@ -1,4 +1,4 @@
-"""Standard output and standard error when they are closed, full, or nobody reads them any more.
+"""Standard output and standard error when they are closed, full, or no longer read.
 
 Called by `fastloss.cli.main` and `app.py`. Imports nothing that needs the `cli` extra.
 """
@@ -16,7 +16,7 @@ CLOSED_PIPE = 141
 
 
 def say(text: str) -> None:
-    """Print lines on standard error. Lines that cannot be written are lost; the exit code still tells the outcome."""
+    """Print lines on standard error. Lines that cannot be written are lost; the exit code still shows the outcome."""
     if sys.stderr is None:
         return
     try:
@@ -26,6 +26,6 @@ def say(text: str) -> None:
 
 
 def discard(stream: TextIO) -> None:
-    """Drop what is left in a stream's buffer: Python would try to write it again on exit, and fail again."""
+    """Drop the rest of a stream's buffer. Python would try to write it again on exit, and fail again."""
     with suppress(io.UnsupportedOperation), open(os.devnull, "wb") as nowhere:  # a test's stream is no file
         os.dup2(nowhere.fileno(), stream.fileno())

@@ -1,6 +1,7 @@
-"""Which name was meant: `ce` is short for cross entropy, `dicee` is a typing error. Called by `expression.py`.
+"""Suggests the loss that a wrong name means: `ce` is short for cross entropy, `dicee` is a typing error.
 
-Only error messages show what is found here: an expression takes no other name for a loss than its own.
+The suggestions appear only in error messages: an expression takes a loss only by its own name. Called by
+`expression.py`.
 """
 
 import difflib
@@ -32,8 +33,8 @@ OTHER_NAMES = {
     "hausdorff_dt": "hd hausdorff hausdorff_distance",
     "dice_ce": "ce_dice dice_cross_entropy dice_xent",
 }
-"""What papers and other libraries call a loss, by its short name here. Capitals, `_` and a trailing `_loss` do not
-matter: `BCELoss` is `bce`."""
+"""The names of a loss in papers and other libraries, by its short name here. Capitals, `_` and a trailing `_loss` do
+not matter: `BCELoss` is `bce`."""
 
 _OWNERS = {other: name for name, others in OTHER_NAMES.items() for other in others.split()}
 
@@ -46,7 +47,7 @@ def meant_loss(word: str, known: Iterable[str]) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The hint for a word that is one of `known` but for a letter or two."""
+    """The hint for a word that differs from one of `known` in a letter or two."""
     by_lower = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)  # at 0.5, "ace" was "dice"
     return _hint(by_lower[near[0]] if near else None)
