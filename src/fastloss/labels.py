@@ -1,6 +1,6 @@
-"""Helpers around labels: one-hot targets, smoothed targets, class weights from label counts. Plain NumPy.
+"""Helpers for labels, in NumPy: one-hot targets, smoothed targets, class weights from label counts.
 
-Called by users before a loss; the losses take labels as they are and need none of these.
+Users call them before a loss. The losses take labels as they are and need none of these.
 """
 
 from __future__ import annotations
@@ -25,7 +25,27 @@ def class_count(value: Any) -> int:
 
 
 def counts(labels: Array, classes: int, ignored: Sequence[int]) -> Array:
-    """How many labels each class has, int64 of shape (classes,); LabelError for one that is no class."""
+    """Count the labels of each class.
+
+    Parameters
+    ----------
+    labels : array of any integer or bool dtype, any shape
+        The labels, which are read in small slabs.
+    classes : int
+        The number of classes.
+    ignored : sequence of int
+        Labels that do not count.
+
+    Returns
+    -------
+    int64 array, shape (classes,)
+        The number of labels of each class.
+
+    Raises
+    ------
+    LabelError
+        If another label is not in [0, classes).
+    """
     total = np.zeros(classes, np.int64)
     for slab in slabs(labels, order="K"):
         kept = slab
@@ -39,7 +59,7 @@ def counts(labels: Array, classes: int, ignored: Sequence[int]) -> Array:
 
 def _class_axis(axis: Any, ndim: int) -> int:
     where = integer(axis, "axis")
-    if ndim == 1 and where in (0, 1, -1):  # an array without a sample axis, as the losses take it
+    if ndim == 1 and where in (0, 1, -1):  # the losses also take an array without a sample axis
         return 0
     if not -ndim <= where < ndim:
         raise ValueError(f"axis: expected a number in [{-ndim}, {ndim}), got {axis}")
@@ -63,22 +83,45 @@ def one_hot(
     dtype: Any = np.float32,
     ignore_index: int | Sequence[int] = IGNORE_INDEX,
 ) -> Array:
-    """Labels as an array with a class axis: 1 where a pixel has the class, else 0.
+    r"""Return labels as an array with a class axis: 1 where a pixel has the class, else 0.
+
+    The result is $y_{n c s} = [l_{n s} = c]$ for the labels $l$. The losses take labels as they are, so it is needed
+    only where a target becomes soft; see `smooth_labels`.
 
     Parameters
     ----------
-    labels : array of any integer or bool dtype, any shape and layout
+    labels : array, shape (N, *S)
+        $l$, of any integer or bool dtype and any layout.
     num_classes : int
-        C.
-    axis : int
-        Where the class axis comes to lie in the result, of shape `(N, C, *S)` for labels `(N, *S)`.
-    dtype : real dtype of the result
+        C, the number of classes.
+    axis : int, default 1
+        The position of the class axis in the result.
+    dtype : dtype, default float32
+        The dtype of the result: any real one of at most 64 bits.
     ignore_index : int or sequence of int, default -100
-        A label, or several, whose pixels are zero in every class.
+        The label, or labels, whose pixels are zero in every class.
 
-    Returns the array; a 0-d label gives `(C,)`. Raises `LabelError` for another label that is not in `[0, C)`,
-    ValueError for an axis that is not there, TypeError for a dtype. `torch.nn.functional.one_hot` has `axis=-1`.
+    Returns
+    -------
+    array, shape (N, C, *S)
+        The one-hot array, with C at `axis`. A 0-d label gives shape (C,).
 
+    Raises
+    ------
+    LabelError
+        If another label is not in [0, C).
+    ValueError
+        If `num_classes` is below 1, or the result has no such axis.
+    TypeError
+        If the labels are no integers, or an option has the wrong type.
+
+    See Also
+    --------
+    smooth_labels : Smooths the result.
+    torch.nn.functional.one_hot : The same with `axis=-1`.
+
+    Examples
+    --------
     >>> import fastloss as fl
     >>> fl.one_hot([[0, 1, -100]], 2)
     array([[[1., 0., 0.],
@@ -97,24 +140,44 @@ def one_hot(
 
 
 def smooth_labels(target: Any, epsilon: float, prior: Sequence[float] | Array | None = None, axis: int = 1) -> Array:
-    r"""Label smoothing of a dense target: $(1 - \varepsilon) y + \varepsilon u$.
+    r"""Smooth a dense target: $(1 - \varepsilon) y + \varepsilon u$.
+
+    `cross_entropy(..., label_smoothing=)` does the same without an array. A pixel that `one_hot` left zero becomes
+    $\varepsilon u$, as every other pixel does; give it a `pixel_weight` of 0.
 
     Parameters
     ----------
-    target : float or bool array with a class axis
-        $y$, one-hot or soft; see `one_hot`.
+    target : array, shape (N, C, *S)
+        $y$, one-hot or soft, of any float dtype or bool; see `one_hot`.
     epsilon : float
-        In [0, 1].
-    prior : (C,) array, optional
-        $u$, a distribution over the classes: at least 0, its sum 1. None: $1/C$ each.
-    axis : int
-        The class axis.
+        $\varepsilon$, in [0, 1].
+    prior : array, shape (C,), default None
+        $u$, a distribution over the classes: numbers >= 0 whose sum is 1. None is $1 / C$ for each class.
+    axis : int, default 1
+        The class axis of `target`.
 
-    Returns a new array of the target's shape and dtype (bool: float32). A pixel that `one_hot` left zero becomes
-    $\varepsilon u$ as any other: give it `pixel_weight` 0. Raises ValueError for epsilon, prior or axis, TypeError for
-    a dtype. `cross_entropy(..., label_smoothing=)` does the same without an array. Source: Szegedy et al. 2016,
-    arXiv:1512.00567.
+    Returns
+    -------
+    array, shape (N, C, *S)
+        A new array of the target's dtype, or float32 for bool.
 
+    Raises
+    ------
+    ValueError
+        If `epsilon`, `prior` or `axis` is out of its range.
+    TypeError
+        If the target is neither float nor bool, or an option has the wrong type.
+
+    See Also
+    --------
+    one_hot : Makes a dense target from labels.
+
+    References
+    ----------
+    Szegedy et al. 2016, arXiv:1512.00567.
+
+    Examples
+    --------
     >>> import fastloss as fl
     >>> fl.smooth_labels([[1.0, 0.0]], 0.1)
     array([[0.95, 0.05]])
@@ -148,32 +211,51 @@ def class_weights(
     ignore_index: int | Sequence[int] | None = None,
     beta: float = 0.999,
 ) -> Array:
-    r"""A `class_weight` for imbalanced classes, from how often each occurs.
+    r"""Compute a `class_weight` for imbalanced classes from the number of labels of each class.
 
-    With $n_c$ labels of class $c$, $n$ of all and $C$ classes:
+    With $n_c$ labels of class $c$, $n$ labels of all classes, and $C$ classes, the weight of class $c$ is
 
-    - "inverse": $n / n_c$
-    - "balanced": $n / (C n_c)$, scikit-learn's
-    - "median": $\mathrm{median}(n_c) / n_c$, the median over the classes that occur (median-frequency balancing)
-    - "effective": $(1 - \beta) / (1 - \beta^{n_c})$, the inverse of the effective number of samples
+    - "inverse": $n / n_c$,
+    - "balanced": $n / (C n_c)$, as in scikit-learn,
+    - "median": $\mathrm{median}(n_c) / n_c$, with the median over the classes that occur,
+    - "effective": $(1 - \beta) / (1 - \beta^{n_c})$, the inverse of the effective number of samples.
 
     A class that does not occur gets 0.
 
     Parameters
     ----------
-    labels : array of any integer or bool dtype, any shape and layout
-        Read in small slabs: a memory map larger than memory will do.
+    labels : array, any shape
+        Labels of any integer or bool dtype and any layout. They are read in small slabs, so that a memory map may be
+        larger than memory.
     num_classes : int
-        C.
-    scheme : "inverse", "balanced", "median" or "effective"
-    ignore_index : int or sequence of int, optional
-        A label, or several, that do not count; None: every label is a class.
-    beta : float
-        In [0, 1), of "effective".
+        C, the number of classes.
+    scheme : {"inverse", "balanced", "median", "effective"}, default "balanced"
+        The formula, see above.
+    ignore_index : int or sequence of int, default None
+        The label, or labels, that do not count; None if every label is a class.
+    beta : float, default 0.999
+        $\beta$ of "effective", in [0, 1).
 
-    Returns float64 weights of shape `(C,)`. Raises `LabelError` for a label out of range, ValueError for an option,
-    TypeError for a dtype. Sources: Eigen and Fergus 2015, arXiv:1411.4734 (median); Cui et al. 2019, arXiv:1901.05555.
+    Returns
+    -------
+    float64 array, shape (C,)
+        The weights.
 
+    Raises
+    ------
+    LabelError
+        If a label that counts is not in [0, C).
+    ValueError
+        If `num_classes`, `scheme` or `beta` is out of its range.
+    TypeError
+        If the labels are no integers, or an option has the wrong type.
+
+    References
+    ----------
+    "median": Eigen and Fergus 2015, arXiv:1411.4734. "effective": Cui et al. 2019, arXiv:1901.05555.
+
+    Examples
+    --------
     >>> import fastloss as fl
     >>> fl.class_weights([0, 0, 0, 1], 3)
     array([0.44444444, 1.33333333, 0.        ])
@@ -191,7 +273,7 @@ def class_weights(
     if not present.any():
         return weights
     if scheme == "effective":
-        # 1 - b^n by expm1, which keeps its digits for b near 1; b = 0 gives 1.
+        # 1 - b^n by expm1, which loses no digits for b near 1; for b = 0 it is 1.
         weights[present] = (1 - b) / (-np.expm1(some * np.log(b)) if b else 1)
     else:
         top = {"inverse": n.sum(), "balanced": n.sum() / C, "median": np.median(some)}[scheme]
