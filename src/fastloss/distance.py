@@ -1,7 +1,7 @@
 """Euclidean distances of masks: the transform, the signed distance, the Hausdorff distance.
 
-Public functions check what they are given. `distance_to` and `signed_distance_to` are for the losses: they read a
-class from an array of labels, so that no mask is made, and write to an array of the caller's.
+The public functions check their arguments. `distance_to` and `signed_distance_to` are for the losses. They read one
+class from an array of labels, so that no mask is made, and can write to an array of the caller.
 """
 
 from __future__ import annotations
@@ -19,23 +19,42 @@ MOST_DIMS = 3
 
 
 def distance_transform(mask: Any, spacing: float | Sequence[float] | None = None) -> Array:
-    """Exact Euclidean distance of every foreground element to the nearest background element; 0 in the background.
+    r"""Compute the exact Euclidean distance of every foreground element to the nearest background element.
+
+    It is $d(x) = \min_{b \in B} \lVert x - b \rVert$ over the background $B$, so 0 in the background. Without any
+    background all distances are inf. (scipy's `distance_transform_edt`, which is equal otherwise, then measures to an
+    element outside of the array.)
 
     Parameters
     ----------
-    mask : array of any real dtype, of 1 to 3 dimensions and any layout
-        Elements other than 0 are foreground, as in scipy.
-    spacing : float or one per axis, optional
-        Distance of neighbours along each axis; 1 by default.
+    mask : array of 1 to 3 dimensions
+        Of any real dtype and any layout. Elements other than 0 are foreground, as in scipy.
+    spacing : float or sequence of float, default None
+        The distance of neighbours, as one number or one number per axis; None is 1.
 
-    Returns float32 of the mask's shape: `sqrt` of exact squares for equal spacings as long as they stay below 2^24, and
-    else within one unit in the last place. Without any background all distances are inf (scipy's
-    `distance_transform_edt`, equal otherwise, measures to an element outside of the array then).
+    Returns
+    -------
+    float32 array of the mask's shape
+        The distances. For equal spacings they are the `sqrt` of exact squares as long as those are below 2^24;
+        otherwise they are within one unit in the last place.
 
-    Raises TypeError for a mask that is no array of real numbers, ValueError for other dimensions or a wrong spacing.
+    Raises
+    ------
+    TypeError
+        If the mask or the spacing is not of real numbers.
+    ValueError
+        If the mask has other dimensions, or a spacing is not finite and > 0, or their number is wrong.
 
-    Source: Felzenszwalb and Huttenlocher, Distance Transforms of Sampled Functions, Theory of Computing 8, 2012.
+    See Also
+    --------
+    signed_distance : Which also measures in the background.
 
+    References
+    ----------
+    Felzenszwalb and Huttenlocher, Distance Transforms of Sampled Functions, Theory of Computing 8, 2012.
+
+    Examples
+    --------
     >>> import fastloss as fl
     >>> fl.distance_transform([[0, 1, 1, 1], [0, 1, 1, 1]], spacing=(1.0, 0.5))
     array([[0. , 0.5, 1. , 1.5],
@@ -46,15 +65,43 @@ def distance_transform(mask: Any, spacing: float | Sequence[float] | None = None
 
 
 def signed_distance(mask: Any, spacing: float | Sequence[float] | None = None) -> Array:
-    """Distance to the mask outside of it, minus that to the background inside of it: the level set of boundary losses.
+    r"""Compute the distance to the mask outside of it, and minus the distance to the background inside of it.
 
-    The boundary runs between the elements, so that none has 0. (MONAI, and the code of the boundary loss's authors,
-    shift the inside by one element.) An empty or full mask has no boundary, and all is 0, as it is in those.
+    It is $\phi(x) = d(x, F)$ in the background $B$ and $\phi(x) = -d(x, B)$ in the foreground $F$, where $d$ is the
+    distance to the nearest element. This is the level set of the boundary loss. The boundary runs between the elements,
+    so that no element has 0. (MONAI and the code of the boundary loss's authors shift the inside by one element.) An
+    empty or full mask has no boundary, and every element has 0, as in their code.
 
-    Parameters, dtype and errors are those of `distance_transform`.
+    Parameters
+    ----------
+    mask : array of 1 to 3 dimensions
+        Of any real dtype and any layout. Elements other than 0 are foreground.
+    spacing : float or sequence of float, default None
+        The distance of neighbours, as one number or one number per axis; None is 1.
 
-    Source: Kervadec et al., Boundary loss for highly unbalanced segmentation, MIDL 2019.
+    Returns
+    -------
+    float32 array of the mask's shape
+        The signed distances, > 0 outside of the mask.
 
+    Raises
+    ------
+    TypeError
+        If the mask or the spacing is not of real numbers.
+    ValueError
+        If the mask has other dimensions, or a spacing is not finite and > 0, or their number is wrong.
+
+    See Also
+    --------
+    distance_transform : The distances inside of the mask.
+    boundary_loss : The loss that takes them.
+
+    References
+    ----------
+    Kervadec et al., Boundary loss for highly unbalanced segmentation, MIDL 2019.
+
+    Examples
+    --------
     >>> import fastloss as fl
     >>> fl.signed_distance([0, 0, 1, 1, 1, 0])
     array([ 2.,  1., -1., -2., -1.,  1.], dtype=float32)
@@ -70,25 +117,46 @@ def hausdorff_distance(
     spacing: float | Sequence[float] | None = None,
     directed: bool = False,
 ) -> float:
-    """`max(h(a, b), h(b, a))` with `h(a, b)` the greatest distance from boundary pixels of `a` to the nearest of `b`.
+    r"""Compute the Hausdorff distance of the boundaries of two masks.
 
-    Boundary pixels are foreground pixels with a face neighbour that is background or outside of the array. Two empty
-    masks have distance 0, an empty one and another one inf, in both directions.
+    It is $\max(h(a, b), h(b, a))$, where $h(a, b)$ is the greatest distance from a boundary pixel of $a$ to the nearest
+    boundary pixel of $b$. A boundary pixel is a foreground pixel with a face neighbour that is background or outside of
+    the array. Two empty masks have distance 0. An empty mask and another one have distance inf, in both directions.
 
     Parameters
     ----------
-    mask_a, mask_b : arrays of any real dtype, of one shape of 1 to 3 dimensions
-        Elements other than 0 are foreground.
-    percentile : float in [0, 100]
-        Takes that percentile of the distances (with linear interpolation) for the greatest one: 95 is HD95.
-    spacing : float or one per axis, optional
-        Distance of neighbours along each axis; 1 by default.
+    mask_a, mask_b : arrays of 1 to 3 dimensions
+        Two masks of one shape, of any real dtype. Elements other than 0 are foreground.
+    percentile : float, default 100
+        The percentile of the distances, in [0, 100], that replaces the greatest one: 95 is HD95. It is interpolated
+        linearly.
+    spacing : float or sequence of float, default None
+        The distance of neighbours, as one number or one number per axis; None is 1.
     directed : bool, default False
-        Whether to return h(a, b) alone.
+        Whether to return only $h(a, b)$.
 
-    Raises TypeError for masks that are no arrays of real numbers, ValueError for other dimensions, shapes that differ,
-    a wrong spacing or percentile.
+    Returns
+    -------
+    float
+        The distance, in the units of `spacing`.
 
+    Raises
+    ------
+    TypeError
+        If a mask, the spacing or the percentile is not of real numbers, or `directed` is no bool.
+    ValueError
+        If the masks have other dimensions or different shapes, or the spacing or the percentile is out of its range.
+
+    See Also
+    --------
+    hausdorff_dt_loss : A loss that approximates it.
+
+    References
+    ----------
+    Huttenlocher et al., Comparing images using the Hausdorff distance, IEEE TPAMI 15, 1993.
+
+    Examples
+    --------
     >>> import fastloss as fl
     >>> fl.hausdorff_distance([0, 1, 1, 0, 0, 0], [0, 1, 1, 1, 1, 0])
     2.0
@@ -115,7 +183,7 @@ def hausdorff_distance(
 
 
 def _boundary(mask: Array) -> Array:
-    """The foreground elements with a face neighbour that is background or outside."""
+    """The foreground elements with a face neighbour that is background or outside of the array."""
     inner = mask.copy()
     for axis in range(mask.ndim):
         here, there = np.moveaxis(inner, axis, 0), np.moveaxis(mask, axis, 0)
@@ -130,10 +198,25 @@ def _boundary(mask: Array) -> Array:
 
 
 def distance_to(values: Array, k: int, inverted: bool, spacing: Sequence[float], out: Array | None = None) -> Array:
-    """`distance_transform` of `values == k`, or of `values != k` if inverted, without making that mask.
+    """Compute `distance_transform` of `values == k`, or of `values != k` if inverted, without making that mask.
 
-    values: bool or integers of 1 to 3 dimensions; a `k` that they cannot hold equals none. out: float32, C-contiguous,
-    of their shape, in memory of its own.
+    Parameters
+    ----------
+    values : bool or integer array of 1 to 3 dimensions
+        The labels.
+    k : int
+        The label of the mask. One that the dtype of `values` cannot hold equals no label.
+    inverted : bool
+        Whether the mask is `values != k`.
+    spacing : sequence of float
+        The distance of neighbours, one number per axis.
+    out : float32 array of the shape of values, default None
+        The array to write to, C-contiguous, in memory of its own; None makes one.
+
+    Returns
+    -------
+    float32 array of the shape of values
+        The distances; `out` if it is given.
     """
     if out is None:
         out = np.empty(values.shape, np.float32)
@@ -151,7 +234,26 @@ def distance_to(values: Array, k: int, inverted: bool, spacing: Sequence[float],
 def signed_distance_to(
     values: Array, k: int, inverted: bool, spacing: Sequence[float], out: Array | None = None
 ) -> Array:
-    """`signed_distance` of `values == k`, or of `values != k` if inverted; arguments are those of `distance_to`."""
+    """Compute `signed_distance` of `values == k`, or of `values != k` if inverted, without making that mask.
+
+    Parameters
+    ----------
+    values : bool or integer array of 1 to 3 dimensions
+        The labels.
+    k : int
+        The label of the mask. One that the dtype of `values` cannot hold equals no label.
+    inverted : bool
+        Whether the mask is `values != k`.
+    spacing : sequence of float
+        The distance of neighbours, one number per axis.
+    out : float32 array of the shape of values, default None
+        The array to write to, C-contiguous, in memory of its own; None makes one.
+
+    Returns
+    -------
+    float32 array of the shape of values
+        The signed distances; `out` if it is given.
+    """
     out = distance_to(values, k, not inverted, spacing, out)
     inside = distance_to(values, k, inverted, spacing)
     if out.size and (np.isinf(out.flat[0]) or np.isinf(inside.flat[0])):
@@ -172,18 +274,52 @@ def _as_mask(value: Any, name: str) -> Array:
 
 
 def spacing_array(value: Any) -> Array:
-    """Positive finite numbers, one or one per axis."""
-    steps = as_reals(value, "spacing", "a number or one per axis")
+    """Check a spacing of which the number of axes is not yet known.
+
+    Parameters
+    ----------
+    value : object
+        The option: a positive finite number, or a sequence of them.
+
+    Returns
+    -------
+    float64 array of at most one dimension
+        The numbers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is anything else.
+    """
+    steps = as_reals(value, "spacing", "a number or one number per axis")
     if steps.ndim > 1 or steps.size == 0:
-        raise ValueError(f"spacing: expected a number or one per axis, got {value!r}")
+        raise ValueError(f"spacing: expected a number or one number per axis, got {value!r}")
     if not (np.isfinite(steps) & (steps > 0)).all():
         raise ValueError(f"spacing: expected finite numbers > 0, got {value!r}")
     return steps
 
 
 def as_spacing(value: Any, ndim: int) -> tuple[float, ...]:
-    """One positive finite number per axis."""
+    """Check a spacing and write it out.
+
+    Parameters
+    ----------
+    value : object
+        The option: a positive finite number, one number per axis, or None for 1.
+    ndim : int
+        The number of axes.
+
+    Returns
+    -------
+    tuple of float
+        One number per axis.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is anything else.
+    """
     steps = spacing_array(1.0 if value is None else value)
     if steps.shape not in ((), (ndim,)):
-        raise ValueError(f"spacing: expected a number or {ndim}, one per axis, got {value!r}")
+        raise ValueError(f"spacing: expected a number or one number per axis ({ndim}), got {value!r}")
     return tuple(np.broadcast_to(steps, ndim).tolist())
