@@ -1,4 +1,4 @@
-"""Many losses in one pass over the data: `evaluate`, and the `Report` that merges."""
+"""Many losses in one pass over the data: `evaluate`, and the `Report` that it returns, which merges with others."""
 
 from __future__ import annotations
 
@@ -18,13 +18,45 @@ from ._terms import Mode, Terms
 
 
 class Report(Mapping[str, float]):
-    """What `evaluate` returns: each loss over all data so far, and by image and by class.
+    """The result of `evaluate`: each loss over all data so far, per image and per class.
 
-    `report[name]` is the loss of all images together, from merged sums (not a mean of the images' values);
-    `report.per_image[name]` has one value an image, its own loss; `report.per_class[name]` one a class: a region loss's
-    value of that class; a pixel loss's mean over the pixels that carry the class as label (nan for a dense target);
-    sums for a loss of `reduction="sum"`; nan where there is nothing. `a + b` and `Report.sum(many)` merge reports of
-    the same losses.
+    `report[name]` is the loss of all images together. It is computed from merged sums and is not a mean of the images'
+    values. A report is a mapping, so `dict(report)` has all of them. `a + b` and `Report.sum(many)` merge reports of
+    the same losses; the result is the same, to the bit, in any grouping.
+
+    Parameters
+    ----------
+    losses : mapping of name to loss
+        The losses that were computed.
+    classes : int
+        The number of classes.
+    images : int
+        The number of images.
+    numbers : dict of name to array
+        The mergeable sums of each loss; see `partial`.
+    class_numbers : dict of name to list of arrays
+        The mergeable sums of each loss per class, one array per summand of the loss.
+    per_image : dict of name to array, shape (images,)
+        The loss of each image, in the order of the data.
+
+    Attributes
+    ----------
+    per_class : dict of name to array, shape (classes,)
+        The loss of each class. For a region loss, it is the value of the class. For a pixel loss, it is the mean over
+        the pixels that carry the class as label, and nan for a dense target. A loss of `reduction="sum"` has sums. A
+        class without a value has nan.
+
+    See Also
+    --------
+    evaluate : Makes a report.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> dice, x = {"dice": fl.DiceLoss()}, [[[2.0, 0.0], [0.0, 1.0]]]
+    >>> first, second = fl.evaluate(dice, x, [[0, 1]]), fl.evaluate(dice, x, [[1, 1]])
+    >>> (first + second).images
+    2
     """
 
     def __init__(
@@ -50,10 +82,33 @@ class Report(Mapping[str, float]):
 
     @property
     def per_class(self) -> dict[str, Array]:
+        """Compute the loss of each class.
+
+        Returns
+        -------
+        dict of name to array, shape (classes,)
+            The values, which the docstring of the class explains.
+        """
         return {name: _per_class(loss, self._class_numbers[name], self.classes) for name, loss in self.losses.items()}
 
     def partial(self, name: str) -> Partial:
-        """The mergeable sums of one of the losses."""
+        """Return the mergeable sums of one of the losses.
+
+        Parameters
+        ----------
+        name : str
+            The name of the loss.
+
+        Returns
+        -------
+        Partial
+            The sums, which `finalize` of the loss turns into its value.
+
+        Raises
+        ------
+        KeyError
+            If there is no loss of this name.
+        """
         return Partial(repr(self.losses[name]), self.classes, self.images, self._numbers[name])
 
     def __repr__(self) -> str:
@@ -68,7 +123,25 @@ class Report(Mapping[str, float]):
 
     @staticmethod
     def sum(reports: Iterable[Report]) -> Report:
-        """The report of all images of `reports`, in their order."""
+        """Merge reports of the same losses.
+
+        Parameters
+        ----------
+        reports : iterable of Report
+            At least one report, all of the same losses and number of classes.
+
+        Returns
+        -------
+        Report
+            The report of all images, in the order of the reports.
+
+        Raises
+        ------
+        TypeError
+            If one is not a `Report`.
+        ValueError
+            If there is none, or their losses or numbers of classes differ.
+        """
         many = list(reports)
         if not many:
             raise ValueError("reports: expected at least one, got none")
@@ -105,23 +178,48 @@ def evaluate(
     pixel_weight: Any = None,
     ignore_index: int | Sequence[int] | None = None,
 ) -> Report:
-    """Many losses over the same data in one pass: they share the softmax, the sums and the labels.
+    """Compute many losses of the same data in one pass.
 
-    Each value is that of the loss by itself, whatever others are in the call.
+    The losses share the softmax, the sums and the labels. Each value is that of the loss by itself, whatever other
+    losses are in the call.
 
     Parameters
     ----------
     losses : mapping of name to loss
-        Each of reduction "mean" or "sum".
-    input, target, pixel_weight
-        As the losses take them; `input` of shape `(N, C, *S)`.
-    ignore_index : int or sequence of int, optional
-        A label, or several, whose pixels do not count. It applies to every loss whose own `ignore_index` is the default
-        -100, and to the element-wise ones, which have none (they take labels {0, 1} of a single channel); a loss made
-        with another `ignore_index` keeps that. The report's `losses` are those that were computed.
+        The losses, each of reduction "mean" or "sum".
+    input : array, shape (N, C, *S)
+        The input of the losses, of dtype float16, bfloat16, float32 or float64. The losses set its class axis.
+    target : array, shape (N, *S) or (N, C, *S)
+        Labels of any integer or bool dtype, or a dense target of the input's shape, if every loss takes it.
+    pixel_weight : array, default None
+        Weights of the pixels, 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S), with a dense target also to (N,
+        C, *S). A pixel of weight 0 does not count.
+    ignore_index : int or sequence of int, default None
+        The label, or labels, whose pixels do not count. It applies to every loss whose own `ignore_index` is the
+        default -100, and to the element-wise losses, which have none and take labels {0, 1} of a single channel. A loss
+        with another `ignore_index` keeps its own. The report's `losses` are those that were computed.
 
-    Returns a `Report`: values over all data, by image and by class; reports add up.
+    Returns
+    -------
+    Report
+        The values over all data, per image and per class. Reports of the same losses add up.
 
+    Raises
+    ------
+    LabelError
+        If a label is neither a class nor ignored.
+    ValueError
+        If there is no loss, a loss has reduction "none", a shape does not fit, or the losses differ in the number of
+        classes.
+    TypeError
+        If `losses` is no mapping of names to losses, or an array has the wrong dtype.
+
+    See Also
+    --------
+    Loss.partial : The mergeable sums of one loss.
+
+    Examples
+    --------
     >>> import fastloss as fl
     >>> x, y = [[[2.0, 0.0], [0.0, 1.0]]], [[0, 1]]
     >>> report = fl.evaluate({"ce": fl.CrossEntropyLoss(), "dice": fl.DiceLoss()}, x, y)
@@ -153,7 +251,7 @@ def evaluate(
     if any(r.classes != first.classes for r in done):
         axes = {name: loss.axis for name, loss in losses.items()}
         raise ValueError(
-            f"axis: expected one number of classes for all losses, got {[r.classes for r in done]} by {axes}"
+            f"axis: expected one number of classes for all losses, got {[r.classes for r in done]} with axes {axes}"
         )
     order = list(losses)
     collected = [
@@ -168,7 +266,7 @@ _Key = tuple[int | None, tuple[int, ...], Loss | None]
 
 
 def _key(loss: Loss, ignored: tuple[int, ...]) -> _Key:
-    """What a loss needs of the pass that it is computed in."""
+    """The pass that a loss can be computed in."""
     axis = loss.element_axis() if loss.kind == "element" else loss.axis
     own = ignored if loss.ignore_index is None else ignored_labels(loss.ignore_index)
     return axis, own, loss.weight_maker()
@@ -195,7 +293,7 @@ def _merge_keys(passes: dict[_Key, list[str]]) -> dict[_Key, list[str]]:
 
 def _one_pass(losses: dict[str, Loss], key: _Key, input: Any, target: Any, pixel_weight: Any, labelled: bool) -> Report:
     axis, ignored, maker = key
-    if axis is None:  # no loss depends on it, but the values by class do
+    if axis is None:  # no loss depends on it, but the values per class do
         axis = next((loss.axis for loss in losses.values() if loss.axis is not None), 1)
     x, y = as_input(input), as_array(target, "target")
     if labelled or x.shape != y.shape:
