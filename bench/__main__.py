@@ -1,8 +1,8 @@
 """Speed of every family of losses, against other libraries and against memory: `make bench`, or python -m bench.
 
 All that is compared alternates in one run, so that what disturbs one disturbs all; every figure is a median. `--only`
-takes sections and families. What is measured is written in docs/performance.md, with the figures of one machine;
-python -m bench.compare measures two commits against each other.
+takes sections and families. docs/internals/performance.md describes the measurements and shows the figures of one
+machine. python -m bench.compare measures two commits against each other.
 """
 
 import argparse
@@ -23,7 +23,7 @@ VERSIONS = ("numpy", "torch", "monai", "segmentation-models-pytorch", "scipy", "
 
 
 def machine(threads, quick):
-    """Where and with what the run is made."""
+    """The machine and the versions of a run."""
     import importlib.metadata
 
     versions = {}
@@ -55,10 +55,11 @@ def _cpu():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="less data and fewer peers, on two threads")
-    parser.add_argument("--threads", type=int, nargs="+", help="1 2; --quick: 2")
-    parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write all times there")
-    parser.add_argument("--only", nargs="+", metavar="NAME", default=[], choices=[*SECTIONS, *BY_NAME])
+    parser.add_argument("--quick", action="store_true", help="use less data and fewer peers, on two threads")
+    parser.add_argument("--threads", type=int, nargs="+", help="numbers of threads (default: 1 2; with --quick: 2)")
+    parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write all times to this file")
+    names = [*SECTIONS, *BY_NAME]
+    parser.add_argument("--only", nargs="+", metavar="NAME", default=[], choices=names, help="sections and families")
     options = parser.parse_args()
     threads = options.threads or ([2] if options.quick else [1, 2])
     peers, left_out = load()

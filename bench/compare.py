@@ -1,8 +1,8 @@
 """Speed of two commits, alternating in one run: python -m bench.compare BEFORE [AFTER] [--rounds N] [--threads N].
 
-Each is a commit or a directory; AFTER is this directory unless given. Both are built into temporary directories and run
-in processes of their own, by the benchmark of this directory. Times of BEFORE and AFTER, and the first over the second:
-above 1, AFTER is faster. The last line is the geometric mean.
+Each is a commit or a directory; AFTER is this directory by default. Both are built into temporary directories and run
+in processes of their own, by the benchmark of this directory. A line has the times of BEFORE and AFTER and their ratio,
+which is above 1 if AFTER is faster. The last line is the geometric mean.
 """
 
 import argparse
@@ -32,10 +32,10 @@ def build(what, target):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("before")
-    parser.add_argument("after", nargs="?", default=str(ROOT))
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("before", help="commit or directory")
+    parser.add_argument("after", nargs="?", default=str(ROOT), help="commit or directory (default: this directory)")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of which the median is taken (default: 7)")
+    parser.add_argument("--threads", type=int, default=2, help="threads per process (default: 2)")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         workers = []

@@ -1,8 +1,8 @@
 """Speed of the distance transform against scipy and edt, alternating in one run: python -m bench.distance [--rounds N].
 
-Every line has median times over the rounds and how many times faster fastloss is. `edt` is left out where it is not
-installed (pip install edt). Masks: noise (half and 99 % foreground), blobs as of a segmentation, a ball, and one
-background element in the corner, which makes all distances long.
+Every line has the median times over the rounds, and how many times as fast fastloss is. Without the package edt (pip
+install edt), only scipy is measured. The masks are noise (half and 99 % foreground), blobs as in a segmentation, and a
+ball. The last mask has a single background element in its corner, which makes all distances long.
 """
 
 import argparse
@@ -51,8 +51,8 @@ def jobs(mask, threads, spacing):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--no-scipy", action="store_true", help="it takes most of the time")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of which the median is taken (default: 5)")
+    parser.add_argument("--no-scipy", action="store_true", help="leave out scipy, which takes most of the time")
     options = parser.parse_args()
     for shape in SHAPES:
         for name, mask in masks(shape).items():

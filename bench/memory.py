@@ -1,4 +1,4 @@
-"""How fast memory is read and copied, by NumPy on so many threads: the measure of everything beside it."""
+"""The speed at which NumPy reads and copies memory on a number of threads, which every job is compared with."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -6,11 +6,11 @@ import numpy as np
 
 SIZE = 320 << 20  # bytes of an array, many times the caches
 PIECE = 4 << 20
-PASSES = 4  # over an array, a call: with one, waking the second thread costs a third of the time
+PASSES = 4  # over the array per call; with one, waking the second thread is a third of the time
 
 
 class Memory:
-    """Two arrays and the jobs on them; NumPy holds no lock while it works on a piece."""
+    """Two arrays and the jobs on them. NumPy holds no lock while it works on a piece."""
 
     def __init__(self):
         self.source = np.ones(SIZE // 4, np.float32)
@@ -26,7 +26,7 @@ class Memory:
         target = [self.target[k : k + step] for k in range(0, self.target.size, step)]
 
         def over(function, *pieces):
-            def part(k):  # one a thread: a future a piece would cost as much as the piece
+            def part(k):  # one per thread; a future per piece would cost as much as the piece
                 for _ in range(PASSES):
                     for arrays in zip(*(p[k::threads] for p in pieces), strict=True):
                         function(*arrays)
@@ -37,5 +37,5 @@ class Memory:
 
 
 def speeds(took):
-    """Bytes a second, from the seconds of the two jobs."""
+    """Bytes per second, from the seconds of the two jobs."""
     return {"read": PASSES * SIZE / took["read"], "copy": 2 * PASSES * SIZE / took["copy"]}

@@ -1,6 +1,7 @@
-"""How much memory a call takes beyond its arrays: python -m bench.peak THREADS, which bench.sweeps starts.
+"""Memory that a call takes beyond its arrays: python -m bench.peak THREADS, which bench.sweeps starts.
 
-From Linux's /proc: the peak is set back to what is in use before each call. (ru_maxrss would not do: it is inherited.)
+The figures come from Linux's /proc, where the peak is reset to the memory in use before each call. (ru_maxrss would not
+do, because a process inherits it.)
 """
 
 import ctypes
@@ -19,13 +20,13 @@ PROC = pathlib.Path("/proc/self")
 
 
 def extra(call):
-    """Bytes by which the peak exceeds what is in use before the call."""
+    """Bytes by which the peak exceeds the memory in use before the call."""
 
     def status(key):
         line = next(text for text in (PROC / "status").read_text().splitlines() if text.startswith(key))
         return int(line.split()[1]) * 1024
 
-    ctypes.CDLL(None).malloc_trim(0)  # glibc: what an earlier call has freed is not in use
+    ctypes.CDLL(None).malloc_trim(0)  # glibc returns to the system what an earlier call has freed
     (PROC / "clear_refs").write_text("5")
     before = status("VmRSS")
     call()

@@ -1,7 +1,7 @@
-"""The same losses by other libraries: what each makes of a family's arrays, and how it is called.
+"""The same losses in other libraries: the functions of a family's arrays, and how they are called.
 
-A library that is not installed is left out, and `load` says so. Before anything is timed, `check` holds every peer's
-value to ours.
+A library that is not installed is left out, and `load` returns why. Before anything is timed, `check` compares every
+peer's value with ours.
 """
 
 import importlib.util
@@ -17,7 +17,7 @@ from bench.families import BY_NAME, Data
 AGREE = 0.01  # relative: smp sums Dice and Tversky over the batch, we and MONAI over each sample
 
 
-# ---- what is computed: a function of the arrays a family
+# ---- the losses: one function of the arrays per family
 
 
 def torch_losses():
@@ -69,7 +69,7 @@ def monai_losses():
     tversky = TverskyLoss(**labels, alpha=0.3, beta=0.7)
     focal = FocalLoss(use_softmax=True, to_onehot_y=True)
     return {
-        "focal": lambda x, y: x.shape[1] * focal(x, y[:, None]),  # its mean is over the classes, too
+        "focal": lambda x, y: x.shape[1] * focal(x, y[:, None]),  # its mean is also over the classes
         "Dice": lambda x, y: dice(x, y[:, None]),
         "Dice + CE": lambda x, y: both(x, y[:, None]),
         "Tversky": lambda x, y: tversky(x, y[:, None]),
@@ -77,7 +77,7 @@ def monai_losses():
 
 
 def smp_losses():
-    """Of its folder of losses alone: the package around it wants its models' libraries."""
+    """Import only its folder of losses: the package needs the libraries of its models."""
     found = importlib.util.find_spec("segmentation_models_pytorch")
     if found is None:
         raise ImportError("No module named 'segmentation_models_pytorch'")
@@ -98,7 +98,7 @@ def smp_losses():
 
 
 def optax_losses():
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA would tell how long it takes to compile
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA would log how long it takes to compile
     import jax
     import optax
 
@@ -133,7 +133,7 @@ def our_numpy():
     return {name: family.ours for name, family in BY_NAME.items()}
 
 
-# ---- how it is called
+# ---- the jobs: how the functions are called
 
 
 def torch_jobs(function, arrays):
@@ -188,7 +188,7 @@ PEERS = {
 }
 PARALLEL = ("torch", "torch.compile", "MONAI", "smp", "optax", "edt")
 SLOW_TO_START = ("torch.compile", "optax")  # they compile every loss
-SERIAL = ("scipy", "our NumPy")  # on one thread, whatever they are given
+SERIAL = ("scipy", "our NumPy")  # always on one thread
 
 
 class Peer:
@@ -196,12 +196,12 @@ class Peer:
         self.losses, self.call = losses, call
 
     def jobs(self, family, arrays):
-        """Empty where it has no such loss."""
+        """The jobs of a family; none if the library has no such loss."""
         return self.call(self.losses[family], arrays) if family in self.losses else {}
 
 
 def load():
-    """All that are installed, by name, and why the others are left out."""
+    """The installed peers by name, and why the others are left out."""
     peers, left_out = {}, {}
     for name, (losses, call) in PEERS.items():
         try:
@@ -212,7 +212,7 @@ def load():
 
 
 def set_threads(n):
-    """Of ours and of torch, whose compiler must compile again for another number. jax has one pool for all CPUs."""
+    """Set our threads and torch's, whose compiler must compile again for another number. jax always uses all CPUs."""
     fl.set_num_threads(n)
     try:
         import torch
@@ -224,7 +224,7 @@ def set_threads(n):
 
 
 def check(peers):
-    """Every peer computes what we do; torch.compile, slow to start, what torch does."""
+    """Check that every peer computes our value. torch.compile, which is slow to start, computes what torch does."""
     data = Data((2, 19, 64, 64))
     for name, peer in peers.items():
         for family in peer.losses if name != "torch.compile" else ():

@@ -1,7 +1,7 @@
 """Many small samples against torch, and Fortran's order against C's: python -m bench.samples [--rounds N], one thread.
 
-Every line has medians of an alternating run. The Dice loss is softmax, one_hot and sums in torch. Goals: no slower than
-torch however small the samples, and no layout over five times its plain neighbour.
+Every line has medians of an alternating run. In torch, the Dice loss is softmax, one_hot and sums. The goals: no slower
+than torch however small the samples are, and no layout over five times as slow as C's order.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def layouts(shape, rounds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=9, help="rounds of which the median is taken (default: 9)")
     rounds = parser.parse_args().rounds
     fl.set_num_threads(1)
     torch.set_num_threads(1)

@@ -1,8 +1,8 @@
-"""What is measured: the families against their peers, and how our time changes with classes, size, dtype, labels,
-layout and level.
+"""The sections of the benchmark: the families against their peers, and how our time changes with classes, size, dtype,
+labels, layout and level.
 
-A section yields records: the medians of jobs that alternated, in one form that JSON keeps and goals.py and report.py
-read. `Run` knows the peers and the threads; a section is a function of it.
+A section is a function of a `Run`, which knows the peers and the threads. It yields records: medians of jobs that
+alternated, in a form that JSON can hold and that goals.py and report.py read.
 """
 
 import json
@@ -22,8 +22,8 @@ from bench.worker import Worker, remote
 
 SHAPE = (8, 19, 512, 512)  # 159 MB of float32: five times the largest caches
 PICTURE = (1, 19, 256, 256)
-MOST_FOR_PEERS = 320e6  # bytes of logits; peers make arrays of several times that
-ROOFED = ("families", "classes", "dtypes")  # sections in which memory is measured, too
+MOST_FOR_PEERS = 320e6  # bytes of logits; peers make arrays of several times that size
+ROOFED = ("families", "classes", "dtypes")  # sections that also measure memory
 TWO = ("cross entropy", "Dice")  # a pixel loss and a region loss, for the sweeps
 
 
@@ -31,7 +31,7 @@ class Variant(NamedTuple):
     """A row of a section's table."""
 
     row: str
-    family: str  # by which the peers know it
+    family: str  # the name by which the peers know it
     loss: object
     arrays: tuple
     out: np.ndarray
@@ -47,7 +47,7 @@ class Run:
         self.memory = Memory()
 
     def measure(self, section, variants, threads, peers=(), rounds=5):
-        """A record a variant, all of them, their peers and memory alternating."""
+        """Yield one record per variant; the variants, their peers and memory alternate."""
         set_threads(threads)
         memory = self.memory.jobs(threads) if section in ROOFED else {}
         jobs = {("memory", "memory", job): f for job, f in memory.items()}
@@ -72,15 +72,15 @@ class Run:
                 "bytes": moved,
                 "seconds": seconds,
             }
-            if fast:  # what can be reached: the read where little is written, else the copy
+            if fast:  # the bound is the speed of reading if little is written, else that of copying
                 much = {job: 2 * n > v.arrays[0].nbytes for job, n in written.items()}
                 record["roof"] = {job: fast["copy" if much[job] else "read"] for job in moved}
             yield record
 
     def _asked(self, names, threads):
-        """The peers of these names that are here and can be run on so many threads."""
+        """The installed peers of these names that can run on this number of threads."""
         most = threads == max(self.threads)
-        jax = threads == os.cpu_count()  # it has one pool, of all CPUs
+        jax = threads == os.cpu_count()  # it has one pool of all CPUs
         wanted = (n for n in names if n in self.peers and (most or n not in SLOW_TO_START) and (jax or n != "optax"))
         return {name: self.peers[name] for name in wanted}
 
@@ -96,7 +96,7 @@ def _left_out(key, error):
 
 
 def families(run):
-    """Every family against its peers, well past the caches."""
+    """Every family against its peers, on arrays well above the size of the caches."""
     data = Data((2, *SHAPE[1:]) if run.quick else SHAPE)
     peers = tuple(p for p in PARALLEL if not run.quick or p not in SLOW_TO_START)
     for family in FAMILIES:
@@ -106,7 +106,7 @@ def families(run):
 
 
 def numpy(run):
-    """The families by NumPy alone, ours and scipy's, on one picture and one thread."""
+    """The families against our NumPy reference and scipy, on one picture and one thread."""
     data = Data(PICTURE)
     if not run.quick:
         for family in FAMILIES:
@@ -114,7 +114,7 @@ def numpy(run):
 
 
 def tiny(run):
-    """A call so small that Python takes the time."""
+    """A call so small that Python takes most of the time."""
     data = Data((1, 4, 16, 16))
     function = BY_NAME["cross entropy"]._replace(ours=fl.cross_entropy)
     variants = [Variant.of(function, data, "fl.cross_entropy")]
@@ -123,7 +123,7 @@ def tiny(run):
 
 
 def classes(run):
-    """As many elements, of so many classes each pixel."""
+    """The same number of elements with more and more classes per pixel."""
     for count in (1, 2, 4, 19, 150, 1000):
         data = Data((4, count, 64 if run.quick else 512, 10_000_000 // (4 * 512 * count)))
         for threads in run.threads:
@@ -132,7 +132,7 @@ def classes(run):
 
 
 def sizes(run):
-    """From a tiny picture to more than 2 GB of logits; the peers as long as their arrays fit."""
+    """From a tiny picture to more than 2 GB of logits, with the peers as long as their arrays fit."""
     shapes = [(1, 19, s, s) for s in (16, 32, 64, 128, 256, 512)] + [(n, 19, 512, 512) for n in (4, 16, 48, 109)]
     for shape in shapes[: 7 if run.quick else None]:
         data = Data(shape)
@@ -164,7 +164,7 @@ def labels(run):
 
 
 def layouts(run):
-    """Channels first, channels last, and every second column of a picture twice as wide."""
+    """Channels first, channels last, and every second column of a picture of twice the width."""
     data = Data((2 if run.quick else 4, *SHAPE[1:]))
     x, y = data.logits, data.labels
     wide = np.zeros((*x.shape[:-1], 2 * x.shape[-1]), np.float32)
@@ -216,21 +216,21 @@ def levels(run):
 
 
 def fl_levels():
-    """Those that this machine has, the least first."""
+    """The levels that this machine has, the lowest first."""
     every = ("base", "v3", "v4")
     here = fl.config()["level"]
     return every[: every.index(here) + 1] if here in every else ()
 
 
 def together(run):
-    """Four losses by one pass of `evaluate`, and each alone."""
+    """Four losses in one pass of `evaluate`, and each in a call of its own."""
     data = Data((2 if run.quick else 8, *SHAPE[1:]))
     four = [BY_NAME[name] for name in ("cross entropy", "Dice", "focal", "Tversky")]
     by_name = {f.name: f.ours for f in four}
     variants = [Variant.of(f, data) for f in four]
-    joint = Variant.of(four[0]._replace(name="evaluate", ours=lambda x, y: fl.evaluate(by_name, x, y)), data)
+    one_pass = Variant.of(four[0]._replace(name="evaluate", ours=lambda x, y: fl.evaluate(by_name, x, y)), data)
     for threads in run.threads:
-        yield from run.measure("together", [*variants, joint], threads)
+        yield from run.measure("together", [*variants, one_pass], threads)
 
 
 def losses(run):
@@ -252,7 +252,7 @@ def memory(run):
 
 
 def accuracy(run):
-    """Errors of the float32 losses against float64 on the same inputs."""
+    """Errors of the float32 losses, compared with float64 on the same inputs."""
     data = Data(PICTURE)
     wide = data.logits.astype(np.float64)
     for name in TWO:

@@ -1,8 +1,9 @@
-"""Whether two threads are ever slower than one: python -m bench.threads [--rounds N].
+"""Shows whether two threads are ever slower than one: python -m bench.threads [--rounds N].
 
-Cross entropy and its gradient of float32 images of 16x16 to 1024x1024 pixels, alternately on one thread and on two:
-microseconds a call, back to back, and of one 5 ms after the last, when the second thread sleeps. The least of the
-rounds, for other work on the machine only adds; it needs two cores at rest all the same.
+Cross entropy and its gradient are computed for float32 images of 16x16 to 1024x1024 pixels, alternately on one thread
+and on two. The figures are microseconds per call: for calls back to back, and for a call 5 ms after the last one, when
+the second thread sleeps. Each is the least of the rounds, because other work on the machine only adds to it. The two
+cores must be idle all the same.
 """
 
 import argparse
@@ -24,7 +25,7 @@ def jobs(shape):
 
 
 def seconds(job, calls, pause):
-    """Seconds of one of `calls` calls, the first of which comes after the pause."""
+    """Seconds per call, of `calls` calls after the pause."""
     time.sleep(pause)
     start = time.perf_counter()
     for _ in range(calls):
@@ -45,7 +46,7 @@ def compare(job, rounds, pause):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=40, help="rounds of which the least is taken (default: 40)")
     rounds = parser.parse_args().rounds
     columns = ("forward", "after 5 ms", "value+grad", "after 5 ms")
     print(f"{'shape':20} {'elements':>9}" + "".join(f" {c + ': 1, 2':>26}" for c in columns))

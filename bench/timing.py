@@ -1,14 +1,14 @@
-"""Times of jobs that alternate, for the benchmarks beside this file."""
+"""Times of jobs that alternate, for the benchmarks in this folder."""
 
 import statistics
 import time
 
-SHORT = 0.002  # seconds; a shorter job is called again and again to fill them
-LONG, ENOUGH = 0.5, 3  # seconds; a longer job is called in so many rounds only
+SHORT = 0.002  # seconds; a shorter job is called repeatedly to fill them
+LONG, ENOUGH = 0.5, 3  # a job of more than LONG seconds runs in only ENOUGH rounds
 
 
 def seconds(job, calls):
-    """Seconds of one of `calls` calls."""
+    """Seconds per call, of `calls` calls."""
     start = time.perf_counter()
     for _ in range(calls):
         job()
@@ -16,15 +16,15 @@ def seconds(job, calls):
 
 
 def medians(jobs, rounds, clock=seconds, failed=None):
-    """Median seconds of each job after a warm-up, all jobs once a round, so that what disturbs one disturbs all.
+    """Median seconds of each job after a warm-up. Each round runs all jobs, so that a disturbance hits all of them.
 
-    failed: called with the name of a job whose warm-up fails, and its error; without it that is an error.
+    `failed` is called with the name and the error of a job whose warm-up fails. Without it, the error is raised.
     """
     calls, last = {}, {}
     for name, job in jobs.items():
         try:
             first = clock(job, 1)
-        except Exception as error:  # of a compiler, of a library: whatever it is, the others are measured
+        except Exception as error:  # whatever a compiler or a library raises, the other jobs are measured
             if failed is None:
                 raise
             failed(name, error)
@@ -35,8 +35,8 @@ def medians(jobs, rounds, clock=seconds, failed=None):
     for k in range(rounds):
         for name in calls:
             if k < last[name]:
-                time.sleep(0.05)  # idle OpenMP threads of the job before spin for a while, and would share the cores
-                if rounds == last[name]:  # not of a long job: threads that have slept are woken outside the time
+                time.sleep(0.05)  # idle OpenMP threads of the job before spin for a while and would share the cores
+                if rounds == last[name]:  # a short job wakes sleeping threads before its time is taken
                     clock(jobs[name], 1)
                 took[name].append(clock(jobs[name], calls[name]))
     return {name: statistics.median(times) for name, times in took.items()}

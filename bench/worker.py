@@ -1,7 +1,7 @@
-"""A process of its own that times our jobs when asked, for what one process cannot hold: two builds, two levels.
+"""A process that times our jobs on request, for two builds or two levels, which one process cannot hold.
 
-`Worker` starts one, with its own environment, and runs python -m bench.worker, which answers a line "job calls" by
-the seconds of a call.
+`Worker` starts python -m bench.worker in an environment of its own. The process answers each line "job calls" with the
+seconds per call.
 """
 
 import os
@@ -15,7 +15,7 @@ SHAPES = {"": (2, 19, 512, 512), "tiny ": (1, 4, 16, 16)}
 
 
 def own_jobs():
-    """All families' jobs, on 40 MB of logits and on a tiny picture, by names without spaces."""
+    """The jobs of all families, on 40 MB of logits and on a tiny picture, by names without spaces."""
     from bench.families import FAMILIES, Data, our_jobs
 
     jobs = {}
@@ -29,7 +29,7 @@ def own_jobs():
 
 class Worker:
     def __init__(self, **environment):
-        """environment: what differs from this process's."""
+        """Start the process; `environment` has the variables that differ from this process's."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bench.worker"],
             cwd=pathlib.Path(__file__).parents[1],
@@ -50,7 +50,7 @@ class Worker:
     def _line(self):
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError("the benchmark's worker has died: its error stands above")
+            raise RuntimeError("the benchmark's worker has died; its error is printed above")
         return line
 
     def seconds(self, name, calls):
@@ -60,7 +60,7 @@ class Worker:
 
 
 def remote(job, calls):
-    """The clock of jobs (worker, name)."""
+    """The clock of jobs that are pairs (worker, name)."""
     worker, name = job
     return worker.seconds(name, calls)
 
