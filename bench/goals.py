@@ -1,4 +1,4 @@
-"""What the design asks for, each goal beside what the records of a run say."""
+"""The goals of the design, each next to its measurement in the records of a run."""
 
 import math
 from typing import NamedTuple
@@ -18,7 +18,7 @@ class Goal(NamedTuple):
 
 
 class Found:
-    """Records by section and row, over which the goals look."""
+    """The records of a run, which the goals read by section and row."""
 
     def __init__(self, records):
         self.records = records
@@ -27,7 +27,7 @@ class Found:
         return [r for r in self.records if r["section"] == section and row in (None, r["row"])]
 
     def ratios(self, section, row, job, peer):
-        """How many times as fast as the peer, by number of threads."""
+        """How many times as fast as the peer we are, by number of threads."""
         found = {}
         for r in self.rows(section, row):
             if job in r["seconds"].get(peer, {}):
@@ -44,12 +44,12 @@ class Found:
 
 
 def share(record, job):
-    """Of the speed of memory."""
+    """The share of the speed of memory that a job reaches."""
     return record["bytes"][job] / record["seconds"]["fastloss"][job] / record["roof"][job]
 
 
 def _goal(what, sign, bound, by_threads, form="{:.2f}"):
-    """At all numbers of threads, or at the one of a record."""
+    """A goal that must hold at every measured number of threads. Without a figure there is none."""
     if not by_threads:
         return []
     many = len(by_threads) > 1
@@ -82,8 +82,8 @@ def _memory_used(found):
     goals = []
     for r in found.rows("memory"):
         used = max(0, r["extra"] - r.get("gradient", 0)) / MIB / r["threads"]
-        beside = " beside the gradient" if "gradient" in r else ""
-        goals += _goal(f"{r['row']}: MiB a thread{beside}", "≤", 1, {r["threads"]: used})
+        besides = ", apart from the gradient" if "gradient" in r else ""
+        goals += _goal(f"{r['row']}: MiB per thread{besides}", "≤", 1, {r["threads"]: used})
     return goals
 
 
@@ -109,7 +109,7 @@ def _together(found):
         ]
         mine = joint["seconds"]["fastloss"]["forward"]
         ratios[joint["threads"]] = mine / max(s for s in alone if s != mine)
-    return _goal("four losses by `evaluate`: time over that of the dearest alone", "≤", 1.5, ratios)
+    return _goal("four losses by `evaluate`: time over that of the slowest of them", "≤", 1.5, ratios)
 
 
 def _tiny(found):
@@ -120,7 +120,7 @@ def _tiny(found):
 def _accuracy(found):
     goals = []
     for r in found.rows("accuracy"):
-        if "a pixel" in r["row"]:
+        if "units in the last place" in r["row"]:
             goals += _goal(f"{r['row']}", "≤", 2, {1: r["error"]})
         else:
             goals += _goal(f"{r['row']}: error relative to float64", "≤", 1e-7, {1: r["error"]}, "{:.1e}")
@@ -128,7 +128,7 @@ def _accuracy(found):
 
 
 def growth(records, family, job, threads, name="fastloss"):
-    """Bytes of logits and seconds, of the series of sizes."""
+    """Bytes of logits and seconds, for the series of sizes."""
     found = [r for r in Found(records).rows("sizes") if r["family"] == family and r["threads"] == threads]
     return [(4 * math.prod(r["shape"]), s[job]) for r in found if job in (s := r["seconds"].get(name, {}))]
 
@@ -143,7 +143,7 @@ def _growth(found):
             if len(points) > 1:
                 slopes[t] = float(np.polyfit(*np.log(np.array(points)).T, 1)[0])
         if slopes:
-            # as every other goal, but with two bounds
+            # like the other goals, but with two bounds
             text = _goal("", "≥", 1 - SAME_SLOPE, slopes)[0].measured
             close = all(abs(s - 1) <= SAME_SLOPE for s in slopes.values())
             goals.append(
@@ -167,7 +167,7 @@ def _two_threads(found):
 
 
 def reached(records):
-    """All goals of which the records have something."""
+    """Every goal for which the run has figures."""
     found = Found(records)
     every = (_memory_speed, _peers, _memory_used, _formats, _together, _tiny, _accuracy, _growth, _two_threads)
-    return [goal for look in every for goal in look(found)]
+    return [goal for goals_of in every for goal in goals_of(found)]

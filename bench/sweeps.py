@@ -264,7 +264,7 @@ def accuracy(run):
     ulps = np.abs(close - exact) / np.spacing(exact.astype(np.float32))
     yield {
         "section": "accuracy",
-        "row": "cross entropy, a pixel, in units in the last place",
+        "row": "cross entropy per pixel, in units in the last place",
         "error": float(ulps.max()),
     }
 
