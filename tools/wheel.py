@@ -1,7 +1,8 @@
-"""Builds what is released and proves it: `make wheel`, and with --awkward `make wheel-check`. See docs/wheels.md.
+"""Builds the sdist and the wheels and checks them: `make wheel`, and with --awkward `make wheel-check`. See the page on
+wheels in docs/.
 
-Each function is one promise and stops everything when it does not hold. For Linux; the tools that it calls are those
-that the Makefile pins, and the interpreters are looked for in pyenv and on PATH.
+The run stops at the first promise that does not hold. It is for Linux. The Makefile pins the tools that it calls, and
+interpreters are searched for in pyenv and on PATH.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
-MEGABYTES = 3  # that a wheel stays under
+MEGABYTES = 3  # the limit of a wheel's size
 
 NEWEST, OLDEST = "numpy", "numpy==1.26.*"
-# What depends on the interpreter or on NumPy: every docstring's example, every error, processes, threads and signals.
+# The tests that depend on the interpreter or on NumPy: docstrings, errors, processes, threads and signals.
 SHORT = ["tests/test_docs.py", "tests/test_errors.py", "tests/test_processes.py", "tests/test_evaluate.py"]
-# What needs no compiled kernels: also values against scipy's, mpmath's and by hand.
+# The tests that need no compiled kernels, with values of scipy, of mpmath and by hand.
 PURE = [t for t in SHORT if "processes" not in t] + [
     "tests/test_hard.py",
     "tests/test_numerics.py",
     "tests/test_scipy.py",
 ]
-# CPython, NumPy, our extra, tests. 3.13 with NumPy 1.26 is missing: there is no such NumPy.
+# CPython, NumPy, our extra, tests. NumPy 1.26 has no wheel for Python 3.13.
 ENVIRONMENTS: list[tuple[str, str, str, list[str]]] = [
     ("3.11", NEWEST, "test", []),
     ("3.11", OLDEST, "test-numpy", SHORT),
@@ -52,7 +53,7 @@ def expect(holds: object, promise: str) -> None:
 
 
 def run(*command: object, cwd: Path | None = None, fails: bool = False, **environment: str) -> str:
-    """The output of a command; of one that should fail if `fails`."""
+    """Run a command and return its output. With `fails`, the command must fail."""
     ours = ("FASTLOSS_", "CFLAGS", "LDFLAGS", "PYTHONPATH", "CMAKE_", "SKBUILD_", "CC")
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     done = subprocess.run(
@@ -74,7 +75,7 @@ def run(*command: object, cwd: Path | None = None, fails: bool = False, **enviro
 
 
 def epoch() -> str:
-    """The time that files are given: the commit's, or zip's first where there is none."""
+    """The time stamp of the files: that of the commit, or the earliest of zip if there is no commit."""
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         command = ["git", "-C", str(ROOT), "log", "-1", "--format=%ct"]
         return subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL).strip()
@@ -95,7 +96,7 @@ def unpacked(source: Path, folder: Path) -> Path:
 
 
 def pip_wheel(source: Path, folder: Path, *options: object, prefix: Iterable[object] = (), **environment: str) -> Path:
-    """A wheel of an sdist or a tree, in pip's isolated environment; a missing compiler is an error, as for `make`."""
+    """Build a wheel of an sdist or a tree in pip's isolated environment. A missing compiler is an error."""
     environment = {"SOURCE_DATE_EPOCH": epoch(), "FASTLOSS_REQUIRE_NATIVE": "1"} | environment
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-cache-dir", "--wheel-dir", folder]
     run(*prefix, *pip, *options, source, **environment)
@@ -104,7 +105,7 @@ def pip_wheel(source: Path, folder: Path, *options: object, prefix: Iterable[obj
 
 
 def repaired(wheel: Path, folder: Path) -> Path:
-    """With libgomp inside, and the manylinux tag that its symbols allow."""
+    """The wheel with libgomp inside and with the manylinux tag that its symbols allow."""
     run("auditwheel", "repair", "--wheel-dir", folder, wheel, SOURCE_DATE_EPOCH=epoch())
     (made,) = folder.glob("*.whl")
     return made
@@ -120,13 +121,13 @@ def audit_raw(wheel: Path) -> None:
 
 def audit_repaired(wheel: Path) -> None:
     expect("-cp311-abi3-manylinux" in wheel.name, f"repaired: {wheel.name}")
-    run("check-wheel-contents", "--ignore", "W009,W010", wheel)  # fastloss.libs beside fastloss is auditwheel's way
+    run("check-wheel-contents", "--ignore", "W009,W010", wheel)  # auditwheel puts fastloss.libs next to fastloss
     expect(True, "check-wheel-contents finds nothing")
     run("abi3audit", "--strict", wheel)
     expect(True, "abi3audit --strict finds only the stable ABI of 3.11")
     shown = " ".join(run("auditwheel", "show", wheel).split())
     tag = wheel.stem.split("-")[-1]
-    expect(f'following platform tag: "{tag}"' in shown, f"auditwheel show says {tag}")
+    expect(f'following platform tag: "{tag}"' in shown, f"auditwheel show reports {tag}")
     size = wheel.stat().st_size
     expect(size < MEGABYTES * 1e6, f"{size / 1e6:.2f} MB, under {MEGABYTES}")
     with zipfile.ZipFile(wheel) as archive:
@@ -142,7 +143,7 @@ def audit_pure(wheel: Path) -> None:
     expect(wheel.name.endswith("-py3-none-any.whl"), f"pure Python: {wheel.name}")
     run("check-wheel-contents", wheel)
     with zipfile.ZipFile(wheel) as archive:
-        expect(not any(n.endswith((".so", ".c", ".pyx")) for n in archive.namelist()), "nothing compiled in it")
+        expect(not any(n.endswith((".so", ".c", ".pyx")) for n in archive.namelist()), "it holds nothing compiled")
 
 
 # ---- testing
@@ -159,7 +160,7 @@ def interpreter(version: str) -> str:
 
 
 def clean(version: str, folder: Path, *requirements: object) -> Path:
-    """The Python of a new environment with these requirements and no more."""
+    """The Python of a new environment with only these requirements."""
     run(interpreter(version), "-m", "venv", folder)
     python = folder / "bin/python"
     run(python, "-m", "pip", "install", "-q", "--only-binary", ":all:", *requirements)
@@ -167,12 +168,12 @@ def clean(version: str, folder: Path, *requirements: object) -> Path:
 
 
 def suite(python: Path, source: Path, folder: Path, *arguments: str, **environment: str) -> None:
-    """The tests of an sdist, beside neither its package nor its C."""
+    """Run the tests of an sdist, with its package and its C removed from the tree."""
     tree = unpacked(source, folder)
     for name in ("src", "csrc"):
         shutil.rmtree(tree / name)
     where = run(python, "-c", "import fastloss; print(fastloss.__file__)", cwd=tree, FASTLOSS_BACKEND="numpy").strip()
-    expect(Path(where).is_relative_to(python.parents[1]), "outside the source tree")
+    expect(Path(where).is_relative_to(python.parents[1]), "the tests import the installed package")
     last = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments, cwd=tree, **environment)
     expect(" passed" in last, f"pytest {' '.join(arguments)}: {last.splitlines()[-1]}")
 
@@ -189,7 +190,7 @@ def environments(wheel: Path, source: Path, work: Path, full: bool) -> None:
 
 
 def path_without(folder: Path, *patterns: str) -> str:
-    """A PATH with all that ours has but the programs of these patterns."""
+    """A copy of our PATH without the programs of these patterns."""
     folder.mkdir()
     for place in os.environ["PATH"].split(os.pathsep):
         for program in Path(place).glob("*") if place else ():
@@ -200,7 +201,7 @@ def path_without(folder: Path, *patterns: str) -> str:
 
 
 def read_only(tree: Path) -> list[str]:
-    """Makes a tree read-only; returns what holds root to that, too."""
+    """Make a tree read-only, and return the command prefix that also binds root to it."""
     for file in [tree, *tree.rglob("*")]:
         file.chmod(file.stat().st_mode & ~0o222)
     return ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
@@ -212,7 +213,7 @@ def contents(wheel: Path) -> dict[str, bytes]:
 
 
 def same_wheel(tree: Path, work: Path) -> Path:
-    """The same files in it from wherever and however it is built; returns that wheel."""
+    """Check that the wheel holds the same files however and wherever it is built, and return that wheel."""
     first = pip_wheel(tree, work / "first")
     expect(pip_wheel(tree, work / "again").read_bytes() == first.read_bytes(), "wheel built again: the same bytes")
 
@@ -241,14 +242,14 @@ def no_compiler(tree: Path, pure: Path, work: Path) -> None:
     said = run(*pip, PATH=path, FASTLOSS_REQUIRE_NATIVE="1", fails=True)
     expect("fastloss: the C kernels could not be built" in said, "no compiler, but one required: a clear error")
     said = run(*pip, PATH=path, SOURCE_DATE_EPOCH=epoch())
-    expect("this is the SLOW, pure Python version" in said, "no compiler: says that it is the slow version")
+    expect("this is the SLOW, pure Python version" in said, "no compiler: a notice that this is the slow version")
     (made,) = folder.glob("*.whl")
     expect(made.read_bytes() == pure.read_bytes(), "no compiler: the pure wheel, to the byte")
 
 
 def no_openmp(tree: Path, source: Path, work: Path) -> None:
     wheel = pip_wheel(tree, work / "serial", "--config-settings=cmake.define.FASTLOSS_OPENMP=OFF")
-    expect("libgomp" not in run("auditwheel", "show", wheel), "FASTLOSS_OPENMP=OFF: no libgomp is asked for")
+    expect("libgomp" not in run("auditwheel", "show", wheel), "FASTLOSS_OPENMP=OFF: the wheel needs no libgomp")
     python = clean("3.11", work / "serial-env", f"{wheel}[test-numpy]")
     suite(python, source, work / "serial-tests", *SHORT)
 
@@ -289,7 +290,7 @@ def awkward(work: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--full", action="store_true", help="the whole suite in every environment")
+    parser.add_argument("--full", action="store_true", help="run the whole suite in every environment")
     parser.add_argument("--awkward", action="store_true", help="build in awkward surroundings instead")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fastloss-") as made:
