@@ -1,9 +1,9 @@
 """The same bits on other processors, levels and compilers: `make processors`, or `python .ci/processors.py DIRECTORY`.
 
 Builds CMake's target `vectors` (tests/c/vectors.c: the C core without Python) with this machine's compiler, with clang
-and for AArch64, runs each at every level, and compares the lines. v3, v4 and NEON round alike; base, which has no
-multiply-add, is held to itself. Nehalem has no AVX: an instruction above base ends the program there. What is not
-installed is skipped, and said so; exit status 1 if any bits differ.
+and for AArch64, runs each at every level, and compares the lines. v3, v4 and NEON round alike. base, which has no
+multiply-add, is compared with base. Nehalem has no AVX, so that an instruction above base ends the program there. A
+run whose program is not installed is reported and skipped. The exit status is 1 if any bits differ.
 
 Debian: apt install cmake clang libomp-dev gcc-aarch64-linux-gnu qemu-user
 """
@@ -54,7 +54,7 @@ def missing(*programs: str) -> str | None:
 
 
 def build(compiler: str, options: list[str], directory: pathlib.Path) -> pathlib.Path:
-    """The program, built with warnings as errors; CMakeLists.txt looks for a Python that this target does not use."""
+    """Build the program with warnings as errors. CMakeLists.txt needs a Python, which this target does not use."""
     if not (directory / "CMakeCache.txt").exists():
         python = [f"-DPython_EXECUTABLE={sys.executable}", f"-DPython_INCLUDE_DIR={sysconfig.get_path('include')}"]
         ours = [f"-DCMAKE_C_COMPILER={compiler}", "-DFASTLOSS_WERROR=ON", *options, *python]
