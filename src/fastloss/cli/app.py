@@ -185,9 +185,9 @@ def common(
 
 @app.command("losses")
 def list_losses() -> None:
-    """The losses there are, with their parameters and defaults."""
+    """List the losses with their parameters and defaults."""
     others = {name: cls for name, cls in (LOSSES | MULTI_INPUT_LOSSES).items() if name not in expression.TAKEN}
-    title = "Losses that evaluate takes; in --loss a trailing _loss may be dropped"
+    title = "Losses that evaluate takes; --loss also takes a name without its trailing _loss"
     report.catalogue(title, HEADER, _catalogue_rows(expression.TAKEN))
     print()
     title = "Losses that evaluate does not take: they need several inputs, or targets -1 and 1"
@@ -218,7 +218,7 @@ def _check_scale(scale: float | None, dtype: RawType | None) -> None:
 
 
 def _note_activation(losses: dict[str, Loss], scale: float | None, activation: Activation | None) -> None:
-    """Of probabilities, a second softmax is legal but hardly meant."""
+    """Warn on stderr if a softmax or sigmoid is applied to probabilities: it is legal, but rarely intended."""
     leaves = [leaf for loss in losses.values() for _, leaf in loss.summands()]
     if scale is not None and activation is None and any(getattr(leaf, "activation", None) for leaf in leaves):
         say("note: --scale makes probabilities, but a loss applies an activation to them; give --activation none")
