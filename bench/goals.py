@@ -103,12 +103,12 @@ def _formats(found):
 
 def _together(found):
     ratios = {}
-    for joint in found.rows("together", "evaluate"):
-        alone = [
-            r["seconds"]["fastloss"]["forward"] for r in found.rows("together") if r["threads"] == joint["threads"]
+    for four in found.rows("together", "evaluate"):
+        seconds = [
+            r["seconds"]["fastloss"]["forward"] for r in found.rows("together") if r["threads"] == four["threads"]
         ]
-        mine = joint["seconds"]["fastloss"]["forward"]
-        ratios[joint["threads"]] = mine / max(s for s in alone if s != mine)
+        mine = four["seconds"]["fastloss"]["forward"]
+        ratios[four["threads"]] = mine / max(s for s in seconds if s != mine)
     return _goal("four losses by `evaluate`: time over that of the slowest of them", "≤", 1.5, ratios)
 
 
