@@ -1,8 +1,8 @@
 """Tables of a run, and the pictures and figures of the documentation from it: python -m bench.report [FILE].
 
-`make bench` writes FILE, build/bench.json. It is kept as bench/results.json, and from that all figures of README.md and
-docs/performance.md are written anew, between the marks <!-- bench NAME --> and <!-- end -->, and the pictures drawn.
-Without FILE: from bench/results.json as it is.
+`make bench` writes FILE, build/bench.json. It is kept as bench/results.json. From that all figures of README.md and of
+the performance pages in docs/internals are written anew, between the marks <!-- bench NAME --> and <!-- end -->, and
+the pictures are drawn. Without FILE: from bench/results.json as it is.
 """
 
 import json
@@ -11,13 +11,14 @@ import re
 import shutil
 import sys
 
-from bench import goals
+from bench import goals, speed
 from bench.goals import JOBS, Found, share
 
 ROOT = pathlib.Path(__file__).parents[1]
 KEPT = ROOT / "bench/results.json"
-PAGES = ("README.md", "docs/performance.md")
-RELATIVE = {"dtypes", "labels", "layouts", "levels"}  # sections whose rows stand against the first of their family
+INTERNALS = ROOT / "docs/internals"
+PAGES = ("README.md", "docs/internals/performance.md", "docs/internals/performance-sweeps.md")
+RELATIVE = {"dtypes", "labels", "layouts", "levels"}  # sections whose rows are compared with the first of their family
 COLOURS = {
     "fastloss": "#2a6f97",
     "torch": "#d1495b",
@@ -33,7 +34,7 @@ COLOURS = {
 
 
 def markdown(head, rows):
-    """A table that is read as text, too: text to the left, numbers to the right."""
+    """A table that also reads well as text: text to the left, numbers to the right."""
     rows = [[str(c) for c in row] for row in rows]
     widths = [max(3, *(len(row[k]) for row in [head, *rows])) for k in range(len(head))]
 
@@ -91,7 +92,7 @@ def goal_table(found):
     )
 
 
-# ---- what stands between the marks
+# ---- what is written between the marks
 
 
 def where(results):
@@ -103,26 +104,26 @@ def where(results):
         f"{m['cpu']}, {m['cores']} cores, level {level}; {m['system']}, Python {m['python']}, {versions}; {m['date']}."
     )
     left = m["left out"]
-    return text + (f" Not installed, and so left out: {', '.join(left)}." if left else "")
+    return text + (f" Left out, because not installed: {', '.join(left)}." if left else "")
 
 
 def caption(results):
-    """What the picture in the README shows."""
+    """The sentences below the picture in the README."""
     found = Found(results["records"])
     row, both = _widest(found, "cross entropy"), _widest(found, "Dice + CE")
+    machine = results["machine"]
     shape = " x ".join(str(n) for n in row["shape"])
-    versions = results["machine"]["versions"]
     text = (
-        f"{shape} float32 logits, int64 labels, {row['threads']} threads of {results['machine']['cpu']} at level "
-        f"{results['machine']['config']['level']}, medians of one alternating run."
+        f"{shape} float32 logits, int64 labels, {row['threads']} threads of {machine['cpu']} at level "
+        f"{machine['config']['level']}; medians of one alternating run."
     )
     for r, what, job, peer, name in (
-        (row, "Cross entropy's value", "forward", "torch", "torch"),
-        (both, "Dice with cross entropy and its gradient", "value+grad", "MONAI", "monai"),
+        (row, "The value of cross entropy", "forward", "torch", "torch"),
+        (both, "The value and gradient of Dice + cross entropy", "value+grad", "MONAI", "monai"),
     ):
         if peer in r["seconds"]:
-            ours, theirs = (duration(r["seconds"][p][job]) for p in ("fastloss", peer))
-            text += f" {what} takes {ours} ({peer} {versions[name]}: {theirs})."
+            ours, theirs = (f"{speed.milliseconds(r['seconds'][p][job])} ms" for p in ("fastloss", peer))
+            text += f" {what}: {ours}, against {theirs} for {peer} {machine['versions'][name]}."
     return text
 
 
@@ -132,7 +133,7 @@ def _widest(found, family):
 
 
 def blocks(results):
-    """What each mark's name stands for."""
+    """The text for each mark's name."""
     records = results["records"]
     found = goals.reached(records)
     summary = f"{sum(g.reached for g in found)} of {len(found)} are reached."
@@ -144,7 +145,7 @@ def blocks(results):
 
 
 def refreshed(page, results):
-    """The page's text with what the run says between the marks."""
+    """The page's text, with the figures of the run between the marks."""
     made = blocks(results)
 
     def fill(mark):
@@ -154,28 +155,6 @@ def refreshed(page, results):
 
 
 # ---- pictures
-
-
-def draw_speed(plt, records):
-    """Milliseconds of three losses, ours and the peers'."""
-    found, bars = Found(records), []
-    for family in ("cross entropy", "Dice", "Dice + CE"):
-        r = _widest(found, family)
-        for job, name in JOBS.items():
-            title = f"{family}, {name}"
-            for peer in COLOURS:
-                if job in r["seconds"].get(peer, {}):
-                    bars.append((title, peer, r["seconds"][peer][job] * 1e3))
-                    title = ""
-    figure, axes = plt.subplots(figsize=(7.5, 0.2 * len(bars) + 0.7))
-    for row, (_, name, ms) in enumerate(bars):
-        axes.barh(-row, ms, color=COLOURS[name], height=0.8)
-        axes.text(ms, -row, f" {ms:.3g} ms {name}", va="center")
-    axes.set_yticks([-k for k, bar in enumerate(bars) if bar[0]], [bar[0] for bar in bars if bar[0]])
-    axes.set_xlim(0, 1.2 * max(bar[2] for bar in bars))
-    axes.set_xlabel(f"milliseconds: {' x '.join(map(str, r['shape']))} float32, {r['threads']} threads")
-    axes.grid(visible=False, axis="y")
-    return figure
 
 
 def _families(records):
@@ -223,7 +202,7 @@ def draw_peers(plt, records):
 
 
 def draw_growth(plt, records):
-    """Time against size, on logarithmic axes, beside the line of linear growth."""
+    """Time against size, on logarithmic axes, with the line of linear growth."""
     figure, panels = plt.subplots(1, 2, figsize=(7.5, 3.2), sharey=True)
     threads = sorted({r["threads"] for r in Found(records).rows("sizes")})
     for axes, family in zip(panels, ("cross entropy", "Dice"), strict=True):
@@ -246,12 +225,17 @@ def draw_growth(plt, records):
     return figure
 
 
-PICTURES = {  # name: (how it is drawn, the section of docs/performance.md above whose table it stands, what it shows)
-    "speed": (draw_speed, None, "Milliseconds of cross entropy, Dice and both, beside other libraries"),
+PICTURES = {  # name: (how it is drawn, the section of the performance pages whose table it precedes, what it shows)
     "performance-roofline": (draw_roofline, "families", "Share of the speed of memory, by family"),
     "performance-peers": (draw_peers, "families", "Times as fast as the peers, by family"),
-    "performance-growth": (draw_growth, "sizes", "Time against size, beside linear growth"),
+    "performance-growth": (draw_growth, "sizes", "Time against size, with the line of linear growth"),
 }
+
+
+def draw_speed(records):
+    """The README's picture, as text."""
+    found = Found(records)
+    return speed.picture({family: _widest(found, family) for family in speed.FAMILIES})
 
 
 def main():
@@ -261,11 +245,12 @@ def main():
     for name in PAGES:
         page = ROOT / name
         page.write_text(refreshed(page.read_text(encoding="utf-8"), results), encoding="utf-8")
+    (ROOT / "docs/speed.svg").write_text(draw_speed(results["records"]), encoding="utf-8")
     from docs.losses.figures import STYLE, plt, save
 
     plt.rcParams.update(STYLE)
     for name, (draw, _, _) in PICTURES.items():
-        save(name, draw(plt, results["records"]), ROOT / "docs")
+        save(name, draw(plt, results["records"]), INTERNALS)
 
 
 if __name__ == "__main__":

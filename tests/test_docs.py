@@ -1,5 +1,5 @@
-"""Every example in a docstring, in the README and in docs/ runs and shows what it says; the pages name every loss, and
-their links lead somewhere."""
+"""Every example in a docstring, in the README and in docs/ runs and prints the output shown. The pages name every loss,
+and their links lead somewhere."""
 
 from __future__ import annotations
 
@@ -14,18 +14,23 @@ from typing import Any
 import pytest
 
 import fastloss
-from fastloss.losses import LOSSES, MULTI_INPUT_LOSSES
+from fastloss.losses import MULTI_INPUT_LOSSES, LOSSES
 
 ROOT = pathlib.Path(__file__).parents[1]
 LOSS_PAGES = sorted((ROOT / "docs/losses").glob("*.md"))
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+CONTINUED = {"docs/tutorial.md"}  # pages whose blocks are one session
+BLOB = "https://github.com/fastloss/fastloss/blob/main/"
+RAW = "https://raw.githubusercontent.com/fastloss/fastloss/main/"
+LONGEST = 400  # lines of a page
+LONGEST_ARCHITECTURE = 120
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:e[-+]?\d+)?(?![\w.])")
 MODULES = [m.name for m in pkgutil.walk_packages(fastloss.__path__, "fastloss.")] + ["fastloss"]
 FENCED = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 class NumberChecker(doctest.OutputChecker):
-    """Output may differ in its white space, and in floats by 1e-6 of themselves: other levels, other last digits."""
+    """Output may differ in white space, and floats by 1e-6 of their size: other levels give other last digits."""
 
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
         if super().check_output(want, got, optionflags):
@@ -70,6 +75,8 @@ def blocks() -> list[Any]:
     for page in PAGES:
         name = page.relative_to(ROOT).as_posix()
         codes = FENCED.findall(page.read_text(encoding="utf-8"))
+        if name in CONTINUED:
+            codes = ["\n".join(codes)]
         found += [pytest.param(name, code, id=f"{name}-{k}") for k, code in enumerate(codes)]
     return found
 
@@ -84,12 +91,17 @@ def test_pages(page, code, tmp_path, monkeypatch):
 
 
 def test_the_pages_have_blocks_to_test():
-    assert {b.values[0] for b in blocks()} >= {"README.md", "docs/guide.md", "docs/losses/composition.md"}
+    assert {b.values[0] for b in blocks()} >= {
+        "README.md",
+        "docs/guide.md",
+        "docs/losses/composition.md",
+        "docs/tutorial.md",
+    }
 
 
 @pytest.mark.parametrize("name", [*LOSSES, *MULTI_INPUT_LOSSES])
 def test_every_loss_has_its_section(name):
-    """Headed by the function's and the object's name, on a page that the index links beside them."""
+    """Its heading has the names of the function and of the object; the index links its page in the row of both."""
     cls = (LOSSES | MULTI_INPUT_LOSSES)[name].__name__
     pages = [p for p in LOSS_PAGES if f"\n## {name}, {cls}\n" in p.read_text(encoding="utf-8")]
     assert len(pages) == 1
@@ -98,24 +110,54 @@ def test_every_loss_has_its_section(name):
 
 
 def anchors(page: pathlib.Path) -> set[str]:
-    """GitHub's, of the headings of a page: lower case, letters, digits, - and _ only."""
-    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    """GitHub's anchors of the headings of a page: lower case, letters, digits, - and _ only."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+def links(page: pathlib.Path) -> list[str]:
+    return re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
-        if "://" not in target:
-            path, _, anchor = target.partition("#")
-            there = page.parent / path if path else page
-            assert there.exists(), target
-            assert not anchor or anchor in anchors(there), target
+    """Links to files of the repository, relative or absolute: to a file that is there, and to one of its headings."""
+    for target in links(page):
+        start = next((prefix for prefix in (BLOB, RAW) if target.startswith(prefix)), None)
+        if start is None and "://" in target:
+            continue
+        path, _, anchor = target.removeprefix(start or "").partition("#")
+        there = ((ROOT if start else page.parent) / path) if path else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+def test_links_of_the_readme_are_absolute():
+    """PyPI shows the README without the files next to it."""
+    found = links(ROOT / "README.md")
+    assert len(found) > 10
+    assert [target for target in found if "://" not in target] == []
+
+
+def test_the_index_lists_every_page():
+    """docs/README.md links each page of docs/ and docs/internals/ once; docs/losses/README.md has its own index."""
+    listed = [target.partition("#")[0] for target in links(ROOT / "docs/README.md")]
+    pages = {p.relative_to(ROOT / "docs").as_posix() for p in (ROOT / "docs").rglob("*.md")}
+    pages -= {"README.md"} | {p for p in pages if p.startswith("losses/") and p != "losses/README.md"}
+    assert sorted(t for t in listed if t.endswith(".md") and not t.startswith("..")) == sorted(pages)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_pages_are_short(page):
+    """A page of more lines than this is two pages; the architecture is one that a newcomer reads in one sitting."""
+    longest = LONGEST_ARCHITECTURE if page.name == "architecture.md" else LONGEST
+    assert len(page.read_text(encoding="utf-8").splitlines()) <= longest
 
 
 @pytest.mark.parametrize("page", LOSS_PAGES, ids=lambda p: p.name)
 def test_formulas_survive_markdown(page):
-    """Markdown takes the backslash of \\, and \\{ as its own escape before the formula is rendered."""
+    """Markdown takes the backslash of \\, and \\{ as an escape of its own before the formula is rendered."""
     text = page.read_text(encoding="utf-8")
     assert all(line.count("$") % 2 == 0 for line in text.splitlines())
     for formula in re.findall(r"\$\$?([^$]+)\$\$?", text):

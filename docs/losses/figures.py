@@ -1,8 +1,7 @@
 """Draws the figures of these pages with the losses themselves: `make figures`, or python docs/losses/figures.py.
 
-One SVG a family, beside this file: values and gradients as functions of an input, or of where two discs lie. Only
-bench/report.py uses its style and `save`. It knows nothing of the losses but their public functions. The same versions
-write the same bytes.
+One SVG per family, next to this file: values and gradients as functions of an input, or of where two discs lie. Only
+bench/report.py uses its style and `save`. It uses the public functions only. The same versions write the same bytes.
 """
 
 from __future__ import annotations
@@ -89,7 +88,7 @@ def pixels(losses: dict[str, fl.Loss], inputs: Array, which: int = 0) -> Curves:
     return found
 
 
-def class_axis() -> None:
+def pixel() -> None:
     figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.1), layout="constrained")
     at = around(5, 51)
     losses = {
@@ -102,11 +101,11 @@ def class_axis() -> None:
     inputs = np.stack([at, np.zeros_like(at), np.zeros_like(at)], axis=1)
     pair(*axes, at, pixels(losses, inputs), "logit of the label; those of two other classes are 0")
     legend_below(figure, axes[0])
-    save("class-axis", figure)
+    save("pixel", figure)
 
 
 def binary() -> None:
-    figure, axes = plt.subplots(2, 2, figsize=(7.5, 5.4), layout="constrained")
+    figure, axes = plt.subplots(1, 2, layout="constrained")
     at = np.linspace(-5, 5, 51)
     losses: dict[str, fl.Loss] = {
         "binary_cross_entropy_with_logits": fl.BCEWithLogitsLoss(reduction="none"),
@@ -114,21 +113,26 @@ def binary() -> None:
         "label_smoothing=0.2": fl.BCEWithLogitsLoss(label_smoothing=0.2, reduction="none"),
         "binary_focal_loss, alpha=None": fl.BinaryFocalLoss(alpha=None, reduction="none"),
     }
-    pair(*axes[0], at, elements(losses, at, 1.0), "logit, target 1")
-    axes[0, 0].legend()
+    pair(*axes, at, elements(losses, at, 1.0), "logit, target 1")
+    axes[0].legend()
+    save("binary", figure)
+
+
+def divergence() -> None:
+    figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.1), layout="constrained")
     at = np.linspace(0.01, 0.99, 50)
-    losses = {
+    losses: dict[str, fl.Loss] = {
         "binary_cross_entropy": fl.BCELoss(reduction="none"),
         "binary_kl_div": fl.BinaryKLDivLoss(reduction="none"),
         "binary_kl_div, alpha=0.5": fl.BinaryKLDivLoss(alpha=0.5, reduction="none"),
         "js_div, binary": fl.JSDivLoss(binary=True, reduction="none"),
         "js_div, binary, alpha=1": fl.JSDivLoss(binary=True, alpha=1.0, reduction="none"),
     }
-    pair(*axes[1], at, elements(losses, at, 0.3), "probability, target 0.3")
-    axes[1, 0].set_ylim(0, 2)
-    axes[1, 1].set_ylim(-6, 6)
-    axes[1, 0].legend(loc="upper center")
-    save("binary", figure)
+    pair(*axes, at, elements(losses, at, 0.3), "probability, target 0.3")
+    axes[0].set_ylim(0, 2)
+    axes[1].set_ylim(-6, 6)
+    legend_below(figure, axes[0])
+    save("divergence", figure)
 
 
 def regression() -> None:
@@ -262,16 +266,17 @@ def composition() -> None:
     axes[0, 0].legend(loc="center left")
     at = np.linspace(-6, 6, 41)
     curves = {
-        "gan_discriminator_loss": joint(fl.GANDiscriminatorLoss(activation="sigmoid"), at, [0.0]),
-        "gan_generator_loss": joint(fl.GANGeneratorLoss(activation="sigmoid"), at),
-        "gan_generator_loss, saturating": joint(fl.GANGeneratorLoss(activation="sigmoid", saturating=True), at),
+        "gan_discriminator_loss": of_last(fl.GANDiscriminatorLoss(activation="sigmoid"), at, [0.0]),
+        "gan_generator_loss": of_last(fl.GANGeneratorLoss(activation="sigmoid"), at),
+        "gan_generator_loss, saturating": of_last(fl.GANGeneratorLoss(activation="sigmoid", saturating=True), at),
     }
     pair(*axes[1], at, curves, "the discriminator's logit of a generated sample")
     axes[1, 0].legend()
     save("composition", figure)
 
 
-def joint(loss: Any, at: Array, *before: Any) -> tuple[Array, Array]:
+def of_last(loss: Any, at: Array, *before: Any) -> tuple[Array, Array]:
+    """Value and gradient of a loss of several inputs at each value of the last."""
     both = [loss.value_and_grad(*before, np.array([x])) for x in at]
     return np.array([v for v, _ in both]), np.array([gradients[-1][0] for _, gradients in both])
 
@@ -297,7 +302,7 @@ def numerics() -> None:
 
 def main() -> None:
     with plt.rc_context(STYLE):
-        for draw in (class_axis, binary, regression, region, boundary, composition, numerics):
+        for draw in (pixel, binary, divergence, regression, region, boundary, composition, numerics):
             draw()
 
 
