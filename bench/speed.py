@@ -1,7 +1,7 @@
 """The README's picture, docs/speed.svg: milliseconds of three losses, ours and the peers'.
 
-Written by hand rather than by matplotlib, for the picture must be readable on light and on dark pages: it has a
-background of its own, and colours for either. Names and numbers stand in columns of their own, left of the bars, so no
+It must be readable on light and on dark pages, so it has a background of its own and colours for either. That is
+simpler to write by hand than with matplotlib. Names and numbers have columns of their own, left of the bars, so no
 label can leave the picture. Called by bench/report.py.
 """
 
@@ -68,9 +68,10 @@ def picture(records):
             kind = "ours" if name == "fastloss" else "theirs"
             parts.append(f'  <rect class="{kind}" x="{BARS}" y="{y - 11}" width="{width:.1f}" height="13" rx="2"/>')
     height = y + MARGIN
+    size = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size}>',
             f"  <style>{STYLE}  </style>",
             f'  <rect class="page" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1}" rx="6"/>',
             *parts,
