@@ -220,8 +220,9 @@ def draw_growth(plt, records):
         axes.set_yscale("log")
         axes.set_title(family)
         axes.set_xlabel("bytes of float32 logits, 19 classes")
-        axes.legend()
     panels[0].set_ylabel("seconds, value")
+    handles, labels = panels[1].get_legend_handles_labels()  # Dice has every peer
+    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 1.1), ncols=4)
     return figure
 
 
