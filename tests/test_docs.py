@@ -9,6 +9,7 @@ import math
 import pathlib
 import pkgutil
 import re
+import tomllib
 from typing import Any
 
 import pytest
@@ -138,6 +139,14 @@ def test_links_of_the_readme_are_absolute():
     found = links(ROOT / "README.md")
     assert len(found) > 10
     assert [target for target in found if "://" not in target] == []
+
+
+def test_urls_of_the_project_lead_somewhere():
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+    assert {"Documentation", "Source", "Issues", "Changelog"} <= set(urls)
+    for url in urls.values():
+        assert url.startswith(BLOB.removesuffix("/blob/main/"))
+        assert not url.startswith(BLOB) or (ROOT / url.removeprefix(BLOB)).exists()
 
 
 def test_the_index_lists_every_page():
