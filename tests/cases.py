@@ -9,6 +9,7 @@ import dataclasses
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ml_dtypes
@@ -26,9 +27,13 @@ class Case:
     """A loss for C classes, `make(C, **options)`, and what it is called with."""
 
     name: str
-    target: str  # "labels", "dense" (a distribution) or "element" (any numbers in [0, 1])
     make: Callable[..., fl.Loss]
+    family: str  # "pixel" (of all its classes), "element", "region", "distance" or "composed" (a sum or a multiple)
+    target: str = "labels"  # or "dense" (a distribution), or "element" (any numbers in [0, 1])
+    input: str = "logits"  # or "probabilities", or "log_probabilities"
     cancels: int = 1  # how many times larger than the whole its terms are: so many times the rounding errors
+    image_weights: bool = False  # a pixel's value depends on the rest of its image, which its weights are made from
+    nan_if_absent: bool = False  # its value is nan where a class is absent
 
     def __str__(self) -> str:
         return self.name
@@ -61,203 +66,210 @@ def gammas(C: int) -> list[float]:
     return [0.5 * (c % 5) for c in range(C)]
 
 
+def foreground(C: int) -> range:
+    """All classes but the first, or the only one."""
+    return range(min(1, C - 1), C)
+
+
+def last_class(C: int) -> list[int]:
+    return [C - 1]
+
+
+pixel = partial(Case, family="pixel")
+element = partial(Case, family="element", target="element")
+region = partial(Case, family="region")
+distance = partial(Case, family="distance", image_weights=True)
+composed = partial(Case, family="composed")
+
 CASES = [
-    Case("ce", "labels", lambda C, **k: fl.CrossEntropyLoss(**k)),
-    Case("ce-weight", "labels", lambda C, **k: fl.CrossEntropyLoss(class_weight=class_weight(C), **k)),
-    Case("ce-smooth", "labels", lambda C, **k: fl.CrossEntropyLoss(label_smoothing=0.1, **k)),
-    Case(
+    pixel("ce", of(fl.CrossEntropyLoss)),
+    pixel("ce-weight", of(fl.CrossEntropyLoss, class_weight=class_weight)),
+    pixel("ce-smooth", of(fl.CrossEntropyLoss, label_smoothing=0.1)),
+    pixel(
         "ce-weight-smooth-255",
-        "labels",
-        lambda C, **k: fl.CrossEntropyLoss(
-            class_weight=class_weight(C), label_smoothing=0.3, **{"ignore_index": 255} | k
-        ),
+        of(fl.CrossEntropyLoss, class_weight=class_weight, label_smoothing=0.3, ignore_index=255),
     ),
-    Case("ce-dense", "dense", lambda C, **k: fl.CrossEntropyLoss(**k)),
-    Case(
+    pixel("ce-dense", of(fl.CrossEntropyLoss), target="dense"),
+    pixel(
         "ce-dense-weight-smooth",
-        "dense",
-        lambda C, **k: fl.CrossEntropyLoss(class_weight=class_weight(C), label_smoothing=0.3, **k),
+        of(fl.CrossEntropyLoss, class_weight=class_weight, label_smoothing=0.3),
+        target="dense",
     ),
-    Case("bce", "element", lambda C, **k: fl.BCEWithLogitsLoss(**k)),
-    Case("bce-pos", "element", lambda C, **k: fl.BCEWithLogitsLoss(pos_weight=2.5, **k)),
-    Case(
-        "bce-pos-vector-smooth",
-        "element",
-        lambda C, **k: fl.BCEWithLogitsLoss(pos_weight=class_weight(C), label_smoothing=0.2, **k),
-    ),
-    Case("nll", "labels", of(fl.NLLLoss)),
-    Case("nll-weight-255", "labels", of(fl.NLLLoss, class_weight=class_weight, ignore_index=255)),
-    Case("nll-dense-weight", "dense", of(fl.NLLLoss, class_weight=class_weight)),
-    Case("cce-none", "labels", of(fl.CategoricalCrossEntropyLoss)),
-    Case(
+    element("bce", of(fl.BCEWithLogitsLoss)),
+    element("bce-pos", of(fl.BCEWithLogitsLoss, pos_weight=2.5)),
+    element("bce-pos-vector-smooth", of(fl.BCEWithLogitsLoss, pos_weight=class_weight, label_smoothing=0.2)),
+    pixel("nll", of(fl.NLLLoss), input="log_probabilities"),
+    pixel("nll-weight-255", of(fl.NLLLoss, class_weight=class_weight, ignore_index=255), input="log_probabilities"),
+    pixel("nll-dense-weight", of(fl.NLLLoss, class_weight=class_weight), target="dense", input="log_probabilities"),
+    pixel("cce-none", of(fl.CategoricalCrossEntropyLoss), input="probabilities"),
+    pixel(
         "cce-none-weight-smooth",
-        "labels",
         of(fl.CategoricalCrossEntropyLoss, class_weight=class_weight, label_smoothing=0.2),
+        input="probabilities",
     ),
-    Case("cce-none-dense", "dense", of(fl.CategoricalCrossEntropyLoss, class_weight=class_weight)),
-    Case("focal", "labels", of(fl.FocalLoss)),
-    Case("focal-classes", "labels", of(fl.FocalLoss, gamma=gammas, alpha=class_weight)),
-    Case("focal-sigmoid-classes", "labels", of(fl.FocalLoss, gamma=gammas, alpha=class_weight, activation="sigmoid")),
-    Case("focal-none", "labels", of(fl.FocalLoss, gamma=1.5, activation=None)),
-    Case("focal-dense", "dense", of(fl.FocalLoss, gamma=gammas, alpha=class_weight)),
-    Case("focal-dense-sigmoid", "dense", of(fl.FocalLoss, activation="sigmoid")),
-    Case("focal-dense-none", "dense", of(fl.FocalLoss, gamma=0.5, activation=None)),
-    Case("perceptron", "labels", of(fl.PerceptronLoss)),
-    Case("perceptron-dense-weight", "dense", of(fl.PerceptronLoss, class_weight=class_weight)),
-    Case("kl", "element", of(fl.KLDivLoss)),
-    Case("kl-log", "element", of(fl.KLDivLoss, log_target=True)),
-    Case("bce-none", "element", of(fl.BCELoss)),
-    Case("bce-none-pos-vector", "element", of(fl.BCELoss, pos_weight=class_weight)),
-    Case("balanced", "element", of(fl.BalancedBCELoss)),
-    Case("balanced-none", "element", of(fl.BalancedBCELoss, activation=None)),
-    Case("binary-focal", "element", of(fl.BinaryFocalLoss)),
-    Case("binary-focal-none", "element", of(fl.BinaryFocalLoss, gamma=0.5, alpha=None, activation=None)),
-    Case("binary-kl-none", "element", of(fl.BinaryKLDivLoss)),
-    Case("binary-kl-sigmoid-alpha", "element", of(fl.BinaryKLDivLoss, alpha=0.3, activation="sigmoid")),
-    Case("binary-kl-sigmoid", "element", of(fl.BinaryKLDivLoss, activation="sigmoid")),
-    Case("js-none", "dense", of(fl.JSDivLoss), 512),
-    Case("js-softmax-alpha", "dense", of(fl.JSDivLoss, alpha=0.8, activation="softmax"), 32),
-    Case("js-sigmoid-jeffreys", "dense", of(fl.JSDivLoss, alpha=1.0, activation="sigmoid"), 32),
-    Case("js-softmax-labels", "labels", of(fl.JSDivLoss, activation="softmax"), 32),
-    Case("js-binary-none", "element", of(fl.JSDivLoss, binary=True), 32),
-    Case("js-binary-sigmoid", "element", of(fl.JSDivLoss, binary=True, alpha=1.0, activation="sigmoid"), 32),
-    Case("soft-margin", "element", of(fl.SoftMarginLoss)),
-    Case("multilabel", "dense", of(fl.MultiLabelSoftMarginLoss)),
-    Case("multilabel-weight", "dense", of(fl.MultiLabelSoftMarginLoss, class_weight=class_weight)),
-    Case("mse", "element", of(fl.MSELoss)),
-    Case("l1", "element", of(fl.L1Loss)),
-    Case("huber", "element", of(fl.HuberLoss, delta=1.5)),
-    Case("smooth-l1", "element", of(fl.SmoothL1Loss, beta=0.7)),
-    Case("smooth-l1-zero", "element", of(fl.SmoothL1Loss, beta=0.0)),
-    Case("log-cosh", "element", of(fl.LogCoshLoss)),
-    Case("pseudo-huber", "element", of(fl.PseudoHuberLoss, delta=0.8)),
-    Case("dice", "labels", lambda C, **k: fl.DiceLoss(**k)),
-    Case("dice-sigmoid", "labels", lambda C, **k: fl.DiceLoss(activation="sigmoid", **k)),
-    Case("dice-none", "labels", lambda C, **k: fl.DiceLoss(activation=None, **k)),
-    Case("dice-dense", "dense", lambda C, **k: fl.DiceLoss(**k)),
-    Case("dice-squared-batch", "dense", lambda C, **k: fl.DiceLoss(squared=True, batch=True, **k)),
-    Case("dice-skip", "labels", lambda C, **k: fl.DiceLoss(absent="skip", class_weight=class_weight(C), **k)),
-    Case("dice-zero", "labels", lambda C, **k: fl.DiceLoss(absent="zero", smooth=(0.0, 1.0), **k)),
-    Case("dice-nan", "labels", lambda C, **k: fl.DiceLoss(absent="nan", **k)),
-    Case("dice-unsmoothed-none", "dense", lambda C, **k: fl.DiceLoss(activation=None, smooth=0.0, **k)),
-    Case(
-        "dice-foreground-255",
-        "labels",
-        lambda C, **k: fl.DiceLoss(classes=range(min(1, C - 1), C), **{"ignore_index": 255} | k),
+    pixel(
+        "cce-none-dense",
+        of(fl.CategoricalCrossEntropyLoss, class_weight=class_weight),
+        target="dense",
+        input="probabilities",
     ),
-    Case("jaccard", "labels", lambda C, **k: fl.JaccardLoss(**k)),
-    Case("jaccard-sigmoid-batch", "dense", lambda C, **k: fl.JaccardLoss(activation="sigmoid", batch=True, **k)),
-    Case("tversky", "labels", lambda C, **k: fl.TverskyLoss(alpha=0.3, beta=0.7, **k)),
-    Case(
+    pixel("focal", of(fl.FocalLoss)),
+    pixel("focal-classes", of(fl.FocalLoss, gamma=gammas, alpha=class_weight)),
+    pixel("focal-sigmoid-classes", of(fl.FocalLoss, gamma=gammas, alpha=class_weight, activation="sigmoid")),
+    pixel("focal-none", of(fl.FocalLoss, gamma=1.5, activation=None), input="probabilities"),
+    pixel("focal-dense", of(fl.FocalLoss, gamma=gammas, alpha=class_weight), target="dense"),
+    pixel("focal-dense-sigmoid", of(fl.FocalLoss, activation="sigmoid"), target="dense"),
+    pixel("focal-dense-none", of(fl.FocalLoss, gamma=0.5, activation=None), target="dense", input="probabilities"),
+    pixel("perceptron", of(fl.PerceptronLoss)),
+    pixel("perceptron-dense-weight", of(fl.PerceptronLoss, class_weight=class_weight), target="dense"),
+    element("kl", of(fl.KLDivLoss), input="log_probabilities"),
+    element("kl-log", of(fl.KLDivLoss, log_target=True), input="log_probabilities"),
+    element("bce-none", of(fl.BCELoss), input="probabilities"),
+    element("bce-none-pos-vector", of(fl.BCELoss, pos_weight=class_weight), input="probabilities"),
+    element("balanced", of(fl.BalancedBCELoss), image_weights=True),
+    element("balanced-none", of(fl.BalancedBCELoss, activation=None), input="probabilities", image_weights=True),
+    element("binary-focal", of(fl.BinaryFocalLoss)),
+    element("binary-focal-none", of(fl.BinaryFocalLoss, gamma=0.5, alpha=None, activation=None), input="probabilities"),
+    element("binary-kl-none", of(fl.BinaryKLDivLoss), input="probabilities"),
+    element("binary-kl-sigmoid-alpha", of(fl.BinaryKLDivLoss, alpha=0.3, activation="sigmoid")),
+    element("binary-kl-sigmoid", of(fl.BinaryKLDivLoss, activation="sigmoid")),
+    pixel("js-none", of(fl.JSDivLoss), target="dense", input="probabilities", cancels=512),
+    pixel("js-softmax-alpha", of(fl.JSDivLoss, alpha=0.8, activation="softmax"), target="dense", cancels=32),
+    pixel("js-sigmoid-jeffreys", of(fl.JSDivLoss, alpha=1.0, activation="sigmoid"), target="dense", cancels=32),
+    pixel("js-softmax-labels", of(fl.JSDivLoss, activation="softmax"), cancels=32),
+    element("js-binary-none", of(fl.JSDivLoss, binary=True), input="probabilities", cancels=32),
+    element("js-binary-sigmoid", of(fl.JSDivLoss, binary=True, alpha=1.0, activation="sigmoid"), cancels=32),
+    element("soft-margin", of(fl.SoftMarginLoss)),
+    pixel("multilabel", of(fl.MultiLabelSoftMarginLoss), target="dense"),
+    pixel("multilabel-weight", of(fl.MultiLabelSoftMarginLoss, class_weight=class_weight), target="dense"),
+    element("mse", of(fl.MSELoss)),
+    element("l1", of(fl.L1Loss)),
+    element("huber", of(fl.HuberLoss, delta=1.5)),
+    element("smooth-l1", of(fl.SmoothL1Loss, beta=0.7)),
+    element("smooth-l1-zero", of(fl.SmoothL1Loss, beta=0.0)),
+    element("log-cosh", of(fl.LogCoshLoss)),
+    element("pseudo-huber", of(fl.PseudoHuberLoss, delta=0.8)),
+    region("dice", of(fl.DiceLoss)),
+    region("dice-sigmoid", of(fl.DiceLoss, activation="sigmoid")),
+    region("dice-none", of(fl.DiceLoss, activation=None), input="probabilities"),
+    region("dice-dense", of(fl.DiceLoss), target="dense"),
+    region("dice-squared-batch", of(fl.DiceLoss, squared=True, batch=True), target="dense"),
+    region("dice-skip", of(fl.DiceLoss, absent="skip", class_weight=class_weight)),
+    region("dice-zero", of(fl.DiceLoss, absent="zero", smooth=(0.0, 1.0))),
+    region("dice-nan", of(fl.DiceLoss, absent="nan"), nan_if_absent=True),
+    region("dice-unsmoothed-none", of(fl.DiceLoss, activation=None, smooth=0.0), target="dense", input="probabilities"),
+    region("dice-foreground-255", of(fl.DiceLoss, classes=foreground, ignore_index=255)),
+    region("jaccard", of(fl.JaccardLoss)),
+    region("jaccard-sigmoid-batch", of(fl.JaccardLoss, activation="sigmoid", batch=True), target="dense"),
+    region("tversky", of(fl.TverskyLoss, alpha=0.3, beta=0.7)),
+    region(
         "tversky-none-skip-batch",
-        "labels",
-        lambda C, **k: fl.TverskyLoss(alpha=0.3, beta=0.9, activation=None, absent="skip", batch=True, **k),
+        of(fl.TverskyLoss, alpha=0.3, beta=0.9, activation=None, absent="skip", batch=True),
+        input="probabilities",
     ),
-    Case("focal-tversky", "labels", lambda C, **k: fl.FocalTverskyLoss(alpha=0.3, beta=0.7, **k)),
-    Case(
+    region("focal-tversky", of(fl.FocalTverskyLoss, alpha=0.3, beta=0.7)),
+    region(
         "focal-tversky-by-class",
-        "labels",
-        lambda C, **k: fl.FocalTverskyLoss(
-            gamma=[0.5 + 0.5 * (c % 4) for c in range(C)], class_alpha=class_weight(C)[::-1], **k
+        of(
+            fl.FocalTverskyLoss,
+            gamma=lambda C: [0.5 + 0.5 * (c % 4) for c in range(C)],
+            class_alpha=lambda C: class_weight(C)[::-1],
         ),
     ),
-    Case("focal-tversky-dense-batch", "dense", lambda C, **k: fl.FocalTverskyLoss(gamma=2.0, batch=True, **k)),
-    Case(
+    region("focal-tversky-dense-batch", of(fl.FocalTverskyLoss, gamma=2.0, batch=True), target="dense"),
+    region(
         "focal-tversky-none-skip",
-        "labels",
-        lambda C, **k: fl.FocalTverskyLoss(
-            gamma=1.5, activation=None, absent="skip", class_weight=class_weight(C), smooth=1.0, **k
-        ),
+        of(fl.FocalTverskyLoss, gamma=1.5, activation=None, absent="skip", class_weight=class_weight, smooth=1.0),
+        input="probabilities",
     ),
-    Case("sensitivity-specificity", "labels", lambda C, **k: fl.SensitivitySpecificityLoss(**k), 32),
-    Case(
+    region("sensitivity-specificity", of(fl.SensitivitySpecificityLoss), cancels=32),
+    region(
         "sensitivity-specificity-sigmoid-batch",
-        "dense",
-        lambda C, **k: fl.SensitivitySpecificityLoss(b=0.9, activation="sigmoid", batch=True, smooth=1.0, **k),
-        32,
+        of(fl.SensitivitySpecificityLoss, b=0.9, activation="sigmoid", batch=True, smooth=1.0),
+        target="dense",
+        cancels=32,
     ),
-    Case(
+    region(
         "sensitivity-specificity-zero-255",
-        "labels",
-        lambda C, **k: fl.SensitivitySpecificityLoss(b=0.2, absent="zero", **{"ignore_index": 255} | k),
-        32,
+        of(fl.SensitivitySpecificityLoss, b=0.2, absent="zero", ignore_index=255),
+        cancels=32,
     ),
-    Case("generalized-dice", "labels", lambda C, **k: fl.GeneralizedDiceLoss(**k)),
-    Case(
+    region("generalized-dice", of(fl.GeneralizedDiceLoss)),
+    region(
         "generalized-dice-simple-skip",
-        "labels",
-        lambda C, **k: fl.GeneralizedDiceLoss(
-            weighting="simple", absent="skip", classes=range(min(1, C - 1), C), class_weight=class_weight(C), **k
-        ),
+        of(fl.GeneralizedDiceLoss, weighting="simple", absent="skip", classes=foreground, class_weight=class_weight),
     ),
-    Case(
+    region(
         "generalized-dice-none-uniform",
-        "dense",
-        lambda C, **k: fl.GeneralizedDiceLoss(weighting="uniform", activation=None, smooth=0.0, **k),
+        of(fl.GeneralizedDiceLoss, weighting="uniform", activation=None, smooth=0.0),
+        target="dense",
+        input="probabilities",
     ),
-    Case(
-        "generalized-dice-sigmoid-batch",
-        "dense",
-        lambda C, **k: fl.GeneralizedDiceLoss(activation="sigmoid", batch=True, **k),
+    region(
+        "generalized-dice-sigmoid-batch", of(fl.GeneralizedDiceLoss, activation="sigmoid", batch=True), target="dense"
     ),
-    Case("boundary", "labels", of(fl.BoundaryLoss)),
-    Case("boundary-sigmoid-classes", "labels", of(fl.BoundaryLoss, activation="sigmoid", classes=lambda C: [C - 1])),
-    Case("boundary-none-dense", "dense", of(fl.BoundaryLoss, activation=None, spacing=0.5)),
-    Case("hausdorff", "labels", of(fl.HausdorffDTLoss)),
-    Case("hausdorff-none-dense", "dense", of(fl.HausdorffDTLoss, activation=None, alpha=1.0)),
-    Case(
+    distance("boundary", of(fl.BoundaryLoss)),
+    distance("boundary-sigmoid-classes", of(fl.BoundaryLoss, activation="sigmoid", classes=last_class)),
+    distance(
+        "boundary-none-dense", of(fl.BoundaryLoss, activation=None, spacing=0.5), target="dense", input="probabilities"
+    ),
+    distance("hausdorff", of(fl.HausdorffDTLoss)),
+    distance(
+        "hausdorff-none-dense",
+        of(fl.HausdorffDTLoss, activation=None, alpha=1.0),
+        target="dense",
+        input="probabilities",
+    ),
+    distance(
         "hausdorff-sigmoid-255",
-        "labels",
-        of(fl.HausdorffDTLoss, activation="sigmoid", alpha=0.5, classes=lambda C: range(C), ignore_index=255),
+        of(fl.HausdorffDTLoss, activation="sigmoid", alpha=0.5, classes=range, ignore_index=255),
     ),
-    Case(
+    composed(
         "dice+boundary",
-        "labels",
-        lambda C, **k: of(fl.DiceLoss)(C, **k) + 0.01 * of(fl.BoundaryLoss, classes=lambda C: [C - 1])(C, **k),
+        lambda C, **k: of(fl.DiceLoss)(C, **k) + 0.01 * of(fl.BoundaryLoss, classes=last_class)(C, **k),
+        image_weights=True,
     ),
-    Case(
+    composed(
         "dice+ce",
-        "labels",
         lambda C, **k: (
-            0.5 * fl.DiceLoss(**{"ignore_index": 255} | k) + 0.25 * fl.CrossEntropyLoss(**{"ignore_index": 255} | k)
+            0.5 * of(fl.DiceLoss, ignore_index=255)(C, **k) + 0.25 * of(fl.CrossEntropyLoss, ignore_index=255)(C, **k)
         ),
     ),
-    Case(
+    composed(
         "jaccard+bce",
-        "dense",
         lambda C, **k: fl.JaccardLoss(activation="sigmoid", **k) + 2 * fl.BCEWithLogitsLoss(pos_weight=1.5, **k),
+        target="dense",
     ),
-    Case(
+    composed(
         "generalized-dice+focal-tversky+ce",
-        "labels",
         lambda C, **k: fl.GeneralizedDiceLoss(**k) + 0.5 * fl.FocalTverskyLoss(**k) + fl.CrossEntropyLoss(**k),
     ),
-    Case(
-        "ce+ce", "labels", lambda C, **k: fl.CrossEntropyLoss(**k) + fl.CrossEntropyLoss(label_smoothing=0.5, **k) * 3
+    composed(
+        "ce+ce",
+        lambda C, **k: fl.CrossEntropyLoss(**k) + fl.CrossEntropyLoss(label_smoothing=0.5, **k) * 3,
     ),
-    Case(
+    composed(
         "focal+perceptron+js",
-        "labels",
         lambda C, **k: (
             fl.FocalLoss(gamma=1.0, **k) + 0.5 * fl.PerceptronLoss(**k) + of(fl.JSDivLoss, activation="softmax")(C, **k)
         ),
     ),
-    Case(
+    composed(
         "balanced+mse+kl",
-        "element",
         lambda C, **k: 2 * of(fl.BalancedBCELoss)(C, **k) + of(fl.MSELoss)(C, **k) + of(fl.KLDivLoss)(C, **k),
+        target="element",
+        image_weights=True,
     ),
-    Case("batchmean+", "element", lambda C, **k: 2 * fl.KLDivLoss(reduction="batchmean")),
-    Case(
+    composed("batchmean+", lambda C, **k: 2 * fl.KLDivLoss(reduction="batchmean"), target="element"),
+    composed(
         "bce+bce",
-        "element",
         lambda C, **k: fl.BCEWithLogitsLoss(**k) + fl.BCEWithLogitsLoss(pos_weight=class_weight(C), **k),
+        target="element",
     ),
 ]
 BY_NAME = {case.name: case for case in CASES}
-REGION = ("dice", "jaccard", "tversky", "focal-tversky", "sensitivity", "generalized")
-SUM_CASES = [c for c in CASES if "+" not in c.name and not c.name.startswith(REGION)]  # a value a pixel or element
-SINGLE_CASES = [c for c in CASES if "+" not in c.name]  # those with reduction="none"
+SINGLE_CASES = [c for c in CASES if c.family != "composed"]  # those with reduction="none"
+SUM_CASES = [c for c in SINGLE_CASES if c.family != "region"]  # a value per pixel or element
 
 # (N, C, *S): S of 0 to 3 dimensions, tiles of every width (C to 128, 256, more), and class blocks (C > 512).
 SHAPES = [(3, 5), (2, 5, 300), (2, 2, 33, 21), (2, 3, 5, 6, 7), (2, 1, 40), (1, 130, 37), (2, 300, 70), (1, 600, 65)]
@@ -269,9 +281,9 @@ def images(case: Case, loss: fl.Loss, shape: tuple[int, ...], dtype: Any = np.fl
     rng = np.random.default_rng(seed)
     pixel_shape = shape[:1] + shape[2:]
     x = 3 * rng.standard_normal(shape)
-    if "none" in case.name:  # probabilities, not so near to 0 and 1 that the slope of a log overflows a float16
+    if case.input == "probabilities":  # not so near to 0 and 1 that the slope of a log overflows a float16
         x = 0.02 + 0.95 * np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
-    if case.name.startswith(("nll", "kl")):  # log-probabilities
+    if case.input == "log_probabilities":
         x = -np.abs(x)
     x = x.astype(dtype)
     w = rng.choice([0.0, 0.5, 1.0, 1.7], shape if case.target == "element" else pixel_shape)

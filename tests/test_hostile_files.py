@@ -32,6 +32,7 @@ X = np.zeros((C, H, W), np.float32)
 LARGE = 2**28  # bytes that a file claims or unpacks to
 MOST = 2**27  # of address space, beyond what a process has that has imported all readers
 BOMB = 2**25  # unpacked to more than this is a bomb
+LARGE_MASK = ("bomb.npz", "bomb.nii.gz")  # predictions that have the size of their masks
 
 
 def npy(header, data=bytes(X.nbytes), magic=b"\x93NUMPY\x01\x00"):
@@ -261,7 +262,7 @@ def outcomes(tmp_path_factory):
     np.save(folder / "x.npy", X)
     Image.new("P", (W, H)).save(folder / "y.png")
     Image.new("P", (3000, 2000)).save(folder / "bomb.png")
-    pairs = [(f"{r}/{n}", "bomb.png" if n.startswith("bomb") else "y.png") for r, n in NAMES if r == "prediction"]
+    pairs = [(f"{r}/{n}", "bomb.png" if n in LARGE_MASK else "y.png") for r, n in NAMES if r == "prediction"]
     pairs += [("x.npy", f"{r}/{n}") for r, n in NAMES if r == "mask"]
     command = [sys.executable, "-c", READER, str(MOST), str(BOMB), json.dumps(pairs)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=110, check=False)
@@ -277,5 +278,7 @@ def test_a_hostile_file_is_refused_by_name(role, name, outcomes):
     assert (code, out) == (2, ""), err
     assert name in err
     assert "Traceback" not in err
-    assert "MemoryError" not in err or "deep" in name  # so Python's parser says that an expression is too complex
+    assert (
+        "MemoryError" not in err or name == "deep-minus.npy"
+    )  # so Python's parser says that an expression is too complex
     assert "Unable to allocate" not in err
