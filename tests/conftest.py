@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
-from cases import Case
 
 import fastloss as fl
 
@@ -22,7 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def refused(item: pytest.Item) -> bool:
         params = getattr(getattr(item, "callspec", None), "params", {})
         shape, case = params.get("shape"), params.get("case")
-        return isinstance(shape, tuple) and shape[1:2] == (1,) and isinstance(case, Case) and not case.takes_one_channel
+        one = isinstance(shape, tuple) and shape[1:2] == (1,)
+        return one and not getattr(case, "takes_one_channel", True)
 
     items[:] = [item for item in items if not refused(item)]
 

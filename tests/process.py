@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+
+import pytest
 
 TIMEOUT = 60  # seconds: three Pythons that import torch take twenty on a busy core
 
@@ -71,3 +74,15 @@ def child(depth):
     ok = value() == before and fl.config()["forked"] and (depth == 0 or child(depth - 1) == 0)
     os._exit(not ok)
 """
+
+
+def compiled(tmp_path, source, *flags):
+    """A shared library of a few lines of C."""
+    if not shutil.which("gcc"):
+        pytest.skip("no gcc")
+    (tmp_path / "helper.c").write_text(source)
+    command = ["gcc", "-O1", "-shared", "-fPIC", *flags, "helper.c", "-o", "helper.so"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT)
+    if done.returncode:
+        pytest.skip(f"gcc {' '.join(flags)}: {done.stderr}")
+    return str(tmp_path / "helper.so")

@@ -27,13 +27,15 @@ DIST = ROOT / "dist"
 MEGABYTES = 3  # the limit of a wheel's size
 
 NEWEST, OLDEST = "numpy", "numpy==1.26.*"
-# The tests that depend on the interpreter or on NumPy: docstrings, errors, processes, threads and signals.
-SHORT = ["tests/test_docs.py", "tests/test_errors.py", "tests/test_processes.py", "tests/test_evaluate.py"]
-# The tests that need no compiled kernels, with values of scipy, of mpmath and by hand.
+# What depends on the interpreter or on NumPy: every docstring's example, every error, processes, threads and signals.
+SHORT = ["tests/test_docs.py", "tests/errors/test_errors.py", "tests/processes", "tests/functions/test_evaluate.py"]
+# What needs no compiled kernels: also values against scipy's, mpmath's and by hand.
 PURE = [t for t in SHORT if "processes" not in t] + [
-    "tests/test_hard.py",
-    "tests/test_numerics.py",
-    "tests/test_scipy.py",
+    "tests/losses/test_hard.py",
+    "tests/losses/test_hard_pixels.py",
+    "tests/losses/test_by_hand.py",
+    "tests/functions/test_numerics.py",
+    "tests/functions/test_scipy.py",
 ]
 # CPython, NumPy, our extra, tests. NumPy 1.26 has no wheel for Python 3.13.
 ENVIRONMENTS: list[tuple[str, str, str, list[str]]] = [

@@ -1,16 +1,12 @@
-/* vectors.c: the C core without Python, over a table of jobs on made-up numbers.  It prints one line per job, with a
- * hash of its bits.
+/* vectors.c: the C core without Python, over a table of jobs on made-up numbers; one line per job, with a hash of its bits.
  *
- * CMake's target `vectors` builds it; .ci/processors.py runs it for every processor, level and compiler, and compares
- * the lines.  `vectors [base|v3|v4]` prints "level <name>" first.  A job of many elements runs on several numbers of
- * threads, and its line reports bits that differ.  All inputs are exact binary fractions, so that every machine makes
- * the same.
- */
+ * .ci/processors.py runs it for every processor, level and compiler, and compares the lines. `vectors [base|v3|v4]` prints
+ * "level <name>" first. A job of many elements runs on several numbers of threads, and the line tells if their bits differ.
+ * All inputs are exact binary fractions, so that every machine makes the same. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
 #include "fastloss.h"
 #include "vectors_table.h"
 
