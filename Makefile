@@ -10,7 +10,7 @@
 # make coverage     report the lines of Python and C that the tests reach
 # make shuffled     run the tests in a random order, four at once
 # make sanitize     run the C under ASan, UBSan, TSan, valgrind and a fuzzer (apt install clang libomp-dev valgrind)
-# make mutants      break the kernels in small ways and check that the tests notice (hours; make mutants ARGS=tile.h)
+# make mutants      break changed files in small ways and check that the tests notice (make mutants ARGS=tile.h)
 # make clean        delete everything that was built
 #
 # Only python3 and a C compiler are needed beforehand: everything else is installed into .venv. A second run installs

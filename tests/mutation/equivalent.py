@@ -1,0 +1,24 @@
+"""Mutants that no test can notice, by file and function: a piece of the changed line, and why it computes the same.
+
+An entry that matches no mutant of its file is reported: the code has changed, and the entry goes or follows it.
+"""
+
+from __future__ import annotations
+
+EQUIVALENT: dict[tuple[str, str], dict[str, str]] = {
+    ("half.h", "real_from_f16"): {
+        "a <= 0x400": "0x400 is 2^-14, and so 0 is added",
+        "a < 0x401": "0x400 is 2^-14, and so 0 is added",
+    },
+    ("half.h", "f16_from_real"): {
+        "a > 0x477ff000u": "the largest rounds up to infinity by itself",
+        "+ 0x3f000000u": "the result has the low 16 bits of the difference",
+        "a >= 0x477ff001u": "the largest rounds up to infinity by itself",
+    },
+    ("stream.h", "stream_bytes"): {
+        "i + FL_LINE < n": "a whole line is held, and written by the next call or the flush",
+    },
+    ("distance.c", "envelope"): {
+        "if (h == INFINITY) ;": "a parabola at infinity is never the least",
+    },
+}
