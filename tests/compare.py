@@ -38,7 +38,7 @@ def assert_close(
     The arithmetic has some ten roundings a number (exp and log of 2 ulp among them), and terms cancel: `factor` eps of
     the largest number in the array; 16 in float32. In float64 the reference has them as well, and its sums over up to a
     thousand tiles are no longer exact in comparison: 64. The result is then rounded to its dtype: half an eps of
-    itself, and at most the least subnormal number; twice that if `want` is rounded, too.
+    itself, and at most the least subnormal number; twice that if `want` is also rounded.
     """
     factor = cancels * (factor or (64 if real(dtype) == np.float64 else 16))
     got, want = np.asarray(got), np.asarray(want)

@@ -1,4 +1,4 @@
-"""The benchmark's figures in the documentation are those of the run that is kept beside it."""
+"""The benchmark's figures in the documentation are those of the run that is kept with it."""
 
 from __future__ import annotations
 

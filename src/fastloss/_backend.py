@@ -160,7 +160,7 @@ def run(
         )
     else:
         arguments = [(*t, c) for t, c in zip(plan.terms, coefs or (None,) * len(terms), strict=True)]
-        sums, fault = _reference.run(batch, arguments, mode, by_sample, output)
+        sums, fault = _reference.run(batch.of_views(), arguments, mode, by_sample, output)
     if fault:
         batch.raise_fault()
     if len(terms) == 1:

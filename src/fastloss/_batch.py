@@ -80,6 +80,14 @@ class Batch:
             )
         return self.native
 
+    def of_views(self) -> Batch:
+        """The same with views of its own, whose shape no other thread can change, after the quick check."""
+        if self.native is None or self.target is None:
+            return self
+        batch = replace(self, input=self.input[...], target=self.target[...], native=None)
+        batch.operands()  # which must still fit together
+        return batch
+
     def weighted(self, weight: Array) -> Batch:
         """This batch with further weights of its pixels, (N, *S), or of its elements, (N, C, *S)."""
         if self.weight is not None:

@@ -94,7 +94,7 @@ def test_without_memory_a_call_raises_and_the_next_is_right(threads, backend):
     ],
 )
 def test_more_classes_than_any_memory_holds_are_refused(call, classes, backend):
-    """An array of one number, broadcast: sizes made of its shape would overflow. NumPy says ValueError for some."""
+    """An array of one number, broadcast: sizes made of its shape would overflow. NumPy raises ValueError for some."""
     x = np.broadcast_to(np.float16(0), (1, classes))
     with pytest.raises((MemoryError, ValueError)):
         call(x, np.zeros(1, int))

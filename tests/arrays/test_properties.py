@@ -1,4 +1,4 @@
-"""Hypothesis over shapes, strides, dtypes, labels and weights: the kernels are their NumPy twins."""
+"""Hypothesis over shapes, strides, dtypes, labels and weights: the kernels equal the NumPy reference."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def test_streamed_gradient_has_the_bits_of_a_strided_one(make, dtype, axis, offs
     other, _ = loss.value_and_grad(x, labels, out=strided)
     assert value == other
     assert out.tobytes() == strided.tobytes()
-    assert (memory[:start] == 7).all()  # nothing beside it
+    assert (memory[:start] == 7).all()  # nothing before it
     assert (memory[start + size :] == 7).all()
 
 

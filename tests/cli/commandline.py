@@ -33,7 +33,7 @@ def evaluated(capsys, predictions, targets, *more, losses=("dice", "cross_entrop
 
 
 def refused(capsys, *arguments):
-    """The error message of a run that must end with 2, say it on stderr alone, and show no traceback."""
+    """The error message of a run, which must exit with 2, print only on stderr, and show no traceback."""
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, ""), err
     assert "Traceback" not in err

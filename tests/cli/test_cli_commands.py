@@ -20,13 +20,13 @@ def test_losses(capsys):
         assert cls.__name__ in lines[name]
         assert cls.__doc__.strip().splitlines()[0] in lines[name]
     assert "alpha=0.5, beta=0.5" in lines["tversky_loss"]
-    for name, cls in fl.losses.JOINT_LOSSES.items():
+    for name, cls in fl.losses.MULTI_INPUT_LOSSES.items():
         assert cls.__name__ in lines[name]
     assert "DiceCELoss" in lines["dice_ce_loss"]
     taken, others = out.split("Losses that evaluate does not take")
     assert all((f"\n{name} " in taken) != (f"\n{name} " in others) for name in fl.losses.LOSSES)
     assert "soft_margin_loss" in others
-    assert all(f"\n{name} " in others for name in fl.losses.JOINT_LOSSES)
+    assert all(f"\n{name} " in others for name in fl.losses.MULTI_INPUT_LOSSES)
 
 
 def test_info(capsys):

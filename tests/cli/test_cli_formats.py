@@ -12,7 +12,7 @@ from commandline import CLASSES, HEIGHT, WIDTH, evaluated, expected_values, refu
 from PIL import Image
 
 import fastloss as fl
-from fastloss.cli import files
+from fastloss.cli import loading, pairing
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
@@ -169,7 +169,7 @@ def test_npz_keys(one, capsys):
     err = refused(capsys, *arguments)
     assert "logits, other" in err
     assert "--key" in err
-    assert "no array named logit" in refused(capsys, *arguments, "--key", "logit")
+    assert "the archive (logits, other), got logit" in refused(capsys, *arguments, "--key", "logit")
     found = evaluated(capsys, folder / "x.npz", folder / "y.npy", "--key", "logits")
     assert values(found) == expected_values(logits, labels)
 
@@ -196,12 +196,12 @@ def test_one_channel(rng, tmp_path, capsys):
     assert values(found) == expected_values(logits, labels, dice=fl.DiceLoss(activation="sigmoid"))
     np.save(tmp_path / "x.npy", logits[0])
     err = refused(capsys, "evaluate", tmp_path / "x.npy", tmp_path / "y.npy", "--loss", "dice")
-    assert "no class axis" in err
+    assert "expected a class axis" in err
     assert "(1, 8, 9)" in err
 
 
 def test_binary_cross_entropy_of_one_channel(rng, tmp_path, capsys):
-    """The library wants a target of the input's shape; labels 0 and 1 and the pixels left out are seen to here."""
+    """The library takes a target of the input's shape; the command line converts labels 0 and 1 and ignored pixels."""
     logits, labels = rng.normal(0, 1, (1, 8, 9)).astype(np.float32), rng.integers(0, 2, (8, 9), np.uint8)
     np.save(tmp_path / "x.npy", logits)
     np.save(tmp_path / "y.npy", labels)
@@ -211,18 +211,18 @@ def test_binary_cross_entropy_of_one_channel(rng, tmp_path, capsys):
     labels[:2] = 255
     np.save(tmp_path / "y.npy", labels)
     arguments = ("evaluate", tmp_path / "x.npy", tmp_path / "y.npy", "--loss", name)
-    assert "y.npy: label 255 at (0, 0) is not in 0..1" in refused(capsys, *arguments)
+    assert "y.npy: expected labels in 0..1, got 255 at (0, 0)" in refused(capsys, *arguments)
     whole = fl.binary_cross_entropy_with_logits(logits[:, 2:], labels[None, 2:].astype(np.float32))
     for losses in ([name], [name, "dice(activation='sigmoid')"]):
         found = evaluated(capsys, tmp_path / "x.npy", tmp_path / "y.npy", "--ignore-index=255", losses=losses)
         assert values(found)[name] == whole
     np.save(tmp_path / "two.npy", np.zeros((2, 8, 9), np.float32))  # x.npy may be mapped still
-    assert "takes one channel" in refused(capsys, "evaluate", tmp_path / "two.npy", *arguments[2:])
+    assert "expected one channel" in refused(capsys, "evaluate", tmp_path / "two.npy", *arguments[2:])
 
 
 def test_npy_is_mapped_not_read(scene):
-    pair = files.pairs(scene / "p", scene / "m")[0]
-    values, labels, _ = files.load_pair(pair, files.Reading())
+    pair = pairing.pairs(scene / "p", scene / "m")[0]
+    values, labels, _ = loading.load_pair(pair, loading.Reading())
     assert values.shape == (1, CLASSES, HEIGHT, WIDTH)
     assert labels.shape == (1, HEIGHT, WIDTH)
     while isinstance(values, np.ndarray) and not isinstance(values, np.memmap):

@@ -29,7 +29,7 @@ sys.exit(main())
 @pytest.mark.parametrize(
     ("module", "function"),
     [
-        ("fastloss.cli.files", "suffix"),
+        ("fastloss.cli.pairing", "suffix"),
         ("fastloss", "evaluate"),
         ("fastloss.cli.report", "open"),  # the temporary file is made, nothing in it
         ("os.path", "exists"),  # it is written, but not yet in place

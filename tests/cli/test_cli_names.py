@@ -129,7 +129,7 @@ def test_class_names_on_a_terminal_and_in_the_report(tmp_path, capsys):
     assert "\\x1b[31m" in out
     (tmp_path / "names").write_text("\x1b[31m\na\n\x1b[31m")
     err = refused(capsys, "evaluate", "p", "m", "--loss=dice", "--class-names=names")
-    assert "names: \\x1b[31m is there twice" in err
+    assert "names: expected different names, got \\x1b[31m twice" in err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="file names of POSIX")

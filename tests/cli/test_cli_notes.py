@@ -1,4 +1,4 @@
-"""What `fastloss evaluate` notes beside its values, and what one channel cannot be."""
+"""The notes of `fastloss evaluate`, and the losses that take no single channel."""
 
 import json
 import re
@@ -19,7 +19,7 @@ def test_an_affine_that_differs_is_noted(one, capsys):
         nibabel.Nifti1Image(labels, affine).to_filename(folder / "y.nii.gz")
         code, _, err = run(capsys, "evaluate", folder / "x.nii", folder / "y.nii.gz", "--axis=-1", "--loss=dice")
         assert code == 0
-        assert ("note: x: prediction and mask differ in their affine" in err) == (name == "other")
+        assert ("note: x: prediction and mask differ in their affines" in err) == (name == "other")
 
 
 def test_an_image_that_is_nan_is_named(scene, capsys):
@@ -33,7 +33,7 @@ def test_an_image_that_is_nan_is_named(scene, capsys):
     assert f"note: a loss is nan for {names[1]}: " in err
     assert re.search(r"^dice +nan ", out, re.M)
     assert re.search(rf"^{names[1]} +nan$", out, re.M)
-    assert "nothing of this class" not in out
+    assert "no value for this class" not in out
     assert json.loads(output.read_text())["nan_images"] == [names[1]]
 
 
@@ -43,7 +43,7 @@ def test_nan_that_was_asked_for_is_no_note(one, capsys):
     np.save(folder / "y.npy", np.minimum(labels, 1))
     loss = "dice(absent='nan')"
     code, out, err = run(capsys, "evaluate", folder / "x.npy", folder / "y.npy", "--loss", loss)
-    assert (code, "note" in err, "nothing of this class" in out) == (0, False, True)
+    assert (code, "note" in err, "no value for this class" in out) == (0, False, True)
     assert evaluated(capsys, folder / "x.npy", folder / "y.npy", losses=[loss])["nan_images"] == []
 
 
@@ -51,7 +51,7 @@ def test_losses_of_logits_say_so(one, capsys):
     logits, labels, folder = one
     np.save(folder / "x.npy", np.abs(logits))
     np.save(folder / "y.npy", labels)
-    note = "cross_entropy takes logits whatever is said here; of probabilities it is categorical_cross_entropy"
+    note = "cross_entropy takes logits, whatever the options; for probabilities, use categorical_cross_entropy"
     for loss in ("cross_entropy", "dice + cross_entropy"):
         arguments = ("evaluate", folder / "x.npy", folder / "y.npy", "--loss", loss)
         assert f"note: {note}" in run(capsys, *arguments, "--activation=none")[2]
@@ -61,12 +61,12 @@ def test_losses_of_logits_say_so(one, capsys):
 @pytest.mark.parametrize(
     ("loss", "words"),
     [
-        ("dice", "one channel, of which dice's softmax is always 1: give --activation sigmoid"),
-        ("boundary", "one channel, of which boundary's softmax is always 1"),
-        ("cross_entropy", "one channel, but cross_entropy takes two classes or more"),
-        ("js_div", "one channel, but js_div takes two classes or more"),
-        ("dice_ce", "one channel, of which dice's softmax is always 1"),
-        ("soft_margin", "soft_margin is for targets -1 and 1, which a mask does not hold"),
+        ("dice", "expected two or more classes for the softmax of dice, got one; give --activation sigmoid"),
+        ("boundary", "expected two or more classes for the softmax of boundary, got one"),
+        ("cross_entropy", "expected two or more classes for cross_entropy, got one channel"),
+        ("js_div", "expected two or more classes for js_div, got one channel"),
+        ("dice_ce", "expected two or more classes for the softmax of dice, got one"),
+        ("soft_margin", "soft_margin takes targets -1 and 1, but a mask holds no -1"),
     ],
 )
 def test_what_one_channel_is_not_for(one, capsys, loss, words):
@@ -89,7 +89,7 @@ def test_a_binary_mask_of_255(one, capsys):
     np.save(folder / "x.npy", logits[:1])
     np.save(folder / "y.npy", np.where(labels > 0, 255, 0))
     err = refused(capsys, "evaluate", folder / "x.npy", folder / "y.npy", "--loss=dice", "--activation=sigmoid")
-    assert "if it marks pixels to leave out, give --ignore-index 255, if it is the foreground, save it as 1" in err
+    assert "if it marks pixels to leave out, give --ignore-index 255; if it is the foreground, save it as 1" in err
 
 
 def test_element_losses_leave_out_what_the_option_says_not_what_others_do(one, capsys):

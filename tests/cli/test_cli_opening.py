@@ -16,7 +16,7 @@ import tifffile
 from commandline import evaluated, process, refused, run, save_pair
 from PIL import Image
 
-from fastloss.cli import files
+from fastloss.cli import loading
 from fastloss.cli.names import LARGEST
 
 posix = pytest.mark.skipif(os.name == "nt", reason="files of POSIX")
@@ -46,7 +46,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["p/x.npy", "p/x.npz", "p/x.tif", "p/x.nii", "p/x.nii.gz"])
 def test_a_prediction_that_is_no_regular_file(folder, capsys, kind, name):
     KINDS[kind](name)
-    message = f"{name}: cannot be read: not a regular file but {kind}"
+    message = f"{name}: cannot be read: expected a regular file, got {kind}"
     assert message in refused(capsys, "evaluate", name, "m/a.npy", "--loss=dice")
     shutil.copy("m/a.npy", "m/x.npy")
     assert message in refused(capsys, "evaluate", "p", "m", "--loss=dice", "--output=r.json")
@@ -59,7 +59,7 @@ def test_a_prediction_that_is_no_regular_file(folder, capsys, kind, name):
 def test_a_mask_that_is_no_regular_file(folder, capsys, kind, name):
     KINDS[kind](name)
     err = refused(capsys, "evaluate", "p/a.npy", name, "--loss=dice")
-    assert f"error: {name}: cannot be read: not a regular file but {kind}" in err
+    assert f"error: {name}: cannot be read: expected a regular file, got {kind}" in err
 
 
 @posix
@@ -67,7 +67,7 @@ def test_a_mask_that_is_no_regular_file(folder, capsys, kind, name):
 def test_class_names_that_are_no_regular_file(folder, capsys, kind):
     (KINDS | {"a folder": os.mkdir})[kind]("names")
     err = refused(capsys, "evaluate", "p", "m", "--loss=dice", "--class-names=names")
-    assert f"error: --class-names names: cannot be read: not a regular file but {kind}" in err
+    assert f"error: --class-names names: cannot be read: expected a regular file, got {kind}" in err
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/stdin"), reason="no /dev/stdin")
@@ -75,7 +75,7 @@ def test_standard_input_is_a_file_like_any_other(folder):
     arguments = ("evaluate", "p", "m", "--loss=dice", "--class-names=/dev/stdin")
     done = process(*arguments, stdin=subprocess.PIPE)
     assert done.returncode == 2
-    assert "--class-names /dev/stdin: cannot be read: not a regular file but a pipe" in done.stderr
+    assert "--class-names /dev/stdin: cannot be read: expected a regular file, got a pipe" in done.stderr
     (folder / "names").write_text("a\nb\nc\n")
     with open(folder / "names") as names:
         done = process(*arguments, stdin=names)
@@ -116,7 +116,7 @@ def test_a_file_that_is_replaced_while_it_is_read(folder, capsys, monkeypatch, p
     save(prediction, rng.normal(0, 1, (3, 20, 30)).astype(np.float32))
     save(mask, rng.integers(0, 3, (20, 30), np.uint8))
     expected = evaluated(capsys, prediction, mask)
-    check = files._check_mask
+    check = loading._check_mask
 
     def replacing(target):
         check(target)
@@ -124,7 +124,7 @@ def test_a_file_that_is_replaced_while_it_is_read(folder, capsys, monkeypatch, p
             os.mkfifo("pipe")
             os.replace("pipe", name)
 
-    monkeypatch.setattr(files, "_check_mask", replacing)
+    monkeypatch.setattr(loading, "_check_mask", replacing)
     assert evaluated(capsys, prediction, mask)["losses"] == expected["losses"]
 
 
@@ -146,7 +146,7 @@ def test_a_tiff_opens_no_other_files(folder, capsys, other):
     elif other == "a file":
         tifffile.imwrite("p/other.tif", np.zeros((2, 4, 5), np.float32), photometric="minisblack", metadata=None)
     err = refused(capsys, "evaluate", "p/x.tif", "m/a.npy", "--loss=dice")
-    assert "p/x.tif: cannot be read: a part of its array is in other files" in err
+    assert "p/x.tif: cannot be read: expected the whole array, got a part" in err
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
@@ -164,7 +164,7 @@ def test_class_names_of_any_size(folder, capsys, size):
     with open("names", "wb") as handle:
         handle.truncate(size)
     err = refused(capsys, "evaluate", "p", "m", "--loss=dice", "--class-names=names")
-    assert f"--class-names names: cannot be read: it is larger than {LARGEST} bytes" in err
+    assert f"got more than {LARGEST} bytes" in err
     assert "one class name per line" in err
 
 
@@ -173,10 +173,10 @@ def test_as_many_class_names_as_the_limit_allows(folder, capsys):
     names = [f"{number:06}" for number in range(LARGEST // 7)]
     (folder / "names").write_text("\n".join(names))
     err = refused(capsys, "evaluate", "p", "m", "--loss=dice", "--class-names=names")
-    assert f"3 classes on axis 0, but {len(names)} in --class-names" in err
+    assert f"expected {len(names)} classes on axis 0, as in --class-names, got 3" in err
     (folder / "names").write_text("\n".join([*names[:-1], names[0]]))
     err = refused(capsys, "evaluate", "p", "m", "--loss=dice", "--class-names=names")
-    assert "000000 is there twice" in err
+    assert "got 000000 twice" in err
 
 
 @posix

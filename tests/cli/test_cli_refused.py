@@ -12,8 +12,8 @@ def test_partners(scene, capsys):
     arguments = ("evaluate", scene / "p", scene / "m", "--loss", "dice")
     (scene / "p" / "a.npy").rename(scene / "p" / "d.npy")
     err = refused(capsys, *arguments)
-    assert "d.npy: no partner" in err
-    assert "a.png: no partner" in err
+    assert "d.npy: expected a partner" in err
+    assert "a.png: expected a partner" in err
     for i in range(20):
         np.save(scene / "p" / f"more{i}.npy", np.zeros(3))
     assert "and 12 more files" in refused(capsys, *arguments)
@@ -27,11 +27,11 @@ def test_hidden_files_are_left_alone(scene, capsys):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda p, m: (p / "readme.md").write_text("x"), "readme.md: not a prediction file: expected .npy, .npz"),
-        (lambda p, m: (m / "names").write_text("x"), "names: not a mask file: expected .png"),
-        (lambda p, m: (p / "sub").mkdir(), "sub: a folder inside the prediction folder"),
-        (lambda p, m: (p / "a.npz").write_text("x"), "has the same stem"),
-        (lambda p, m: [f.unlink() for d in (p, m) for f in d.iterdir()], "no file to evaluate"),
+        (lambda p, m: (p / "readme.md").write_text("x"), "readme.md: expected a prediction file (.npy, .npz"),
+        (lambda p, m: (m / "names").write_text("x"), "names: expected a mask file (.png"),
+        (lambda p, m: (p / "sub").mkdir(), "sub: expected only files in the prediction folder, got a folder"),
+        (lambda p, m: (p / "a.npz").write_text("x"), "expected one file per stem"),
+        (lambda p, m: [f.unlink() for d in (p, m) for f in d.iterdir()], "expected at least one file to evaluate"),
         (lambda p, m: (p / "b.npy").write_bytes(b""), "b.npy: cannot be read"),
         (lambda p, m: (p / "b.npy").write_bytes((p / "b.npy").read_bytes()[:-1]), "b.npy: cannot be read: truncated"),
         (lambda p, m: (p / "b.npy").write_bytes((p / "b.npy").read_bytes()[:50]), "b.npy: cannot be read"),
@@ -41,11 +41,11 @@ def test_hidden_files_are_left_alone(scene, capsys):
         (lambda p, m: (m / "b.png").write_text("GIF89a"), "b.png: cannot be read"),
         (lambda p, m: Image.new("RGB", (WIDTH, HEIGHT)).save(m / "b.png"), "a picture of mode RGB"),
         (lambda p, m: np.save(p / "b.npy", np.zeros((CLASSES, 4, 5), np.float32)), "the mask"),
-        (lambda p, m: np.save(p / "b.npy", np.zeros((4, HEIGHT, WIDTH), np.float32)), "b.npy: 4 classes on axis 0"),
+        (lambda p, m: np.save(p / "b.npy", np.zeros((4, HEIGHT, WIDTH), np.float32)), "got 4"),
         (lambda p, m: np.save(p / "b.npy", np.zeros((3, HEIGHT, WIDTH), complex)), "b.npy: expected float16"),
-        (lambda p, m: np.save(p / "b.npy", np.array([{}], object)), "b.npy: cannot be read: pickled Python objects"),
+        (lambda p, m: np.save(p / "b.npy", np.array([{}], object)), "cannot be read: expected numbers, got pickled"),
         (lambda p, m: np.save(p / "b.npy", np.zeros(3, "f4,i4")), "b.npy"),
-        (lambda p, m: np.save(p / "b.npy", np.float32(1)), "b.npy: shape () has no axis 0"),
+        (lambda p, m: np.save(p / "b.npy", np.float32(1)), "expected an array with axis 0 (--axis), got shape ()"),
     ],
 )  # fmt: skip
 def test_bad_files(scene, capsys, spoil, message):
@@ -61,9 +61,9 @@ def test_shapes_that_differ_name_both(scene, capsys):
     assert all(part in err for part in ("a.npy", "c.png", f"{(CLASSES, HEIGHT, WIDTH)}", f"{(HEIGHT + 3, WIDTH)}"))
     np.save(scene / "p" / "a.npy", np.zeros((HEIGHT, WIDTH, CLASSES), np.float32))
     err = refused(capsys, "evaluate", scene / "p" / "a.npy", scene / "m" / "a.png", "--loss", "dice")
-    assert "with --axis 2 they would agree" in err
+    assert "--axis 2 would fit" in err
     err = refused(capsys, "evaluate", scene / "p" / "a.npy", scene / "m" / "a.png", "--loss", "dice", "--axis", "3")
-    assert "has no axis 3" in err
+    assert "expected an array with axis 3" in err
 
 
 def test_label_out_of_range(one, capsys):
@@ -72,7 +72,7 @@ def test_label_out_of_range(one, capsys):
     np.save(folder / "x.npy", logits)
     save_palette(folder / "y.png", labels)
     err = refused(capsys, "evaluate", folder / "x.npy", folder / "y.png", "--loss", "dice")
-    assert "y.png: label 255 at (4, 7) is not in 0..2" in err
+    assert "y.png: expected labels in 0..2, got 255 at (4, 7)" in err
     assert "--ignore-index 255" in err
 
 
@@ -94,7 +94,7 @@ def test_float_mask_of_other_numbers(one, capsys, value):
     mask[3, 4] = value
     np.save(folder / "y.npy", mask)
     err = refused(capsys, "evaluate", folder / "x.npy", folder / "y.npy", "--loss", "dice")
-    assert f"y.npy: a mask holds integer labels, got {value} at (3, 4) of float64" in err
+    assert f"y.npy: expected integer labels, got {value} at (3, 4) (float64)" in err
 
 
 def test_two_files_or_two_folders(scene, capsys):
@@ -103,7 +103,7 @@ def test_two_files_or_two_folders(scene, capsys):
     err = refused(capsys, "evaluate", scene / "p", scene / "nowhere", "--loss", "dice")
     assert "nowhere: no such file or folder" in err
     err = refused(capsys, "evaluate", scene / "m" / "a.png", scene / "m" / "a.png", "--loss", "dice")
-    assert "a.png: not a prediction file" in err
+    assert "a.png: expected a prediction file" in err
 
 
 def test_bad_expression_comes_before_any_work(scene, capsys):
@@ -135,10 +135,10 @@ def test_threads(scene, capsys):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a\nb\n", "3 classes on axis 0, but 2 in --class-names"),
-        ("a\n\nc\n", "line 2 is empty"),
-        ("a\nb\na\n", "a is there twice"),
-        ("", "no name in it"),
+        ("a\nb\n", "expected 2 classes on axis 0, as in --class-names, got 3"),
+        ("a\n\nc\n", "got none in line 2"),
+        ("a\nb\na\n", "got a twice"),
+        ("", "got an empty file"),
         (b"\xff\xfe\x00", "cannot be read"),
     ],
 )

@@ -113,12 +113,12 @@ def test_class_names_in_the_report(scene, capsys):
 def test_output_is_checked_before_any_work(scene, capsys):
     arguments = ("evaluate", scene / "nowhere", scene / "m", "--loss", "dice", "--output")
     assert "ending in .json or .csv" in refused(capsys, *arguments, scene / "report.txt")
-    assert "there is no folder" in refused(capsys, *arguments, scene / "deep" / "report.json")
+    assert "expected an existing folder" in refused(capsys, *arguments, scene / "deep" / "report.json")
     (scene / "folder.json").mkdir()
-    assert "is a folder" in refused(capsys, *arguments, scene / "folder.json")
+    assert "expected a file, got a folder" in refused(capsys, *arguments, scene / "folder.json")
     if os.name == "posix":
         os.mkfifo(scene / "pipe.json")
-        assert "is there, and no file that may be written" in refused(capsys, *arguments, scene / "pipe.json")
+        assert "expected a file that may be written" in refused(capsys, *arguments, scene / "pipe.json")
 
 
 def test_two_reports(scene, capsys):

@@ -14,7 +14,7 @@ from commandline import process, save_pair
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/dev/full, and descriptors of POSIX")
 
 COMMANDS = [
-    [],  # prints the help, too
+    [],  # also prints the help
     ["--help"],
     ["evaluate", "--help"],
     ["--version"],
@@ -93,7 +93,7 @@ def test_a_message_that_is_lost_leaves_the_exit_code(arguments, stream):
 
 @pytest.mark.parametrize("stream", [full, without_reader])
 def test_notes_that_are_lost_leave_the_result(stream):
-    """The speed is said on standard error at each run."""
+    """Every run prints its speed on standard error."""
     with stream() as err:
         done = process("evaluate", "p", "m", "--loss=dice", stderr=err)
     assert done.returncode == 0

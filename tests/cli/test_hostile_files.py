@@ -238,8 +238,8 @@ MASKS = {  # and a mask's
 READER = """
 import contextlib, io, json, os, resource, sys
 import nibabel, PIL.PngImagePlugin, tifffile
-from fastloss.cli import files, main
-files.BOMB_BYTES = int(sys.argv[2])
+from fastloss.cli import formats, main
+formats.BOMB_BYTES = int(sys.argv[2])
 used = int(open("/proc/self/statm").read().split()[0]) * os.sysconf("SC_PAGESIZE")
 resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[1]),) * 2)
 for prediction, mask in json.loads(sys.argv[3]):
@@ -278,7 +278,5 @@ def test_a_hostile_file_is_refused_by_name(role, name, outcomes):
     assert (code, out) == (2, ""), err
     assert name in err
     assert "Traceback" not in err
-    assert (
-        "MemoryError" not in err or name == "deep-minus.npy"
-    )  # so Python's parser says that an expression is too complex
+    assert "MemoryError" not in err or name == "deep-minus.npy"  # Python's parser reports a too complex expression so
     assert "Unable to allocate" not in err

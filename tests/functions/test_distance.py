@@ -120,7 +120,7 @@ def test_extreme_spacings(spacing, backend):
 
 @pytest.mark.parametrize("spacing", [(1, 1e-300), (1e-300, 1), (1e-200, 1e30)], ids=str)
 def test_spacings_that_have_nothing_in_common(spacing, backend):
-    """The lesser is nothing beside the greater, and its square 0; along its own axis it is a distance all the same."""
+    """The lesser vanishes next to the greater, and its square is 0; along its own axis it is still a distance."""
     mask = np.ones((7, 60), bool)
     mask[3, 50] = False
     steps = [np.abs(i - at) for i, at in zip(np.indices(mask.shape), (3, 50), strict=True)]
@@ -155,7 +155,7 @@ def test_any_order_of_axes_in_memory(axes, backend):
 @pytest.mark.parametrize("shape", [(3_000_000,), (900, 700), (70, 120, 90), (2, 300_000), (300_000, 2)], ids=str)
 def test_any_number_of_threads_gives_the_same_bits(shape):
     mask = np.random.default_rng(0).random(shape) < 0.95
-    mask[shape[0] // 2 :] = True  # long distances, too
+    mask[shape[0] // 2 :] = True  # also long distances
     results = []
     for n in (1, 2, 3, 8):
         with fl.num_threads(n):
@@ -293,7 +293,7 @@ def test_hausdorff_distance_is_monai_s(shape, percentile, backend):
             percentile=percentile,
             spacing=spacing,
         )
-        # MONAI interpolates between float32 distances, at a rank that is a float32, too.
+        # MONAI interpolates between float32 distances, at a rank that is also a float32.
         assert fl.hausdorff_distance(a, b, percentile, spacing) == pytest.approx(float(want), rel=1e-5)
 
 

@@ -171,7 +171,7 @@ def test_errors():
         fl.Report.sum([])
 
 
-# ---- a value is the loss's own, whoever is beside it
+# ---- a value is the loss's own, whatever other losses are in the call
 
 ONE = {
     "bce": fl.BCEWithLogitsLoss(),

@@ -111,7 +111,7 @@ def test_entropy_of_distributions(shape, backend):
 
 
 def axis_rows(dtype):
-    """Rows of 1 to 1000 logits, with -inf among them, one finite alone, equal ones, and far apart."""
+    """Rows of 1 to 1000 logits, with -inf among them, with a single finite one, equal ones, and far apart."""
     rng = np.random.default_rng(0)
     rows = [scale * rng.standard_normal(n) for n in (1, 2, 3, 19, 1000) for scale in (1e-3, 1.0, 20.0, 1e4)]
     for n in (2, 5, 100):
@@ -197,7 +197,7 @@ def test_js_div(classes, seed, sparse, backend):
     """scipy.spatial.distance.jensenshannon is the root of it, and normalises."""
     rng = np.random.default_rng(seed)
     p, y = rng.dirichlet(np.full(classes, 0.5), (2, 20))
-    if sparse and classes > 1:  # chances of exactly 0
+    if sparse and classes > 1:  # probabilities of exactly 0
         p[:, 0], y[:, -1] = 0, 0
         p, y = (np.where(a.sum(1, keepdims=True) > 0, a, 1 / classes) for a in (p, y))
         p, y = (a / a.sum(1, keepdims=True) for a in (p, y))

@@ -87,7 +87,7 @@ ROWS = {
     "focal: a masked class": (fl.FocalLoss(gamma=1), HALVES, [0], LOG2 / 2, [[-0.25 - LOG2 / 4, 0.25 + LOG2 / 4, 0]]),
     "focal: the target masked": (fl.FocalLoss(), HALVES, [2], INF, [[0.5, 0.5, -1]]),
     "focal: the target masked, alpha 0": (fl.FocalLoss(alpha=[1, 1, 0]), HALVES, [2], 0.0, [[0, 0, 0]]),
-    # Independent classes: of the label's logit alone. p = q = 1/2: q log 2; slope -q^2 + q p log p = -1/4 - log(2) / 4.
+    # Independent classes: only of the label's logit. p = q = 1/2: q log 2; slope -q^2 + q p log p = -1/4 - log(2) / 4.
     "focal: sigmoid": (
         fl.FocalLoss(gamma=1, activation="sigmoid"),
         [[0, 1e4]],
@@ -128,7 +128,7 @@ ROWS = {
     "js: alpha 0": (JS(alpha=0), [[0, 1]], [[1, 0]], 0.0, [[0, 0]]),
     "js: one class": (JS(), [[1]], [0], 0.0, [[0]]),
     "js: all ignored": (JS(), [[0, 1]], [-100], NAN, [[0, 0]]),
-    # ---- balanced: b = 1 of negatives alone, and of positives alone 0, so neither counts
+    # ---- balanced: b = 1 if there are only negatives and 0 if there are only positives, so neither counts
     **{
         f"balanced: {name}, y = {y}": (Balanced(activation=a), [[*x]], [[y, y]], 0.0, [[0, 0]])
         for name, a, x in (

@@ -93,7 +93,7 @@ REFERENCES = {
         )
         for name, activation, chance, inputs in (
             ("logits", "sigmoid", of_logit, LOGITS),
-            ("chances", None, given, CHANCES),
+            ("probabilities", None, given, CHANCES),
         )
         for g in (0, 0.01, 0.5, 1, 2, 5)
     },
@@ -118,7 +118,7 @@ REFERENCES = {
         )
         for kind, activation, chance, inputs in (
             ("logits", "sigmoid", of_logit, LOGITS),
-            ("chances", None, given, CHANCES),
+            ("probabilities", None, given, CHANCES),
         )
         for a in (0, 0.25, 0.5, 1)
     },

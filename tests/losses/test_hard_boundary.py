@@ -1,4 +1,4 @@
-"""Boundary and Hausdorff losses on hard inputs, with values worked out by hand. The derivation stands at each row.
+"""Boundary and Hausdorff losses on hard inputs, with values worked out by hand. Each row has its derivation.
 
 Four pixels, labels 0 0 1 1: the signed distance of class 1 is PHI, that of class 0 is -PHI, and both masks' distance to
 their boundary is |PHI|. With u = d(value)/dp, the gradient of two classes of a softmax is p_0 p_1 (u_0 - u_1) for class
@@ -73,7 +73,7 @@ ROWS = {
         two(-np.sign(PHI) * SQUARES / 2),
     ),
     "hausdorff: p of 0 and 1, right": (Hausdorff(activation=None), RIGHT, Y, 0.0, 0),
-    # p = (1, 0, 1, 0) has a boundary beside every pixel: (1 + 4) twice, over 4.
+    # p = (1, 0, 1, 0) has a boundary next to every pixel: (1 + 4) twice, over 4.
     "hausdorff: sigmoid of inf": (Hausdorff(activation="sigmoid"), [[[INF, -INF, INF, -INF]]], Y, 10 / 4, 0),
     "hausdorff: sigmoid of 1e4": (Hausdorff(activation="sigmoid"), [[[1e4, -1e4, 1e4, -1e4]]], Y, 10 / 4, 0),
     # 1/2 is not above 1/2: no predicted mask. phi^2 / 4; u = -+ phi^2 / 8, p_0 p_1 (u_0 - u_1) = -+ phi^2 / 16.

@@ -1,4 +1,4 @@
-"""Region losses on hard inputs, and their formulas, with values worked out by hand. The derivation stands at each row.
+"""Region losses on hard inputs, and their formulas, with values worked out by hand. Each row has its derivation.
 
 I = sum p y, A = sum p, B = sum y; s is the smoothing. Where an activation saturates, p (1 - p) = 0, and the gradient.
 """
@@ -171,7 +171,7 @@ ROWS = {
         1 - 2.9 / 4.25,
         None,
     ),
-    # v = 1: 1 - (1.6 + 2.6) / 6; and with class weights (1, 0): class 0 alone.
+    # v = 1: 1 - (1.6 + 2.6) / 6; and with class weights (1, 0): only class 0.
     "by hand: generalized, uniform": (
         Generalized(weighting="uniform", smooth=0, activation=None),
         [[[0.8, 0.3, 0.4], [0.2, 0.7, 0.6]]],

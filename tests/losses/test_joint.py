@@ -206,7 +206,7 @@ def test_partials_of_batches_merge_to_the_whole(case, backend):
     assert loss.finalize(fl.Partial.from_arrays(fl.Partial.sum(parts).arrays())) == pytest.approx(want, rel=1e-13)
     assert fl.Partial.sum(parts).samples == 5
     other = dataclasses.replace(CASES[0].loss, activation="sigmoid") if case is CASES[0] else CASES[0].loss
-    with pytest.raises(ValueError, match=r"^partials: expected all of one loss"):
+    with pytest.raises(ValueError, match=r"^partials: expected partials of one loss"):
         parts[0] + other.partial(*data(CASES[0]))
     with pytest.raises(ValueError, match=r"^partial: expected a partial of "):
         loss.finalize(other.partial(*data(CASES[0])))

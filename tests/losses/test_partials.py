@@ -65,13 +65,13 @@ def test_partials_of_different_losses_do_not_merge(backend):
     losses += [third, fl.CrossEntropyLoss() * 0.333333]
     partials = [loss.partial(x, y) for loss in losses]
     for (a, p), (b, q) in itertools.combinations(zip(losses, partials, strict=True), 2):
-        with pytest.raises(ValueError, match=r"^partials: expected all of one loss"):
+        with pytest.raises(ValueError, match=r"^partials: expected partials of one loss"):
             p + q
         with pytest.raises(ValueError, match=r"^partial: expected a partial of"):
             a.finalize(q)
         with pytest.raises(ValueError, match=r"^partial: expected a partial of"):
             b.finalize(p)
-    with pytest.raises(ValueError, match=r"^partials: expected all of one loss"):
+    with pytest.raises(ValueError, match=r"^partials: expected partials of one loss"):
         partials[0] + losses[0].partial(np.zeros((2, 4, 4)), y)
     with pytest.raises(ValueError, match=r"^partials: expected at least one"):
         fl.Partial.sum([])

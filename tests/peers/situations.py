@@ -19,7 +19,7 @@ monai = pytest.importorskip("monai.losses", reason="make test installs it: pip i
 
 
 def smp_losses():
-    """smp's folder of losses, by itself: the package around it wants its models' libraries."""
+    """Only smp's folder of losses: the package needs the libraries of its models."""
     found = importlib.util.find_spec("segmentation_models_pytorch")
     if found is None:
         pytest.skip("make test installs it: pip install --no-deps segmentation-models-pytorch==0.6.0", True)

@@ -159,7 +159,7 @@ def test_subgradients_at_kinks(loss, function, dtype, backend):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_perceptron_is_a_maximum(dtype, backend):
-    """Of equal maxima, torch's `max` over an axis gives the gradient to the first, too."""
+    """Of equal maxima, torch's `max` over an axis also gives the gradient to the first."""
     rng = np.random.default_rng(0)
     for shape in [(1, 1), (5, 3), (2, 5, 300), (2, 4, 5, 6), (1, 600, 3)]:
         x = rng.integers(-2, 3, shape).astype(dtype)  # many ties

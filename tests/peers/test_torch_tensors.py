@@ -8,7 +8,7 @@ import pytest
 from by_torch import data
 
 import fastloss as fl
-from fastloss._batch import as_array
+from fastloss._arrays import as_array
 
 torch = pytest.importorskip("torch")
 

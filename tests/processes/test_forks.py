@@ -52,7 +52,7 @@ def test_multiprocessing(method, tmp_path):
     import multiprocessing, warnings
     if __name__ == "__main__":
         before = value()
-        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 on fork() beside threads
+        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns about fork() with threads
         with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:
             print(pool.map(value, [np.float32] * 4) == [before] * 4)
     """

@@ -32,7 +32,7 @@ for dtype in (np.float32, np.float64, np.float16):
 
 @pytest.fixture(scope="module")
 def levels():
-    """What each level that this CPU has prints, as lines."""
+    """The lines that each level of this CPU prints."""
     lines = {cap: output(BITS, FASTLOSS_ISA=cap).splitlines() for cap in ("base", "v3", "v4")}
     return {cap: rest for cap, (level, *rest) in lines.items() if level == cap}
 

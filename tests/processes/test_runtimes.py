@@ -1,4 +1,4 @@
-"""Beside other runtimes: forks, pools of processes and threads, torch, scikit-learn, joblib, OpenMP's settings.
+"""Together with other runtimes: forks, pools of processes and threads, torch, scikit-learn, joblib, OpenMP's settings.
 
 Two tables: ways to compute many times at once, and settings for them. Each script runs in a Python of its own with a
 time limit; it must print that all values are those of this process, to the bit. Once here; each twenty times with
