@@ -1,5 +1,6 @@
 # make demo         train on two real pictures and report their losses
-# make test         run the tests (make test ARGS="-k dice -x")
+# make test         run every loss on every backend and instruction set, in minutes (make test ARGS="-k dice -x")
+# make test-all     run all tests, also all combinations of options, other libraries and runtimes; CI runs it
 # make lint         run ruff, mypy, cython-lint, clang-format, numpydoc, codespell and tools/house_words.py
 # make processors   compare the bits on AArch64, an old x86 and with clang (minutes; Debian packages: .ci/processors.py)
 # make bench        measure speed against other libraries and memory, into build/bench.json (make bench ARGS=--quick)
@@ -38,15 +39,19 @@ TOOLS := pytest-cov==7.1.0 gcovr==8.8 cmake ninja cython
 # Installed outside of .venv, where they would shuffle every run.
 SHUFFLE := pytest-randomly==5.1.0 pytest-xdist==3.8.0 execnet==2.1.2
 
-.PHONY: demo test lint processors bench bench-docs figures coverage shuffled sanitize mutants wheel wheel-check clean
+.PHONY: demo test test-all lint processors bench bench-docs figures coverage shuffled sanitize mutants wheel wheel-check clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # one pip at a time in one .venv
 
 demo: $(VENV)/demo.stamp
 	$(VENV)/bin/python examples/demo.py
 
-test: $(VENV)/test.stamp $(VENV)/data.stamp $(VENV)/peers.stamp
+test: $(VENV)/test.stamp
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+# All but the tests marked slow, which take hours: ARGS="-m slow" runs those.
+test-all: $(VENV)/test.stamp $(VENV)/data.stamp $(VENV)/peers.stamp
+	$(VENV)/bin/python -m pytest -m "not slow" $(ARGS)
 
 # mypy needs the libraries that the tests install, but no rebuild after a change. cython-lint calls pycodestyle, hence
 # the PATH.
@@ -91,14 +96,14 @@ coverage: $(VENV)/test.stamp $(VENV)/data.stamp $(VENV)/peers.stamp $(VENV)/tool
 	$(PIP) install . --no-deps --target build/coverage/package --config-settings=build-dir=build/coverage/cmake \
 	    --config-settings=cmake.build-type=Debug --config-settings=cmake.define.CMAKE_C_FLAGS="--coverage -fprofile-update=atomic" \
 	    --config-settings=cmake.define.FASTLOSS_COMPILES_v3=OFF --config-settings=cmake.define.FASTLOSS_COMPILES_v4=OFF
-	PYTHONPATH=build/coverage/package $(VENV)/bin/python -m pytest -k "$(UNTIMED)" --cov=fastloss \
+	PYTHONPATH=build/coverage/package $(VENV)/bin/python -m pytest -m "not slow" -k "$(UNTIMED)" --cov=fastloss \
 	    --cov-report=term:skip-covered $(ARGS)
 	$(VENV)/bin/gcovr --root . --filter csrc/ --gcov-ignore-errors=no_working_dir_found \
 	    --gcov-suspicious-hits-threshold=0 build/coverage/cmake
 
 shuffled: $(VENV)/test.stamp $(VENV)/data.stamp $(VENV)/peers.stamp
 	$(PIP) install --no-deps --upgrade --target build/shuffle $(SHUFFLE)
-	PYTHONPATH=$(CURDIR)/build/shuffle $(VENV)/bin/python -m pytest -n 4 $(ARGS)
+	PYTHONPATH=$(CURDIR)/build/shuffle $(VENV)/bin/python -m pytest -m "not slow" -n 4 $(ARGS)
 
 sanitize: $(VENV)/test.stamp
 	tests/c/sanitize.sh fuzz

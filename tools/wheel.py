@@ -176,7 +176,9 @@ def suite(python: Path, source: Path, folder: Path, *arguments: str, **environme
         shutil.rmtree(tree / name)
     where = run(python, "-c", "import fastloss; print(fastloss.__file__)", cwd=tree, FASTLOSS_BACKEND="numpy").strip()
     expect(Path(where).is_relative_to(python.parents[1]), "the tests import the installed package")
-    last = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments, cwd=tree, **environment)
+    last = run(
+        python, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *arguments, cwd=tree, **environment
+    )
     expect(" passed" in last, f"pytest {' '.join(arguments)}: {last.splitlines()[-1]}")
 
 

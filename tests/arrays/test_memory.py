@@ -62,6 +62,7 @@ with fl.backend(sys.argv[1]):
 """
 
 
+@pytest.mark.extended
 @linux
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_without_memory_a_call_raises_and_the_next_is_right(threads, backend):

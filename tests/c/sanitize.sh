@@ -57,7 +57,7 @@ python() {
     # Leaks are Python's own; a failed allocation is to be a MemoryError. -s: pytest would keep the report.
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" PYTHONPATH=$out/package \
         ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-        "${PYTHON:-.venv/bin/python}" -m pytest -q -s -p no:cacheprovider \
+        "${PYTHON:-.venv/bin/python}" -m pytest -q -s -m "not slow" -p no:cacheprovider \
         tests/arrays/test_properties.py tests/arrays/test_conversions.py tests/functions/test_distance.py \
         tests/losses/test_hard*.py tests/losses/test_by_hand.py tests/losses/test_boundary.py tests/errors/test_bad_input.py
 }

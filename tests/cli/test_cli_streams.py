@@ -55,6 +55,7 @@ def without_reader():
 LOST = [(full, 2, FULL), (read_only, 2, "error: standard output: Bad file descriptor\n"), (without_reader, 141, "")]
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(("stream", "code", "message"), LOST)
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_output_that_is_lost(arguments, stream, code, message):

@@ -263,6 +263,7 @@ def pairs(shape):
     return list(itertools.product(some, some))
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("shape", [(60,), (17, 23), (1, 30), (6, 7, 8)], ids=str)
 @pytest.mark.parametrize("percentile", [0, 50, 95, 100])
 def test_hausdorff_distance_is_its_definition(shape, percentile, backend):
@@ -279,6 +280,7 @@ def test_hausdorff_distance_is_its_definition(shape, percentile, backend):
             assert got == pytest.approx(max(directed(*points)[0], directed(*points[::-1])[0]), rel=2e-7)
 
 
+@pytest.mark.extended
 @pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")  # MONAI's, of MONAI
 @pytest.mark.parametrize("percentile", [95, 100])
 @pytest.mark.parametrize("shape", [(40, 30), (12, 20, 16)], ids=str)
@@ -297,10 +299,11 @@ def test_hausdorff_distance_is_monai_s(shape, percentile, backend):
         assert fl.hausdorff_distance(a, b, percentile, spacing) == pytest.approx(float(want), rel=1e-5)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("shape", [(17, 23), (6, 7, 8)], ids=str)
 def test_hausdorff_distance_is_medpy_s(shape, backend):
     """The maximum is the same. Of HD95, MedPy takes the percentile over both directions' distances together."""
-    medpy = pytest.importorskip("medpy.metric", reason="make test installs it: pip install --no-deps MedPy==0.5.2")
+    medpy = pytest.importorskip("medpy.metric", reason="make test-all installs it: pip install --no-deps MedPy==0.5.2")
     spacing = [3.0, 1.0, 0.5][: len(shape)]
     for a, b in pairs(shape):
         # Our distances are float32.
@@ -310,6 +313,7 @@ def test_hausdorff_distance_is_medpy_s(shape, backend):
         assert medpy.hd95(a, b, spacing) == pytest.approx(pooled, rel=1e-12)
 
 
+@pytest.mark.extended
 def test_hd95_and_medpy_s_by_hand(backend):
     """A square of 20 x 20 with a line of 12 pixels attached: the 76 boundary pixels of the plain square are within 1 of
     the other boundary, whose 87 are within 0, 1, ..., 12 of the square's. The 95th percentile is 7.7 of those 87, and
@@ -324,6 +328,7 @@ def test_hd95_and_medpy_s_by_hand(backend):
     assert medpy.hd95(a, b) == pytest.approx(3.9, rel=1e-12)
 
 
+@pytest.mark.extended
 def test_medpy_refuses_empty_masks():
     medpy = pytest.importorskip("medpy.metric")
     empty, full = np.zeros((4, 5), bool), np.ones((4, 5), bool)

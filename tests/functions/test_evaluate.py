@@ -55,6 +55,7 @@ def test_values_are_those_of_the_losses_alone(target, weighted, backend):
         assert loss.finalize(report.partial(name)) == pytest.approx(report[name], rel=0, nan_ok=True)
 
 
+@pytest.mark.extended
 @targets
 def test_reports_merge_in_any_grouping(target, backend):
     losses, x, y, w = data(target)

@@ -179,6 +179,7 @@ def test_a_bad_label_is_named_wherever_it_is(function, layout, at):
 # ---- check_grad
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("case", [c for c in CASES if not c.nan_if_absent], ids=str)
 def test_the_gradients_of_all_losses_pass(case, backend):
     # Differences of values of about 1, whose rounding of 1e-16 is divided by 3e-5 and by the derivative, about 1e-4.

@@ -12,9 +12,14 @@ from scipy.ndimage import distance_transform_edt
 import fastloss as fl
 
 torch = pytest.importorskip("torch")
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    HausdorffDTLoss = pytest.importorskip("monai.losses").HausdorffDTLoss
+
+
+@pytest.fixture
+def monais():
+    """MONAI's HausdorffDTLoss."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("monai.losses").HausdorffDTLoss
 
 
 def disc(shape, centre, radius):
@@ -36,10 +41,11 @@ def one_hot(y, C):
     return np.moveaxis(np.eye(C)[y], -1, 1)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("seed", range(30))
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
-def test_hausdorff_is_monais(seed, dims, activation, backend):
+def test_hausdorff_is_monais(seed, dims, activation, monais, backend):
     shape = (2, 3, 20, 17) if dims == 2 else (1, 3, 7, 8, 9)
     x, y = data(seed, shape)
     if seed == 0:
@@ -47,7 +53,7 @@ def test_hausdorff_is_monais(seed, dims, activation, backend):
     if activation is None:
         x = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
     alpha, background = (1.0, 2.0, 0.5)[seed % 3], bool(seed % 2)
-    peer = HausdorffDTLoss(
+    peer = monais(
         alpha=alpha, softmax=activation == "softmax", sigmoid=activation == "sigmoid", include_background=background
     )
     tensor = torch.tensor(x, requires_grad=True)
@@ -60,23 +66,24 @@ def test_hausdorff_is_monais(seed, dims, activation, backend):
     np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-5, atol=1e-6 * np.abs(gradient).max())
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("background", [True, False])
-def test_hausdorff_reductions_are_monais(seed, background, backend):
+def test_hausdorff_reductions_are_monais(monais, seed, background, backend):
     """MONAI has one value per sample and class, a mean over pixels; ours has one per pixel, a mean over classes."""
     x, y = data(seed)
     pixels = y[0].size
     classes = [0, 1, 2] if background else [1, 2]
     options = {"softmax": True, "include_background": background}
     tensor, target = torch.tensor(x, requires_grad=True), torch.tensor(one_hot(y, 3))
-    want = HausdorffDTLoss(reduction="sum", **options)(tensor, target)
+    want = monais(reduction="sum", **options)(tensor, target)
     want.backward()
     loss = len(classes) / pixels * fl.HausdorffDTLoss(classes=classes, reduction="sum")
     value, gradient = loss.value_and_grad(x, y)
     # The tolerances of the test above.
     assert value == pytest.approx(want.item(), rel=1e-6)
     np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-5, atol=1e-6 * np.abs(gradient).max())
-    each = HausdorffDTLoss(reduction="none", **options)(tensor, target).detach().numpy()[..., 0, 0]
+    each = monais(reduction="none", **options)(tensor, target).detach().numpy()[..., 0, 0]
     for k, c in enumerate(classes):
         ours = fl.hausdorff_dt_loss(x, y, classes=[c], reduction="none").mean(axis=(1, 2))
         np.testing.assert_allclose(ours, each[:, k], rtol=1e-6)

@@ -247,6 +247,7 @@ print("well")
 """
 
 
+@pytest.mark.extended
 @pytest.mark.skipif(not fl.config()["openmp"], reason="no workers")
 @pytest.mark.parametrize("level", ["base", "v3", "v4"])
 def test_a_worker_needs_a_stack_of_16_kib(level):

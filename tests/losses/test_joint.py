@@ -341,6 +341,7 @@ LOGITS = 2 * np.random.default_rng(0).standard_normal((2, 4, 9, 8))
 LABELS = np.random.default_rng(1).integers(0, 4, (2, 9, 8))
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [

@@ -99,6 +99,7 @@ def test_dice_and_cross_entropy_of_several_channels_keep_the_softmax(backend):
     )
 
 
+@pytest.mark.extended
 def test_monais_dice_and_cross_entropy_of_one_channel(backend, torch):
     monai = pytest.importorskip("monai.losses")
     x, y = torch.tensor(X, requires_grad=True), torch.tensor(DENSE)

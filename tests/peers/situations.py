@@ -15,14 +15,14 @@ import pytest
 import fastloss as fl
 
 torch = pytest.importorskip("torch")
-monai = pytest.importorskip("monai.losses", reason="make test installs it: pip install --no-deps monai==1.6.1")
+monai = pytest.importorskip("monai.losses", reason="make test-all installs it: pip install --no-deps monai==1.6.1")
 
 
 def smp_losses():
     """Only smp's folder of losses: the package needs the libraries of its models."""
     found = importlib.util.find_spec("segmentation_models_pytorch")
     if found is None:
-        pytest.skip("make test installs it: pip install --no-deps segmentation-models-pytorch==0.6.0", True)
+        pytest.skip("make test-all installs it: pip install --no-deps segmentation-models-pytorch==0.6.0", True)
     folder = pathlib.Path(found.submodule_search_locations[0]) / "losses"
     spec = importlib.util.spec_from_file_location(
         "smp_losses", folder / "__init__.py", submodule_search_locations=[str(folder)]

@@ -14,6 +14,8 @@ import fastloss as fl
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
+pytestmark = pytest.mark.extended
+
 gammas = pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
 reductions = pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 # MONAI casts to float32: of logits up to 100, eps of them, and of gamma log p.

@@ -10,8 +10,9 @@ import fastloss as fl
 
 torch = pytest.importorskip("torch")
 kornia = pytest.importorskip(
-    "kornia.losses", reason="make test installs it: pip install --no-deps kornia==0.9.0 kornia_rs==0.2.0"
+    "kornia.losses", reason="make test-all installs it: pip install --no-deps kornia==0.9.0 kornia_rs==0.2.0"
 )
+pytestmark = pytest.mark.extended
 
 # Its region losses take images only; its focal losses any shape.
 images = pytest.mark.parametrize("situation", [s for s, (shape, _) in SITUATIONS.items() if len(shape) == 4])

@@ -29,6 +29,8 @@ from situations import (
 
 import fastloss as fl
 
+pytestmark = pytest.mark.extended
+
 MONAI_SHARED = {
     "": ({}, lambda C: {}),
     "include_background": ({"include_background": False}, lambda C: {"classes": range(1, C)}),

@@ -20,6 +20,8 @@ from situations import (
 
 import fastloss as fl
 
+pytestmark = pytest.mark.extended
+
 MASKED = {
     "dice": ({}, fl.DiceLoss),
     "squared": ({"squared_pred": True}, lambda **k: fl.DiceLoss(squared=True, **k)),

