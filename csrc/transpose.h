@@ -1,7 +1,7 @@
 /* transpose.h: pixels with their classes side by side (channels last), to the rows of a tile and back, in registers.
  *
  * A block has 4 classes of 4 pixels per four that a vector of the level holds.  It is loaded by fours, and shuffled
- * only within the fours (docs/kernels.md has the measurements).  convert.h uses it; it knows `real` and no other dtype.
+ * only within the fours (docs/internals/kernels.md has the measurements).  convert.h uses it; it knows `real` and no other dtype.
  */
 #ifndef FASTLOSS_TRANSPOSE_H
 #define FASTLOSS_TRANSPOSE_H

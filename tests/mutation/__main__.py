@@ -140,7 +140,7 @@ def tested(package: pathlib.Path, paths: list[str], selected: str, log: pathlib.
 
 
 def outcome(mutant: Mutant, text: str, copies: list[Copy], log: pathlib.Path) -> tuple[str, str]:
-    """What became of it in a word, and by what."""
+    """The fate of a mutant in one word, and its cause."""
     python = mutant.file.suffix == ".py"
     for copy in copies[:1] if python else copies:
         copy.write(mutant.file, mutant.applied(text))

@@ -128,7 +128,7 @@ OPPOSITE: dict[type[ast.AST], type[ast.AST]] = {
 
 
 def changed(node: ast.AST) -> Iterator[str]:
-    """What may stand for a node of Python instead."""
+    """The nodes that may replace a node of Python."""
     if isinstance(node, ast.Compare) and type(node.ops[0]) in OPPOSITE:
         ops = [OPPOSITE[type(node.ops[0])](), *node.ops[1:]]
         yield f"({ast.unparse(ast.Compare(node.left, ops, node.comparators))})"  # type: ignore[arg-type]

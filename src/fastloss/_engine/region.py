@@ -203,7 +203,7 @@ class RegionLoss(Loss):
         return np.where(s.B == 0, 0, entering) if self.absent == "skip" else entering
 
     def _all_count(self) -> bool:
-        """Whether every value of a group and class enters with weight 1."""
+        """Whether all values enter with weight 1."""
         return self.classes is None and self.class_weight is None and self.absent == "keep"
 
     def _weighted(self, entering: Array) -> Array:

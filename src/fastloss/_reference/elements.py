@@ -1,7 +1,7 @@
 """Losses of one element, csrc/elements.h: `NAME`, the value, and `NAME_slope`, its derivative in the input.
 
 Each takes the input x (or a Prob v, made from it), the target y and the term's parameters k. driver.py calls them for
-losses of elements, pixels.py for the losses that sum them over classes; table.py says which is which. They know no
+losses of elements, pixels.py for the losses that sum them over classes; table.py decides which. They know no
 weight of a pixel, no sum and no activation.
 """
 

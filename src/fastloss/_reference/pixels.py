@@ -22,7 +22,7 @@ SOFTMAX = ACTIVATIONS.index("softmax")
 
 
 def class_input(t: Tile, term: Term, kernel: Kernel) -> Any:
-    """What the element's functions take."""
+    """The input of the element's functions."""
     return kernel.inputs[term.activation](t.x)
 
 

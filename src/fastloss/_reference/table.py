@@ -1,7 +1,7 @@
 """The table of all losses: csrc/table.h, with the same names. driver.py looks a term's kernel up here.
 
 To add a loss, write its functions in the file of its family, under the names that they have in C, and an entry here.
-tests/test_reference_names.py compares the names, tests/test_losses.py the numbers.
+tests/test_reference_names.py compares the names, tests/losses/test_losses.py the numbers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OF_CLASS_PROB = (e.prob_given, e.prob_of_logit, e.prob_of_softmax)
 
 
 def _summed(value: Function, slope: Function, inputs: Any, maps: int = 0) -> Kernel:
-    """A pixel loss that sums an element's value over the classes."""
+    """A pixel loss: the sum over the classes of the value of an element."""
     return Kernel(value, slope, inputs, pixels.sum_forward, pixels.sum_backward, maps)
 
 

@@ -44,7 +44,7 @@ class Tile:
 
 @dataclass(slots=True)
 class Params:
-    """A term's parameters: `k[0]`, `k[1]`, ... as its loss says, each a number or of shape (C, 1)."""
+    """A term's parameters: `k[0]`, `k[1]`, ... in the order of its loss, each a number or of shape (C, 1)."""
 
     values: list[Any]
     weight: Array  # class weights, (C, 1)

@@ -1,4 +1,4 @@
-"""Functions of the input alone, without a target: csrc/transforms.h.
+"""Functions of the input, which have no target: csrc/transforms.h.
 
 driver.py calls the first ones, element by element, for a map; log-sum-exp, as a pixel loss, for a map; and the softmax
 pair for an array of the input's shape.

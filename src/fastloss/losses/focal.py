@@ -103,8 +103,7 @@ def focal_loss(
     Parameters
     ----------
     input : array, shape (N, C, *S)
-        Probabilities, or what `activation` turns into them, of dtype float16, bfloat16, float32 or float64. `axis` says
-        where the classes are.
+        Probabilities, or what `activation` turns into them, of dtype float16, bfloat16, float32 or float64. The classes are on `axis`.
     target : array, shape (N, *S) or (N, C, *S)
         Labels of any integer or bool dtype, or a dense target: a float or bool array of the input's shape.
     gamma : float or array, shape (C,), default 2.0
