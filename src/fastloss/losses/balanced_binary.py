@@ -128,7 +128,7 @@ def balanced_binary_cross_entropy(
     Parameters
     ----------
     input : array, any shape
-        Probabilities, or what `activation` turns into them, of dtype float16, bfloat16, float32 or float64.
+        The input of `activation`, or probabilities, of dtype float16, bfloat16, float32 or float64.
     target : array, the input's shape
         Targets in [0, 1], of any real dtype.
     activation : {"sigmoid", None}, default "sigmoid"

@@ -183,7 +183,8 @@ def boundary_loss(
     Parameters
     ----------
     input : array, shape (N, C, *S)
-        Probabilities, or what `activation` turns into them, of dtype float16, bfloat16, float32 or float64. The classes are on `axis`.
+        The input of `activation`, or probabilities, of dtype float16, bfloat16, float32 or float64. The classes are on
+        `axis`.
     target : array, shape (N, *S) or (N, C, *S)
         Labels of any integer or bool dtype, or a dense target: a float or bool array of the input's shape. A single
         channel takes labels {0, 1}, of shape (N, *S) or (N, 1, *S).

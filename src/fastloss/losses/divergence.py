@@ -213,7 +213,7 @@ def binary_kl_div(
     Parameters
     ----------
     input : array, any shape
-        Probabilities, or what `activation` turns into them, of dtype float16, bfloat16, float32 or float64.
+        The input of `activation`, or probabilities, of dtype float16, bfloat16, float32 or float64.
     target : array, the input's shape
         Probabilities, of any real dtype.
     alpha : float, default 1.0

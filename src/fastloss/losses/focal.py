@@ -103,7 +103,8 @@ def focal_loss(
     Parameters
     ----------
     input : array, shape (N, C, *S)
-        Probabilities, or what `activation` turns into them, of dtype float16, bfloat16, float32 or float64. The classes are on `axis`.
+        The input of `activation`, or probabilities, of dtype float16, bfloat16, float32 or float64. The classes are on
+        `axis`.
     target : array, shape (N, *S) or (N, C, *S)
         Labels of any integer or bool dtype, or a dense target: a float or bool array of the input's shape.
     gamma : float or array, shape (C,), default 2.0
@@ -243,7 +244,7 @@ def binary_focal_loss(
     Parameters
     ----------
     input : array, any shape
-        Probabilities, or what `activation` turns into them, of dtype float16, bfloat16, float32 or float64.
+        The input of `activation`, or probabilities, of dtype float16, bfloat16, float32 or float64.
     target : array, the input's shape
         Targets in [0, 1], of any real dtype.
     gamma : float, default 2.0
