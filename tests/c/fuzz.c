@@ -13,37 +13,13 @@
 #include <string.h>
 
 #include "fastloss.h"
+#include "losses.h"
 
 enum { MAX_DIMS = 4, MAX_TERMS = 3, MAX_ARRAYS = 64 };
 
 static const ptrdiff_t size_of[FL_DTYPES] = {4, 8, 2, 2, 1, 1, 2, 2, 4, 4, 8, 8, 1};
 static const int reals[] = {FL_F32, FL_F64, FL_F16, FL_BF16};
 static const int integers[] = {FL_U8, FL_I8, FL_U16, FL_I16, FL_U32, FL_I32, FL_U64, FL_I64, FL_BOOL};
-
-/* The activations and operands that each loss is called with by its object in losses/. */
-enum { PIXEL, ELEMENT, REGION, TRANSFORM, FUNCTION, LOGSUMEXP };
-static const struct {
-    const char *name;
-    int kind, activations, maps; /* activations: how many, from FL_NONE on; -2: only sigmoid */
-} losses[] = {
-    {"cross_entropy", PIXEL, 1, 0},  {"nll", PIXEL, 1, 0},
-    {"categorical", PIXEL, 1, 0},    {"focal", PIXEL, 3, 0},
-    {"perceptron", PIXEL, 1, 0},     {"js", PIXEL, 3, 0},
-    {"multilabel", PIXEL, -2, 0},    {"boundary", PIXEL, 3, 1},
-    {"hausdorff", PIXEL, 3, 1},      {"bce", ELEMENT, 2, 0},
-    {"binary_focal", ELEMENT, 2, 0}, {"binary_kl", ELEMENT, 2, 0},
-    {"binary_js", ELEMENT, 2, 0},    {"kl_div", ELEMENT, 1, 0},
-    {"kl_div_log", ELEMENT, 1, 0},   {"soft_margin", ELEMENT, 1, 0},
-    {"target", ELEMENT, 1, 0},       {"mse", ELEMENT, 1, 0},
-    {"l1", ELEMENT, 1, 0},           {"huber", ELEMENT, 1, 0},
-    {"log_cosh", ELEMENT, 1, 0},     {"pseudo_huber", ELEMENT, 1, 0},
-    {"region", REGION, 3, 0},        {"logsumexp", LOGSUMEXP, 1, 0},
-    {"softmax", TRANSFORM, 1, 0},    {"log_softmax", TRANSFORM, 1, 0},
-    {"sigmoid", FUNCTION, 1, 0},     {"log_sigmoid", FUNCTION, 1, 0},
-    {"softplus", FUNCTION, 1, 0},    {"logit", FUNCTION, 1, 0},
-    {"entropy", FUNCTION, 1, 0},
-};
-enum { LOSSES = sizeof losses / sizeof *losses };
 
 static const unsigned char *bytes;
 static size_t left;
@@ -217,7 +193,7 @@ static void make_job(fl_job *job, fl_term *terms, ptrdiff_t most) {
         make_term(job, &terms[k], loss);
         maps |= losses[loss].maps;
         loss = kind == ELEMENT ? pick_loss(ELEMENT, ELEMENT) : pick_loss(PIXEL, REGION);
-        while (losses[loss].kind == ELEMENT && job->labels && !one) loss = (loss + 1) % (LOGSUMEXP + 9);
+        while (losses[loss].kind == ELEMENT && job->labels && !one) loss = (loss + 1) % LOSSES;
     }
     make_operands(job, kind, input, one, maps);
 }

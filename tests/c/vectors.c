@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "fastloss.h"
+#include "losses.h"
 #include "vectors_table.h"
 
 #if defined(__SSE2__)
@@ -159,11 +160,6 @@ static void run_and_print(const fl_job *job, const char *mode, const char *loss)
         if (run(job, threads).hash != one.hash) printf(" %s: OTHER BITS ON %d THREADS", loss, threads);
 }
 
-static int is(const char *name, const char *const *list) {
-    while (*list && strcmp(*list, name) != 0) list++;
-    return *list != NULL;
-}
-
 static const int64_t ignored[] = {127};
 
 typedef struct {
@@ -188,6 +184,26 @@ static void fill_terms(made_job *made, const entry *r, int b) {
     if (batches[b].layout & WEIGHTED) made->terms[0].class_weight = made->class_weight;
 }
 
+/* The kind of a loss in losses.h, or -1. */
+static int kind_of(const char *loss) {
+    for (int k = 0; k < LOSSES; k++)
+        if (strcmp(losses[k].name, loss) == 0) return losses[k].kind;
+    return -1;
+}
+
+static int has_entry(const char *loss) {
+    for (int k = 0; k < COUNT(entries); k++)
+        if (strcmp(entries[k].loss, loss) == 0) return 1;
+    return 0;
+}
+
+/* The number of an entry; those of losses without one come after the last. */
+static uint64_t seed_of(const entry *r) {
+    for (int k = 0; k < COUNT(entries); k++)
+        if (r == &entries[k]) return (uint64_t)k;
+    return (uint64_t)(COUNT(entries) + fl_find_loss(r->loss));
+}
+
 static void make_job(made_job *made, const entry *r, int b) {
     *made = (made_job){.job = {.groups = batches[b].groups,
                                .classes = batches[b].classes,
@@ -203,7 +219,7 @@ static void make_job(made_job *made, const entry *r, int b) {
                                  {.loss = r->second ? fl_find_loss(r->second) : 0}}};
     fl_job *job = &made->job;
     int dtype = batches[b].dtype, layout = batches[b].layout;
-    state = (uint64_t)(r - entries) * 1000 + (uint64_t)b;
+    state = seed_of(r) * 1000 + (uint64_t)b;
     infinite = b % 3 == 2;
     fill(&job->input, job, dtype, job->classes, layout, r->input);
     if (r->target == LABELS) fill(&job->target, job, batches[b].labels, 0, layout, LABELS);
@@ -217,21 +233,15 @@ static void make_job(made_job *made, const entry *r, int b) {
 
 /* Runs the job in all modes that the loss has. */
 static void run_modes(fl_job *job, const entry *r, int dtype) {
-    static const char *const maps_only[] = {"logsumexp", "sigmoid", "log_sigmoid", "softplus",
-                                            "logit",     "entropy", NULL};
-    static const char *const transforms[] = {"softmax", "log_softmax", NULL};
-    static const char *const elements[] = {"bce",        "binary_focal", "binary_kl", "binary_js",   "kl_div",
-                                           "kl_div_log", "mse",          "l1",        "huber",       "soft_margin",
-                                           "log_cosh",   "pseudo_huber", "sigmoid",   "log_sigmoid", "softplus",
-                                           "logit",      "entropy",      "target",    NULL};
-    int map = is(r->loss, maps_only), transform = is(r->loss, transforms), element = is(r->loss, elements);
+    int kind = kind_of(r->loss), transform = kind == TRANSFORM, map = kind == FUNCTION || kind == LOGSUMEXP;
+    int element = kind == ELEMENT || kind == FUNCTION;
     if (!map && !transform) {
         job->mode = FL_FORWARD | FL_BY_CLASS;
         run_and_print(job, "forward", r->loss);
         job->mode = FL_WEIGH;
         run_and_print(job, "weigh", r->loss);
     }
-    if (map || (!transform && !r->second && strcmp(r->loss, "region") != 0)) {
+    if (map || (!transform && !r->second && kind != REGION)) {
         array(&job->output, job, dtype, element ? job->classes : 0, 0);
         job->mode = FL_MAP;
         run_and_print(job, "map", r->loss);
@@ -328,13 +338,16 @@ int main(int argc, char **argv) {
     const char *level = fl_select_level(argc > 1 ? argv[1] : NULL);
     if (!level) return fprintf(stderr, "vectors: no level %s\n", argv[1]), 2;
     printf("level %s\n", level);
-    for (int k = 0; fl_loss_name(k); k++) {
-        int r = 0;
-        while (r < COUNT(entries) && strcmp(entries[r].loss, fl_loss_name(k)) != 0) r++;
-        if (r == COUNT(entries)) return fprintf(stderr, "vectors: no entry for %s\n", fl_loss_name(k)), 1;
+    for (int k = 0; fl_loss_name(k); k++)
+        if (kind_of(fl_loss_name(k)) < 0) return fprintf(stderr, "vectors: no line for %s\n", fl_loss_name(k)), 1;
+    for (int b = 0; b < COUNT(batches); b++) {
+        int large = batches[b].layout & LARGE;
+        for (int k = 0; k < (large ? 3 : COUNT(entries)); k++) run_entry(&entries[k], b);
+        for (int k = 0; k < (large ? 0 : LOSSES); k++) {
+            entry usual = {losses[k].name, FL_NONE, PROBS, PROBS, {0.5, 0.5, 0.5, 0.5}, NULL, losses[k].maps};
+            if (!has_entry(losses[k].name)) run_entry(&usual, b);
+        }
     }
-    for (int b = 0; b < COUNT(batches); b++)
-        for (int k = 0; k < (batches[b].layout & LARGE ? 3 : COUNT(entries)); k++) run_entry(&entries[k], b);
     run_distances();
     run_flushed();
     return 0;

@@ -1,6 +1,6 @@
 /* vectors_table.h: the jobs of vectors.c, every entry with every batch.
  *
- * Each loss of csrc/table.h has one entry at least, or vectors.c ends with an error.
+ * A loss without an entry gets one with probabilities and parameters of 1/2.
  */
 #ifndef FASTLOSS_VECTORS_TABLE_H
 #define FASTLOSS_VECTORS_TABLE_H

@@ -1,12 +1,13 @@
 """The table of all losses: csrc/table.h, with the same names. driver.py looks a term's kernel up here.
 
-To add a loss, write its functions in the file of its family, under the names that they have in C, and an entry here.
-tests/test_reference_names.py compares the names, tests/losses/test_losses.py the numbers.
+To add a loss, write its functions in the file of its family, under the names that they have in C. An element loss needs
+no entry here: it is derived. tests/test_reference_names.py compares the names, tests/losses/test_losses.py the numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .._arrays import Array
@@ -32,7 +33,7 @@ def _summed(value: Function, slope: Function, inputs: Any, maps: int = 0) -> Ker
     return Kernel(value, slope, inputs, pixels.sum_forward, pixels.sum_backward, maps)
 
 
-KERNELS: dict[str, Kernel] = {
+OTHERS = {
     # pixels
     "cross_entropy": Kernel(forward=pixels.cross_entropy_forward, backward=pixels.cross_entropy_backward),
     "nll": _summed(e.nll, e.nll_slope, OF_INPUT),
@@ -43,20 +44,6 @@ KERNELS: dict[str, Kernel] = {
     "multilabel": _summed(e.multilabel, e.multilabel_slope, OF_PROB),
     "boundary": _summed(e.product, e.product_slope, OF_CLASS_PROB, MAPS_AS_TARGET),
     "hausdorff": _summed(e.squared_error, e.squared_error_slope, OF_CLASS_PROB, MAPS_AS_WEIGHT),
-    # elements
-    "bce": Kernel(e.bce, e.bce_slope, OF_PROB),
-    "binary_focal": Kernel(e.binary_focal, e.binary_focal_slope, OF_PROB),
-    "binary_kl": Kernel(e.binary_kl, e.binary_kl_slope, OF_PROB),
-    "binary_js": Kernel(e.binary_js, e.binary_js_slope, OF_PROB),
-    "kl_div": Kernel(e.kl_div, e.kl_div_slope, OF_INPUT),
-    "kl_div_log": Kernel(e.kl_div_log, e.kl_div_log_slope, OF_INPUT),
-    "soft_margin": Kernel(e.soft_margin, e.soft_margin_slope, OF_INPUT),
-    "target": Kernel(e.own_target, e.own_target_slope, OF_INPUT),
-    "mse": Kernel(e.mse, e.mse_slope, OF_INPUT),
-    "l1": Kernel(e.l1, e.l1_slope, OF_INPUT),
-    "huber": Kernel(e.huber, e.huber_slope, OF_INPUT),
-    "log_cosh": Kernel(e.log_cosh, e.log_cosh_slope, OF_INPUT),
-    "pseudo_huber": Kernel(e.pseudo_huber, e.pseudo_huber_slope, OF_INPUT),
     # regions
     "region": Kernel(forward=regions.region_forward, backward=regions.region_backward),
     # transforms
@@ -69,3 +56,17 @@ KERNELS: dict[str, Kernel] = {
     "logit": Kernel(transforms.logit, inputs=OF_INPUT),
     "entropy": Kernel(transforms.entropy, inputs=OF_INPUT),
 }
+
+
+def _elements() -> Iterator[tuple[str, Kernel]]:
+    """An element loss is NAME(x, y, k), or NAME(v, y, k) of a probability, and NAME_slope in elements.py."""
+    summed = {kernel.value for kernel in OTHERS.values()}
+    for name, value in vars(e).items():
+        slope = vars(e).get(f"{name}_slope")
+        if slope and value not in summed:
+            first, *rest = inspect.signature(value).parameters
+            if rest == ["y", "k"]:
+                yield name.removeprefix("own_"), Kernel(value, slope, OF_PROB if first == "v" else OF_INPUT)
+
+
+KERNELS: dict[str, Kernel] = dict(_elements()) | OTHERS
