@@ -33,8 +33,8 @@ def mark_extended(items: list[pytest.Item]) -> None:
     """Of a test over three parameters or more, only what brings a new pair of their values is in `make test`.
 
     That still has every loss with every dtype, every shape, every layout and both backends: a tenth of some products.
-    The mark is written at tests that need libraries beyond the extra `test`, and at those that take more than five
-    seconds in all. `make test-all` also runs the rest.
+    The mark is written at tests that need libraries beyond the extra `test`, and at those of other runtimes and others
+    that take seconds each. `make test-all` also runs these.
     """
     seen: set[tuple[object, ...]] = set()
     for item in items:

@@ -145,6 +145,7 @@ def wrong(kind):
     return (i for i in range(3)) if kind == "generator" else WRONG[kind]
 
 
+@pytest.mark.extended
 @pytest.mark.filterwarnings("ignore:Data type alias 'a' was deprecated")  # one_hot(dtype="a")
 @pytest.mark.parametrize("name", PUBLIC)
 def test_any_argument_is_computed_or_refused_by_name(name):

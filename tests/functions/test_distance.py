@@ -101,6 +101,7 @@ def test_squares_are_exact_to_the_end_of_float32(backend):
     assert same_bits(fl.distance_transform(mask), np.sqrt(want).astype(np.float32))
 
 
+@pytest.mark.extended
 def test_long_distances_are_within_an_ulp(backend):
     """Squares past 2^24 are rounded between the second and the third axis."""
     mask = np.ones((3, 9001, 2), bool)

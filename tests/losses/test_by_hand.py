@@ -245,6 +245,7 @@ def test_masked_pixels_in_every_reduction(backend):
     np.testing.assert_allclose(gradient, [[[0.25, 0, 0], [-0.25, 0, 0]]], rtol=1e-15)
 
 
+@pytest.mark.extended
 def test_the_perceptrons_gradient_is_of_one_class_beyond_2_to_the_24(backend):
     """From where float32 does not count."""
     x = np.zeros((1, 2**24 + 4), np.float32)

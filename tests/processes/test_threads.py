@@ -49,6 +49,7 @@ def test_any_number_of_threads_computes(threads):
     assert output("print(value())", FASTLOSS_NUM_THREADS=threads) == output("print(value())")
 
 
+@pytest.mark.extended
 def test_many_more_threads_than_cpus_compute_much_data():
     script = """
     import fastloss as fl
