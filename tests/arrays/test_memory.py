@@ -74,7 +74,7 @@ def test_without_memory_a_call_raises_and_the_next_is_right(threads, backend):
     failed = {name for name, failed, _ in lines if failed == "True"}
     assert failed >= {"gradient", "map", "boundary", "distance", "softmax", "one_hot"}
     if backend == "native":
-        assert failed >= {"value", "out", "partial"}  # the scratch alone
+        assert failed >= {"value", "out", "partial"}  # only the scratch
         assert all(computed == "True" for _, _, computed in lines), lines  # 128 MiB suffice
 
 

@@ -1,4 +1,4 @@
-"""The loss expressions of `--loss`: what they mean, and that everything else is refused where it stands."""
+"""The loss expressions of `--loss`: what they mean, and that everything else is refused, with its place."""
 
 import pytest
 

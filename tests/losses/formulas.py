@@ -49,26 +49,26 @@ def times(a, b):
     return a * b if a else mp.mpf(0)
 
 
-def bce(chance, b=1, eps=0):
+def bce(prob, b=1, eps=0):
     def f(x, y):
-        _, _, log_p, log_q, _, dlog_p, dlog_q = chance(x)
+        _, _, log_p, log_q, _, dlog_p, dlog_q = prob(x)
         t = (1 - mp.mpf(eps)) * y + mp.mpf(eps) / 2
         return -times(b * t, log_p) - times(1 - t, log_q), -b * t * dlog_p - (1 - t) * dlog_q
 
     return f
 
 
-def focal(chance, g, a=1, b=1):
+def focal(prob, g, a=1, b=1):
     """A base is at least e^-100 where it is given, as its log is."""
 
     def side(u, du, log_v, dlog_v):  # of u^g log v, v = 1 - u
-        base = max(u, mp.exp(-100)) if chance is given else u
+        base = max(u, mp.exp(-100)) if prob is given else u
         power = base**g if base or not g else mp.mpf(0)  # 0^0 = 1
         inner = g * dlog_v if u == 0 else times(g * du / u, log_v)  # log v ~ -u
         return times(power, log_v), power * (dlog_v + inner)
 
     def f(x, y):
-        p, q, log_p, log_q, dp, dlog_p, dlog_q = chance(x)
+        p, q, log_p, log_q, dp, dlog_p, dlog_q = prob(x)
         pos, dpos = side(q, -dp, log_p, dlog_p)
         neg, dneg = side(p, dp, log_q, dlog_q)
         pos_weight, neg_weight = a * y, b * (1 - y)
@@ -102,11 +102,11 @@ def half_js(p, log_p, dp, dlog_p, y, a):
     return value / 2, (slope + times(dp, log_ratio + rest)) / 2
 
 
-def bernoulli(half, chance, a):
+def bernoulli(half, prob, a):
     a = mp.mpf(a)
 
     def f(x, y):
-        p, q, log_p, log_q, dp, dlog_p, dlog_q = chance(x)
+        p, q, log_p, log_q, dp, dlog_p, dlog_q = prob(x)
         pos, neg = half(p, log_p, dp, dlog_p, y, a), half(q, log_q, -dp, dlog_q, 1 - y, a)
         return pos[0] + neg[0], pos[1] + neg[1]
 

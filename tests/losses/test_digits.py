@@ -21,7 +21,7 @@ ROWS = {
     "two maxima": [-1.0, 0.0, -30.0, 0.0],
     "all alike": [0.0] * 7,
     "masked": [-np.inf, 0.0, -20.0],
-    "near 0 by chance": [-0.5, -0.9326, -4.0],
+    "near 0 by accident": [-0.5, -0.9326, -4.0],
     "thousand classes": [-25.0] * 700 + [0.0] + [-24.0] * 700,
     "late maximum": [-60.0] * 600 + [-5.0] * 600 + [0.0],
     "same maximum in two blocks": [0.0] + [-50.0] * 600 + [0.0],
@@ -34,7 +34,7 @@ def test_logsumexp_and_log_softmax(name, dtype, backend):
     row = np.array(ROWS[name], dtype)
     total = lse(row)
     # The errors of exp, log1p and the sum of exps, which grows with their number (to 512, the classes of a block).
-    size = max(abs(float(total)), float(abs(row[np.isfinite(row)]).min() if name == "near 0 by chance" else 0))
+    size = max(abs(float(total)), float(abs(row[np.isfinite(row)]).min() if name == "near 0 by accident" else 0))
     error = (40 + min(len(row), 512) / 8) * EPS[dtype]
     bound = error * size
     assert float(fl.logsumexp(row)) == pytest.approx(float(total), rel=0, abs=bound)

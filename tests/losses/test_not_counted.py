@@ -127,7 +127,7 @@ def test_a_masked_class_is_no_class(loss, dtype, backend):
 @pytest.mark.parametrize("case", [c for c in CASES if c.target == "labels" and c.input != "probabilities"], ids=str)
 @pytest.mark.parametrize("hit", [False, True])
 def test_nan_in_or_beside_the_label(case, hit):
-    """Both backends say nan, or neither does: a loss of the label's input alone passes over the others."""
+    """Both backends return nan, or neither does: a loss that reads only the label's input passes over the others."""
     loss = case.make(5)
     x, y, _ = images(case, loss, (1, 5, 300))
     y[:, 7] = 1

@@ -31,16 +31,16 @@ def hard(rng, shape):
     return 30 * rng.standard_normal(shape), rng.integers(0, 2, shape)
 
 
-def chances(rng, shape):
+def probabilities(rng, shape):
     return 0.02 + 0.96 * rng.random(shape), rng.random(shape)
 
 
-def log_chances(rng, shape):
-    return np.log(chances(rng, shape)[0]), rng.random(shape) * rng.integers(0, 2, shape)
+def log_probabilities(rng, shape):
+    return np.log(probabilities(rng, shape)[0]), rng.random(shape) * rng.integers(0, 2, shape)
 
 
-def two_log_chances(rng, shape):
-    return np.log(chances(rng, shape)[0]), np.log(chances(rng, shape)[0])
+def two_log_probabilities(rng, shape):
+    return np.log(probabilities(rng, shape)[0]), np.log(probabilities(rng, shape)[0])
 
 
 def signs(rng, shape):
@@ -58,9 +58,9 @@ def distances(rng, shape):
 ELEMENTS = {
     "bce_with_logits": (fl.binary_cross_entropy_with_logits, F.binary_cross_entropy_with_logits, logits, [{}]),
     "bce_with_logits, hard": (fl.binary_cross_entropy_with_logits, F.binary_cross_entropy_with_logits, hard, [{}]),
-    "bce": (fl.binary_cross_entropy, F.binary_cross_entropy, chances, [{}]),
-    "kl_div": (fl.kl_div, F.kl_div, log_chances, [{}]),
-    "kl_div, log_target": (fl.kl_div, F.kl_div, two_log_chances, [{"log_target": True}]),
+    "bce": (fl.binary_cross_entropy, F.binary_cross_entropy, probabilities, [{}]),
+    "kl_div": (fl.kl_div, F.kl_div, log_probabilities, [{}]),
+    "kl_div, log_target": (fl.kl_div, F.kl_div, two_log_probabilities, [{"log_target": True}]),
     "soft_margin": (fl.soft_margin_loss, F.soft_margin_loss, signs, [{}]),
     "mse": (fl.mse_loss, F.mse_loss, distances, [{}]),
     "l1": (fl.l1_loss, F.l1_loss, distances, [{}]),
@@ -115,7 +115,7 @@ LOSSES = {
 @pytest.mark.parametrize("log_target", [False, True])
 @pytest.mark.parametrize("shape", [s for s in ELEMENT_SHAPES if s and s[0]], ids=str)
 def test_kl_div_batchmean(shape, log_target, dtype, backend):
-    x, y = (two_log_chances if log_target else log_chances)(np.random.default_rng(0), shape)
+    x, y = (two_log_probabilities if log_target else log_probabilities)(np.random.default_rng(0), shape)
     x = x.astype(dtype)
     options = {"log_target": log_target, "reduction": "batchmean"}
     loss = fl.KLDivLoss(**options)
