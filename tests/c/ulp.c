@@ -1,7 +1,7 @@
 /* ulp.c: the largest error of each function of real_math.h over floats, in units in the last place of the exact result.
  *
- * * ulp STRIDE takes every STRIDE-th float of each range (1: all of them) and prints lines "function from to ulp
- * argument".  The exact result is libm's double, whose own error is 2^-29 of a float's ulp.  tests/test_real_math.py
+ * ulp STRIDE takes every STRIDE-th float of each range (1: all of them) and prints lines "function from to ulp
+ * argument".  The exact result is libm's double, whose own error is 2^-29 of a float's ulp.  tests/functions/test_real_math.py
  * builds and reads it.
  */
 #define FL_REAL_BITS 32
