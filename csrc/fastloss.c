@@ -24,7 +24,8 @@ enum {
     CHUNK_ELEMENTS = 1 << 17,    /* elements per chunk: some 20 microseconds */
     SLICE_ELEMENTS = 1 << 22,    /* elements per slice and thread; the caller checks for signals after a slice */
     SLICE_SUM_BYTES = 1 << 19,   /* most bytes of the chunks' sums in a slice */
-    THREAD_ELEMENTS = 1 << 17,   /* least elements per thread: waking it costs what fewer save (docs/internals/kernels.md) */
+    THREAD_ELEMENTS =
+        1 << 17,   /* least elements per thread: waking it costs what fewer save (docs/internals/kernels.md) */
     STREAM_BYTES = 1 << 23,      /* an output of this size exceeds the caches and is written around them */
     STREAM_CLASSES = 1 << 11     /* most classes of such an output: each takes 80 bytes per thread */
 };
