@@ -283,10 +283,11 @@ def run(Operands operands, Terms terms, coefs, output, bint output_by_class, int
         if fl_prepare(&job) != 0:
             raise MemoryError()
         prepared = True
-        sums = zeros((job.nsums, job.groups))
+        # The driver keeps the groups of a sum side by side.
+        sums = zeros((1, job.nsums)) if job.groups == 1 else zeros((job.nsums, job.groups)).T
         job.sums = <double *> _doubles(sums, held)
         _run_all(_run_slice, &job, job.chunks)
-        return sums.T, job.faults
+        return sums, job.faults
     finally:
         if prepared:
             fl_release(&job)
