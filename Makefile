@@ -112,7 +112,7 @@ sanitize: $(VENV)/test.stamp
 	tests/c/sanitize.sh valgrind
 	tests/c/sanitize.sh python
 
-mutants: $(VENV)/test.stamp $(VENV)/data.stamp $(VENV)/peers.stamp $(VENV)/tools.stamp
+mutants: $(VENV)/test.stamp $(VENV)/tools.stamp
 	$(VENV)/bin/python tests/mutation $(ARGS)
 
 clean:
