@@ -36,7 +36,7 @@ from equivalent import EQUIVALENT  # noqa: E402
 from rules import Mutant, mutants  # noqa: E402
 
 HEAVY = ("numpy", "ml_dtypes", "mpmath", "hypothesis", "pytest", "scipy.special", "scipy.ndimage", "torch")
-MOST = ["conversions", "distance", "hard_boundary", "hard_region", "joint", "numerics", "properties"]
+MOST = ["conversions", "distance", "hard_boundary", "hard_region", "joint", "numerics", "properties", "streams"]
 STAGES = [
     [
         path.relative_to(ROOT / "tests").as_posix()
@@ -103,8 +103,12 @@ def in_child(package: pathlib.Path, paths: list[str], selected: str, log: pathli
     os.environ["PYTHONPATH"] = str(package)  # of the tests' own processes
     sys.path.insert(0, str(package))
     sys.dont_write_bytecode = True  # two mutants may be written within the second that a .pyc knows
+    import hypothesis
     import pytest
 
+    # The same examples for every mutant: one that fails by itself would be taken for a mutant that is noticed.
+    hypothesis.settings.register_profile("mutants", derandomize=True, database=None)
+    hypothesis.settings.load_profile("mutants")
     options = ["-x", "-q", "-k", selected, "-p", "no:cacheprovider", "-p", "no:randomly", "--timeout=60"]
     options += ["-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"]
     return int(pytest.main([*options, *(str(ROOT / "tests" / path) for path in paths)]))
