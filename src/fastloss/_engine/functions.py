@@ -50,7 +50,7 @@ def _made(cls: Callable[..., L], options: tuple[Any, ...]) -> L:
 @functools.lru_cache(maxsize=256, typed=True)
 def _cached(cls: Callable[..., Any], *options: Any) -> Any:
     if not all(map(_is_immutable, options)):
-        raise TypeError("an option may change later, so its loss is made for each call")
+        raise TypeError  # it may change later, so its loss is made for each call
     return _made(cls, options)
 
 
