@@ -102,7 +102,7 @@ def config() -> dict[str, Any]:
     >>> sorted(fl.config())
     ['backend', 'forked', 'level', 'numpy', 'openmp', 'threads', 'version']
     """
-    import importlib.metadata  # 40 ms, a third of what importing fastloss takes
+    import importlib.metadata  # 39 ms, an eighth of what importing fastloss takes
 
     openmp = _native.core.openmp() if _native.core else 0
     return {
