@@ -26,8 +26,8 @@ DTYPE_TAGS = {
     "i8": 11,
 }
 BFLOAT16_TAG = 3
-PLAIN_REALS = {np.dtype(name): tag for name, tag in DTYPE_TAGS.items() if name[0] == "f"}
-PLAIN_LABELS = {np.dtype(name): tag for name, tag in DTYPE_TAGS.items() if name[0] != "f"}
+NATIVE_REALS = {np.dtype(name): tag for name, tag in DTYPE_TAGS.items() if name[0] == "f"}
+NATIVE_LABELS = {np.dtype(name): tag for name, tag in DTYPE_TAGS.items() if name[0] != "f"}
 LEAST, MOST = 1e-30, 1e30  # the size of a weight or an option that is not 0: float32 holds it, and its inverse
 SIZES = f"0 or numbers from {LEAST:g} to {MOST:g}"
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -100,10 +100,10 @@ def foreign(value: Any, name: str) -> Any:
 
 def _from_torch(tensor: Any) -> Array:
     torch = sys.modules["torch"]
-    plain = tensor.detach().resolve_neg()
-    if plain.dtype != torch.bfloat16:
-        return np.asarray(plain)
-    bits = np.asarray(plain.view(torch.int16))
+    detached = tensor.detach().resolve_neg()
+    if detached.dtype != torch.bfloat16:
+        return np.asarray(detached)
+    bits = np.asarray(detached.view(torch.int16))
     try:
         import ml_dtypes
     except ImportError:

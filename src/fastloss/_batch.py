@@ -19,8 +19,8 @@ from ._arrays import (
     FLOAT32,
     LEAST,
     MOST,
-    PLAIN_LABELS,
-    PLAIN_REALS,
+    NATIVE_LABELS,
+    NATIVE_REALS,
     SIZES,
     Array,
     as_array,
@@ -237,7 +237,7 @@ def class_batch(
 ) -> Batch:
     """A batch with a class axis. binary: a single channel takes labels {0, 1} and stands for label 1."""
     if axis == 1 and pixel_weight is None and _native.core is not None:  # most calls: the extension checks them faster
-        operands = _native.core.usual(input, target, PLAIN_REALS, PLAIN_LABELS, ignored)
+        operands = _native.core.usual(input, target, NATIVE_REALS, NATIVE_LABELS, ignored)
         if operands is not None:
             return Batch(input, target, True, ignored, input.shape, 1, target, operands)
     x = as_input(input)
