@@ -1,8 +1,8 @@
-/* convert.h: one row of an array to and from `real`, whatever its dtype, byte order, stride and alignment.
+/* convert.h: converts one row of an array to and from `real`, whatever its dtype, byte order, stride and alignment.
  *
- * Only tile.h and store.h use it: no other file converts a dtype.  Elements are read with memcpy, so no alignment is
- * assumed.  The contiguous native case of each dtype is a loop with a constant stride, which vectorises.  half.h
- * converts float16 and bfloat16; transpose.h turns channels last into rows.
+ * Only tile.h and store.h use this file: no other file converts a dtype.  Elements are read with memcpy, so no
+ * alignment is assumed.  The contiguous native case of each dtype is a loop with a constant stride, which vectorises.
+ * half.h converts float16 and bfloat16.  transpose.h turns pixels with channels last into rows.
  */
 #ifndef FASTLOSS_CONVERT_H
 #define FASTLOSS_CONVERT_H
@@ -21,7 +21,7 @@ static void copy_swapped(char *out, ptrdiff_t out_stride, const char *in, ptrdif
         for (ptrdiff_t b = 0; b < size; b++) out[i * out_stride + b] = in[i * in_stride + size - 1 - b];
 }
 
-/* How many stretches of elements one row is made of, and the bytes from one to the next. */
+/* The stretches of elements that make up one row: their number, and the number of bytes from one to the next. */
 typedef struct {
     ptrdiff_t count, stride;
 } stretches;
@@ -57,8 +57,8 @@ static const stretches one_stretch = {1, 0};
     LOAD_CASE(FL_I64, int64_t, OUT, )                                                                                  \
     LOAD_CASE(FL_BOOL, uint8_t, OUT, !!)
 
-/* Loads `rows` rows, each of `many` stretches of n elements.  `width` (in numbers) and `row_stride` (in bytes) lead
- * from row to row. */
+/* Loads `rows` rows.  Each row has `many` stretches of n elements.  From row to row there are `width` numbers in the
+ * output and `row_stride` bytes in the input. */
 static void load_reals(real *out, ptrdiff_t width, const char *in, ptrdiff_t row_stride, ptrdiff_t rows,
                        ptrdiff_t stride, ptrdiff_t n, stretches many, int dtype) {
     if (dtype == FL_F16 && stride == 2 && many.count == 1) {
@@ -76,8 +76,8 @@ static void load_reals(real *out, ptrdiff_t width, const char *in, ptrdiff_t row
     }
 }
 
-/* A uint64 above the largest int64 is no class.  It becomes the least int64, not the negative number to which it would
- * wrap.  So none of them is -1, which tile.h uses in place of a negative ignored label. */
+/* A uint64 above the largest int64 is not a class.  It becomes the least int64, not the negative number to which it
+ * would wrap.  So it never becomes -1, which tile.h uses in place of a negative ignored label. */
 static inline int64_t label_from_u64(uint64_t v) { return v <= INT64_MAX ? (int64_t)v : INT64_MIN; }
 
 /* Loads labels as 64-bit integers. */
@@ -119,9 +119,9 @@ static void store_reals(char *restrict out, const real *restrict in, ptrdiff_t s
     }
 }
 
-/* n pixels with their m classes side by side, of any dtype; m >= 4, n >= FL_LINE_PIXELS.  Dtypes other than `real` pass
- * through a buffer of BUFFERED numbers, as many classes and pixels at a time as it holds.  The last ones overlap those
- * before them. */
+/* load_pixels and store_pixels convert n pixels of any dtype whose m classes lie side by side.  They need m >= 4 and
+ * n >= FL_LINE_PIXELS.  Dtypes other than `real` pass through a buffer of BUFFERED numbers.  Each step takes as many
+ * classes and pixels as the buffer holds.  The last step overlaps the step before it. */
 enum { BUFFERED = 4096, MOST_CLASSES = BUFFERED / FL_LINE_PIXELS };
 
 static void load_pixels(real *out, ptrdiff_t width, const char *in, ptrdiff_t stride, ptrdiff_t m, ptrdiff_t n,

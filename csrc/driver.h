@@ -1,8 +1,8 @@
 /* driver.h: the declarations that the files of the driver share.
  *
- * The driver is fastloss.c, distance.c, cpu.c and parallel.c; it is compiled once, for the baseline instruction set.
- * kernels.c is compiled once per level and real type.  Each time it offers the driver one table of functions, an
- * fl_kernels.
+ * The driver is fastloss.c, distance.c, cpu.c and parallel.c.  It is compiled once, for the baseline instruction set.
+ * kernels.c is compiled once per level and real type.  Each of these compilations gives the driver one table of
+ * functions, an fl_kernels.
  */
 #ifndef FASTLOSS_DRIVER_H
 #define FASTLOSS_DRIVER_H
@@ -10,9 +10,9 @@
 #include "fastloss.h"
 
 typedef struct {
-    size_t (*scratch_bytes)(const fl_job *job); /* of one thread */
-    /* Runs one chunk of each group of a gang, and returns the faults that it found.  `chunk` counts the chunks of a
-     * gang as one.  `sums` receives the numbers of the first group, then those of the next. */
+    size_t (*scratch_bytes)(const fl_job *job); /* the scratch that one thread needs */
+    /* Runs one chunk of each group of a gang, and returns the faults that it found.  These chunks share the number
+     * `chunk`.  `sums` receives the sums of the first group, then the sums of the next group, and so on. */
     int (*run_chunks)(const fl_job *job, ptrdiff_t chunk, char *scratch, double *sums);
     int (*find_loss)(const char *name);
     const char *(*loss_name)(int loss);
@@ -27,17 +27,18 @@ extern const fl_kernels fl_kernels_v3_f32, fl_kernels_v3_f64;
 extern const fl_kernels fl_kernels_v4_f32, fl_kernels_v4_f64;
 #endif
 
-/* cpu.c: the tables of the level in use: [0] for float, [1] for double. */
+/* cpu.c: returns the tables of the level in use.  [0] is for float, and [1] is for double. */
 const fl_kernels *const *fl_active_kernels(void);
 
-/* A thread's piece of the scratch.  It starts on a cache line of its own: the allocation is 64 bytes longer than all
- * pieces. */
+/* Returns a thread's piece of the scratch.  The piece starts at a cache line.  To make room for this, the allocation is
+ * 64 bytes longer than all pieces together. */
 static inline char *scratch_of_thread(char *scratch, size_t bytes, int thread) {
     return scratch + (-(uintptr_t)scratch & 63) + (size_t)thread * bytes;
 }
 
-/* parallel.c: calls body(context, i, thread) for each i in [0, n), on at most `threads` threads; thread < threads. */
+/* parallel.c: calls body(context, i, thread) for each i in [0, n), on at most `threads` threads.  `thread` is less than
+ * `threads`. */
 void fl_parallel_for(ptrdiff_t n, int threads, void (*body)(void *context, ptrdiff_t i, int thread), void *context);
-int fl_usable_threads(int wanted); /* at most `wanted` */
+int fl_usable_threads(int wanted); /* returns at most `wanted` */
 
 #endif

@@ -1,11 +1,11 @@
-/* elements.h: losses of one element: a value and its derivative, each a scalar function of a few lines.
+/* elements.h: losses of one element.  Each has a value and a derivative, which are scalar functions of a few lines.
  *
- * To add one, write two functions here, ELEMENT_LOSS or PROB_LOSS below them, an entry in table.h, and the reference
- * under the same names in _reference/elements.py.  k[0] to k[3] are the term's parameters, k[K_WEIGHT] is the class
- * weight, and k[K_SHARE] is 1 / classes.
+ * To add a loss, write its two functions here, and ELEMENT_LOSS or PROB_LOSS below them.  Then add an entry to table.h,
+ * and write the reference under the same names in _reference/elements.py.  k[0] to k[3] are the term's parameters,
+ * k[K_WEIGHT] is the class weight, and k[K_SHARE] is 1 / classes.
  *
- * kernels.c calls the rows of element losses, pixels.h those of losses that sum over the classes.  Nothing here knows
- * pixel weights, sums, maps or gradients: those belong to kernels.c.
+ * kernels.c calls the row functions of element losses.  pixels.h calls the row functions of losses that sum over the
+ * classes.  Nothing here knows pixel weights, sums, maps or gradients, which belong to kernels.c.
  */
 #ifndef FASTLOSS_ELEMENTS_H
 #define FASTLOSS_ELEMENTS_H
@@ -14,7 +14,7 @@
 
 FL_INLINE real times(real a, real b) { return a == 0 ? 0 : a * b; }
 
-/* ---- of the input itself: NAME(x, y, k) and NAME_slope */
+/* ---- losses of the input itself: each has the functions NAME(x, y, k) and NAME_slope */
 #define ROW(NAME, CALL)                                                                                                \
     static void NAME(const real *restrict x, const real *restrict p, const real *restrict y, real *restrict out,       \
                      ptrdiff_t n, const real *restrict k) {                                                            \
@@ -46,12 +46,12 @@ FL_INLINE real soft_margin(real x, real y, const real *k) {
 FL_INLINE real soft_margin_slope(real x, real y, const real *k) { return (void)k, -y * r_sigmoid(-y * x); }
 ELEMENT_LOSS(soft_margin)
 
-/* The target itself, for its sum. */
+/* The value is the target itself.  A job uses this loss to sum the targets. */
 FL_INLINE real own_target(real x, real y, const real *k) { return (void)x, (void)k, y; }
 FL_INLINE real own_target_slope(real x, real y, const real *k) { return (void)x, (void)y, (void)k, 0; }
 ELEMENT_LOSS(own_target)
 
-/* Regression, d = x - y. */
+/* Regression losses, where d = x - y. */
 FL_INLINE real mse(real x, real y, const real *k) { return (void)k, (x - y) * (x - y); }
 FL_INLINE real mse_slope(real x, real y, const real *k) { return (void)k, 2 * (x - y); }
 ELEMENT_LOSS(mse)
@@ -63,7 +63,7 @@ FL_INLINE real l1_slope(real x, real y, const real *k) {
 }
 ELEMENT_LOSS(l1)
 
-/* A parabola of curvature k[1] up to |d| = k[0], and its tangent of slope k[2] = k[0] k[1]. */
+/* Huber: a parabola of curvature k[1] up to |d| = k[0], then its tangent, which has the slope k[2] = k[0] k[1]. */
 FL_INLINE real huber(real x, real y, const real *k) {
     real a = r_abs(x - y), near = R(0.5) * k[1] * a * a, far = k[2] * (a - R(0.5) * k[0]);
     return a <= k[0] ? near : far;
@@ -78,8 +78,8 @@ FL_INLINE real log_cosh(real x, real y, const real *k) { return (void)k, r_log_c
 FL_INLINE real log_cosh_slope(real x, real y, const real *k) { return (void)k, r_tanh(x - y); }
 ELEMENT_LOSS(log_cosh)
 
-/* Pseudo-Huber, delta = k[0]: delta^2 (sqrt(1 + r^2) - 1), r = |d| / delta, computed as delta |d| r / (1 + sqrt(1 +
- * r^2)).  Numerator and denominator are divided by max(r, 1), so that nothing overflows. */
+/* Pseudo-Huber: delta^2 (sqrt(1 + r^2) - 1), where delta = k[0] and r = |d| / delta.  It is computed as delta |d| r /
+ * (1 + sqrt(1 + r^2)).  Numerator and denominator are divided by max(r, 1), so nothing overflows. */
 FL_INLINE real pseudo_huber(real x, real y, const real *k) {
     real a = r_abs(x - y), r = a / k[0], v = r > 1 ? 1 / r : 1, rv = r > 1 ? 1 : r;
     return k[0] * a * (rv / (v + R_SQRT(R_FMA(v, v, rv * rv))));
@@ -91,11 +91,12 @@ FL_INLINE real pseudo_huber_slope(real x, real y, const real *k) {
 }
 ELEMENT_LOSS(pseudo_huber)
 
-/* ---- of a probability p, given directly, as a logit or by a softmax
+/* ---- losses of a probability p, which is given directly, as a logit or by a softmax
  *
- * q = 1 - p; dp, dlog_p and dlog_q are derivatives in x (softmax: in log p).  Logs of given probabilities are at least
- * -100 and their derivatives at most 1e12, which are torch's limits.  cross_p = dlog_p log_q and cross_q = dlog_q log_p
- * are the products in the slope of a power.  They are near 1 where p or q is small, so they have no limit. */
+ * q is 1 - p.  dp, dlog_p and dlog_q are derivatives in x, or with a softmax in log p.  The logs of given probabilities
+ * are at least -100, and their derivatives are at most 1e12.  These are torch's limits.  cross_p = dlog_p log_q and
+ * cross_q = dlog_q log_p are the products in the slope of a power.  They are near 1 where p or q is small, so they have
+ * no limit. */
 typedef struct {
     real p, q, log_p, log_q, dp, dlog_p, dlog_q, cross_p, cross_q;
 } prob;
@@ -103,7 +104,7 @@ typedef struct {
 #define MOST_SLOPE R(1e12)
 
 FL_INLINE real inverse(real x) { return x < 1 / MOST_SLOPE ? MOST_SLOPE : 1 / x; } /* NaN stays NaN */
-FL_INLINE real power(real log_u, real g) { return r_exp(times(g, log_u)); } /* u^g, u in [0, 1] */
+FL_INLINE real power(real log_u, real g) { return r_exp(times(g, log_u)); } /* u^g for u in [0, 1] */
 
 /* log(1 - u) / u, which is -1 at 0. */
 FL_INLINE real log_rest_over(real log_rest, real u) { return u == 0 ? -1 : log_rest / u; }
@@ -131,7 +132,7 @@ FL_INLINE prob prob_of_softmax(real log_p, real p, real q) {
 #define CLASS_PROB_LOSS(NAME)                                                                                          \
     PROB_LOSS(NAME) PROB_ROWS(NAME, of_softmax, prob_of_softmax(x[i], p[i], p[i] < 1 ? 1 - p[i] : 0))
 
-/* Binary cross entropy: -(b t log p + n (1 - t) log q), t = (1 - eps) y + eps / 2; k: b, n, eps. */
+/* Binary cross entropy: -(b t log p + n (1 - t) log q), where t = (1 - eps) y + eps / 2.  k holds b, n and eps. */
 FL_INLINE real bce(prob v, real y, const real *k) {
     real t = R_FMA(1 - k[2], y, k[2] / 2);
     return -(times(k[0] * t, v.log_p) + times(k[1] * (1 - t), v.log_q));
@@ -142,7 +143,7 @@ FL_INLINE real bce_slope(prob v, real y, const real *k) {
 }
 PROB_LOSS(bce)
 
-/* Multi-label soft margin, the mean of the above over the classes: one class's part; k: w. */
+/* Multi-label soft margin: one class's part of the mean of the binary cross entropy over the classes.  k holds w. */
 FL_INLINE real multilabel(prob v, real y, const real *k) {
     return -times(k[0] * k[K_SHARE], times(y, v.log_p) + times(1 - y, v.log_q));
 }
@@ -151,7 +152,7 @@ FL_INLINE real multilabel_slope(prob v, real y, const real *k) {
 }
 PROB_ROWS(multilabel, of_logit, prob_of_logit(x[i]))
 
-/* Binary focal: -(a q^g y log p + b p^g (1 - y) log q); k: g, a, b. */
+/* Binary focal: -(a q^g y log p + b p^g (1 - y) log q).  k holds g, a and b. */
 FL_INLINE real binary_focal(prob v, real y, const real *k) {
     real pos = k[1] * y * power(v.log_q, k[0]), neg = k[2] * (1 - y) * power(v.log_p, k[0]);
     return -(times(pos, v.log_p) + times(neg, v.log_q));
@@ -162,7 +163,7 @@ FL_INLINE real binary_focal_slope(prob v, real y, const real *k) {
 }
 PROB_LOSS(binary_focal)
 
-/* Focal, one class's part: -a y q^g log p; k: g, a. */
+/* Focal, one class's part: -a y q^g log p.  k holds g and a. */
 FL_INLINE real focal_value(prob v, real y, real g, real a) { return -times(a * y, power(v.log_q, g) * v.log_p); }
 FL_INLINE real focal_derivative(prob v, real y, real g, real a) {
     return -times(a * y, power(v.log_q, g) * (v.dlog_p + g * v.cross_q));
@@ -171,18 +172,18 @@ FL_INLINE real focal(prob v, real y, const real *k) { return focal_value(v, y, k
 FL_INLINE real focal_slope(prob v, real y, const real *k) { return focal_derivative(v, y, k[0], k[1]); }
 CLASS_PROB_LOSS(focal)
 
-/* Categorical cross entropy, one class's part: -t log p, t = w ((1 - eps) y + eps / C); k: eps. */
+/* Categorical cross entropy, one class's part: -t log p, where t = w ((1 - eps) y + eps / C).  k holds eps. */
 FL_INLINE real target_mass(real y, const real *k) { return k[K_WEIGHT] * R_FMA(1 - k[0], y, k[0] * k[K_SHARE]); }
 FL_INLINE real categorical(prob v, real y, const real *k) { return -times(target_mass(y, k), v.log_p); }
 FL_INLINE real categorical_slope(prob v, real y, const real *k) { return -target_mass(y, k) * v.dlog_p; }
 PROB_ROWS(categorical, given, prob_given(x[i]))
 
-/* u / m for m = (1 - a) u + a v.  It is at most 1 / (1 - a), its limit at v = 0.  It is set to that limit where m is 0
- * or too small to have digits, because the division could then give more. */
+/* u / m, where m = (1 - a) u + a v.  The quotient is at most 1 / (1 - a), which is its limit at v = 0.  It is set to
+ * this limit where m is 0 or too small to have all its digits, because the division could then give more. */
 FL_INLINE real quotient(real u, real m, real a) { return m < R_TINY ? 1 / (1 - a) : u / m; }
 
-/* KL(y || m) of Bernoulli distributions, m = a p + (1 - a) y; k: a.  half_kl is one outcome's part.  With a < 1 it
- * takes the log of the quotient y / m, which does not cancel as a difference of logs would. */
+/* KL(y || m) of Bernoulli distributions, where m = a p + (1 - a) y.  k holds a.  half_kl is one outcome's part.  If a <
+ * 1, half_kl takes the log of the quotient y / m, because a difference of logs would cancel. */
 FL_INLINE real half_kl(real p, real log_p, real y, real a) {
     real m = R_FMA(a, p, (1 - a) * y);
     return a == 1 ? r_xlogx(y) - times(y, log_p) : times(y, r_log_prob(quotient(y, m, a)));
@@ -199,8 +200,8 @@ FL_INLINE real binary_kl_slope(prob v, real y, const real *k) {
 }
 PROB_LOSS(binary_kl)
 
-/* (KL(y || m(p)) + KL(p || m(y))) / 2, m(p) = a p + (1 - a) y and m(y) = a y + (1 - a) p; k: a.  js is the part of one
- * class or outcome, binary_js that of both outcomes. */
+/* (KL(y || m(p)) + KL(p || m(y))) / 2, where m(p) = a p + (1 - a) y and m(y) = a y + (1 - a) p.  k holds a.  js is the
+ * part of one class or outcome.  binary_js is the part of both outcomes together. */
 FL_INLINE real js_share(real p, real log_p, real y, real a) {
     real m = R_FMA(a, y, (1 - a) * p);
     return R(0.5) *
@@ -224,8 +225,8 @@ FL_INLINE real binary_js_slope(prob v, real y, const real *k) {
 }
 PROB_LOSS(binary_js)
 
-/* k[0] p y and k[0] (p - y)^2, one class's part of two losses.  In the boundary loss distances are the targets of the
- * first, in the Hausdorff loss they are the weights of the second. */
+/* `product` is k[0] p y, one class's part of the boundary loss, where the targets y are distances.  `squared_error` is
+ * k[0] (p - y)^2, one class's part of the Hausdorff loss, where the weights are distances. */
 FL_INLINE real product(prob v, real y, const real *k) { return k[0] * times(y, v.p); }
 FL_INLINE real product_slope(prob v, real y, const real *k) { return k[0] * times(y, v.dp); }
 CLASS_PROB_LOSS(product)

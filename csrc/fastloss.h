@@ -1,9 +1,9 @@
 /* fastloss.h: the whole C interface, and the only header that Cython (_core.pyx) sees.
  *
- * One job computes any set of losses over one batch.  The caller fills a zeroed fl_job, calls fl_prepare() once, then
- * fl_run() slice by slice until the job is done, then fl_release().  Arrays are described by address, dtype and byte
- * strides.  The caller owns all memory that it passes; fl_prepare() allocates the scratch and fl_release() frees it.
- * Nothing here knows Python, NumPy or a loss by name.
+ * One job computes any set of losses over one batch.  The caller fills a zeroed fl_job and calls fl_prepare() once.  It
+ * then calls fl_run() slice by slice until the job is done, and fl_release() at the end.  Arrays are described by
+ * address, dtype and byte strides.  The caller owns all memory that it passes.  fl_prepare() allocates the scratch, and
+ * fl_release() frees it.  Nothing here knows Python or NumPy, or knows a loss by its name.
  */
 #ifndef FASTLOSS_H
 #define FASTLOSS_H
@@ -34,7 +34,7 @@ static const ptrdiff_t dtype_size[FL_DTYPES] = {4, 8, 2, 2, 1, 1, 2, 2, 4, 4, 8,
 
 enum fl_activation { FL_NONE, FL_SIGMOID, FL_SOFTMAX };
 
-/* What a job does: WEIGH by itself, or any of the others together. */
+/* What a job does: either WEIGH by itself, or any of the other modes together. */
 enum fl_mode {
     FL_WEIGH = 1,    /* check labels and weights, and fill the weight sums only; the input is not read */
     FL_FORWARD = 2,  /* fill the sums */
@@ -43,39 +43,40 @@ enum fl_mode {
     FL_BY_CLASS = 16 /* with FL_FORWARD: pixel and element losses also keep their sums class by class */
 };
 
-/* Faults of the data, or'ed into fl_job.faults.  The caller finds the wrong element and names it. */
+/* Faults of the data, combined by OR in fl_job.faults.  The caller then finds the wrong element and names it. */
 enum fl_fault { FL_BAD_LABEL = 1, FL_BAD_WEIGHT = 2 };
 
 typedef struct {
     char *data; /* NULL: this operand is absent */
     int dtype;
-    int swapped; /* the other byte order */
-    ptrdiff_t stride[FL_MAX_DIMS]; /* bytes: groups, classes, pixel dimensions */
+    int swapped; /* whether the byte order is not the machine's own */
+    ptrdiff_t stride[FL_MAX_DIMS]; /* in bytes, for groups, classes and pixel dimensions */
 } fl_operand;
 
-/* One loss of the job.  `sums` is the index of its first number among the job's sums.  It has these numbers:
- *   pixel and element losses: sum(w l), sum(w); with FL_BY_CLASS then C of each, one per class;
- *   region: I[C], A[C], B[C]; then A2[C], B2[C] and W[C], as its params say (regions.h);
+/* One loss of the job.  `sums` is the index of its first sum among the job's sums.  Each kind of loss has these sums:
+ *   pixel and element losses: sum(w l) and sum(w); with FL_BY_CLASS, then C of each, one per class;
+ *   region: I[C], A[C], B[C]; then A2[C], B2[C] and W[C] if its params ask for them (regions.h);
  *   transforms: none. */
 typedef struct {
     int loss;       /* number of its entry in the table, from fl_find_loss() */
-    int activation; /* of losses of probabilities */
+    int activation; /* for losses of probabilities */
     const double *class_weight;  /* C numbers, or NULL */
     double param[FL_MAX_PARAMS]; /* each loss documents its own (elements.h, pixels.h, regions.h) */
-    const double *class_param[FL_MAX_PARAMS]; /* C numbers each, used instead of the one above, or NULL */
-    const double *coef; /* FL_GRADIENT: d(value)/d(sum) of every group (region: of I[C], A[C] and, if
-                           there is one, A2[C]) */
+    const double *class_param[FL_MAX_PARAMS]; /* each C numbers that replace param[k], or NULL */
+    /* For FL_GRADIENT: d(value)/d(sum) of every group.  A region loss has one for each of I[C], A[C] and, if there is
+     * one, A2[C]. */
+    const double *coef;
     ptrdiff_t sums;     /* filled by fl_prepare */
 } fl_term;
 
 typedef struct {
     ptrdiff_t groups, classes;
-    int ndim; /* pixel dimensions */
+    int ndim; /* the number of pixel dimensions */
     ptrdiff_t shape[FL_MAX_DIMS];
     fl_operand input, target, weight, output;
-    fl_operand maps; /* distance maps, of the input's shape, for the losses that take them */
+    fl_operand maps; /* distance maps for the losses that take them; they have the input's shape */
     int labels;           /* the target holds labels (its class stride is unused); else it is dense */
-    ptrdiff_t label_base; /* class c has the label c + label_base; 1 for a single foreground channel, else 0 */
+    ptrdiff_t label_base; /* class c has the label c + label_base; it is 1 for a single foreground channel */
     int weight_by_class;  /* the weight has a class dimension */
     const int64_t *ignored; /* labels whose pixels do not count */
     ptrdiff_t nignored;
@@ -83,46 +84,47 @@ typedef struct {
     int mode, nterms, threads;
     fl_term *terms;
 
-    double *sums;    /* nsums x groups zeros, set by the caller between fl_prepare and fl_run */
+    double *sums;    /* nsums x groups zeros, which the caller sets between fl_prepare and fl_run */
 
-    /* From here on: the plan, filled by fl_prepare. */
-    ptrdiff_t nsums;              /* numbers per group, of all terms */
+    /* From here on: the plan, which fl_prepare fills. */
+    ptrdiff_t nsums;              /* sums per group, of all terms together */
     ptrdiff_t pixels, width;      /* pixels per group; most pixels per tile */
     ptrdiff_t tiles, chunk_tiles; /* tiles per group, or of all groups if tiles have members; tiles per chunk */
-    ptrdiff_t chunks, chunks_per_group, slice_chunks; /* of the job, per group, per slice */
-    ptrdiff_t block;              /* most classes that a tile holds at a time */
+    ptrdiff_t chunks, chunks_per_group, slice_chunks; /* chunks of the job, per group, per slice */
+    ptrdiff_t block;              /* how many classes a tile holds at a time, at most */
     ptrdiff_t members; /* whole groups per tile, if the groups are small; else 0 */
     ptrdiff_t gang;    /* groups whose tiles are read together because they share cache lines; mostly 1 */
     int stream;        /* the gradient is written by streaming stores (stream.h) */
-    size_t scratch_bytes; /* of one thread */
+    size_t scratch_bytes; /* per thread */
     char *scratch;
-    double *chunk_sums; /* of the chunks of a slice */
+    double *chunk_sums; /* the sums of each chunk of a slice */
     int faults;         /* enum fl_fault */
 } fl_job;
 
 /* Returns 0, or -1 if there is not enough memory. */
 int fl_prepare(fl_job *job);
-/* Runs one slice from chunk `first` on, mostly some tens of milliseconds.  Returns the next chunk to run; job->chunks
- * when the job is done or has a fault. */
+/* Runs one slice of chunks, from chunk `first` on.  A slice usually takes some tens of milliseconds.  Returns the next
+ * chunk to run, or job->chunks when the job is done or has a fault. */
 ptrdiff_t fl_run(fl_job *job, ptrdiff_t first);
 void fl_release(fl_job *job);
-/* Seconds since an arbitrary moment.  On Windows the clock may be set back between two calls. */
+/* Returns the seconds since an arbitrary moment.  On Windows the clock may be set back between two calls. */
 double fl_seconds(void);
 
-/* The table of losses: the number of an entry by its name, or -1; the name of an entry by its number, or NULL. */
+/* The table of losses.  fl_find_loss returns the number of the entry with this name, or -1.  fl_loss_name returns the
+ * name of the entry with this number, or NULL. */
 int fl_find_loss(const char *name);
 const char *fl_loss_name(int loss);
 
-/* distance.c: the Euclidean distance of each foreground element to the nearest background element.  It is 0 in the
- * background, and inf everywhere if there is no background.  An element is foreground if it equals the key, or if it
- * differs from the key when `inverted` is set. */
+/* distance.c: computes the Euclidean distance from each foreground element to the nearest background element.  The
+ * distance is 0 in the background.  It is inf everywhere if there is no background.  An element is foreground if it
+ * equals the key.  If `inverted` is set, it is foreground if it differs from the key. */
 #define FL_DISTANCE_DIMS 3
 typedef struct {
     int ndim; /* 1 to FL_DISTANCE_DIMS; no axis is empty */
     ptrdiff_t shape[FL_DISTANCE_DIMS];
     const char *mask;
-    ptrdiff_t stride[FL_DISTANCE_DIMS]; /* bytes, of the mask */
-    int itemsize; /* of the mask: 1, 2, 4 or 8 */
+    ptrdiff_t stride[FL_DISTANCE_DIMS]; /* the mask's strides in bytes */
+    int itemsize; /* bytes per element of the mask: 1, 2, 4 or 8 */
     const char *key; /* one element, in the mask's byte order */
     int inverted;
     double spacing[FL_DISTANCE_DIMS]; /* finite and > 0 */
@@ -135,13 +137,14 @@ typedef struct {
     char *scratch;
 } fl_distance;
 
-/* Called as fl_prepare, fl_run and fl_release are.  The job is done when fl_distance_run returns job->tasks. */
+/* The caller uses these functions like fl_prepare, fl_run and fl_release.  The job is done when fl_distance_run returns
+ * job->tasks. */
 int fl_distance_prepare(fl_distance *job);
 ptrdiff_t fl_distance_run(const fl_distance *job, ptrdiff_t first);
 void fl_distance_release(fl_distance *job);
 
-/* cpu.c: selects the best level that the CPU has, at most `cap` (FASTLOSS_ISA, or NULL for no limit).  Returns its
- * name, "base", "v3" or "v4", or NULL for an unknown cap. */
+/* cpu.c: selects the best level that the CPU has, but none above `cap` (FASTLOSS_ISA, or NULL for no limit).  Returns
+ * the level's name, "base", "v3" or "v4", or NULL if the cap is unknown. */
 const char *fl_select_level(const char *cap);
 
 /* parallel.c */

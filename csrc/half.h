@@ -1,9 +1,9 @@
-/* half.h: float16 and bfloat16 to and from `real`, for convert.h.
+/* half.h: converts float16 and bfloat16 to and from `real`, for convert.h.
  *
- * One number at a time is converted by integer arithmetic and one multiplication, which vectorises and has the same
- * bits at every level.  Contiguous float16 are converted by the processor's own instruction where there is one.  The
- * values are the same, except for the payload of a NaN, and cross entropy with its gradient takes 0.8 of the time
- * (docs/internals/kernels.md).
+ * A single number is converted by integer arithmetic and float additions.  This vectorises, and gives the same bits at
+ * every level.  Contiguous float16 numbers are converted by the processor's own instruction where there is one.  The
+ * values are the same, except for the payload of a NaN.  With the instruction, cross entropy with its gradient takes
+ * 0.8 of the time (docs/internals/kernels.md).
  */
 #ifndef FASTLOSS_HALF_H
 #define FASTLOSS_HALF_H
@@ -24,10 +24,10 @@ static inline uint32_t float_to_bits(float x) {
     return i;
 }
 
-/* IEEE half: exponent and mantissa move up, and the exponent's bias is exchanged.  That decodes a subnormal, 2^-14 m,
- * to 2^-15 (1 + m); adding its difference to 2^-14 again gives 2^-14 m.  No subnormal float occurs on the way, which a
- * caller's flush to zero would make 0.  A mask costs least where a level has no select.  (A scaling by 2^112 by itself
- * would take 0.8 of the time.) */
+/* Decodes an IEEE half.  Exponent and mantissa move up, and the exponent's bias is exchanged.  This decodes a subnormal
+ * half, 2^-14 m, as x = 2^-15 (1 + m).  Adding x - 2^-14 then gives 2^-14 m.  No subnormal float occurs on the way,
+ * because a caller's flush to zero would make it 0.  A mask selects the addend, because a mask costs least where a
+ * level has no select.  (A scaling by 2^112 and nothing else would take 0.8 of the time.) */
 static inline real real_from_f16(uint16_t h) {
     int32_t a = h & 0x7fff;
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, special = a >= 0x7c00 ? 0x7f800000u : 0; /* inf and NaN */
@@ -39,9 +39,9 @@ static inline real real_from_f16(uint16_t h) {
 
 static inline real real_from_bf16(uint16_t h) { return (real)float_from_bits((uint32_t)h << 16); }
 
-/* Rounds to nearest even.  For a normal half, half an ulp of the half (and the odd bit) is added in the float's bits.
- * For a subnormal half, the addition of 0.5 rounds, and its low mantissa bits are then those of the half.  Overflow
- * gives inf; NaN stays NaN. */
+/* Rounds to nearest even.  For a normal half, half an ulp of the half (and the odd bit) is added to the float's bits.
+ * For a subnormal half, the addition of 0.5 rounds, and the low mantissa bits of the sum are then the bits of the half.
+ * Overflow gives inf, and NaN stays NaN. */
 static inline uint16_t f16_from_real(real r) {
     uint32_t bits = float_to_bits((float)r), sign = bits >> 16 & 0x8000u, a = bits & 0x7fffffffu;
     uint32_t normal = (a + 0xfffu + (a >> 13 & 1) - 0x38000000u) >> 13;
@@ -76,8 +76,8 @@ FL_INLINE void store_vector(void *out, const float *in) {
 }
 #endif
 
-/* Converts as many of n contiguous float16 as fill whole vectors, and returns how many.  Without the instruction:
- * none. */
+/* Converts as many of n contiguous float16 numbers as fill whole vectors, and returns how many it converted.  Without
+ * the instruction it converts none. */
 static ptrdiff_t load_halves(float *out, const char *in, ptrdiff_t n) {
     ptrdiff_t i = 0;
     for (; i + HALVES <= n; i += HALVES) load_vector(out + i, in + 2 * i);

@@ -1,5 +1,5 @@
-/* minmax.h: the lesser and the greater of two sizes.  Used by the driver and by the kernels; includes nothing of
- * ours. */
+/* minmax.h: the lesser and the greater of two sizes.  The driver and the kernels use this file.  It includes no other
+ * file of ours. */
 #ifndef FASTLOSS_MINMAX_H
 #define FASTLOSS_MINMAX_H
 

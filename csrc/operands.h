@@ -1,6 +1,7 @@
-/* operands.h: the arrays of a job, by number.
+/* operands.h: numbers the arrays of a job.
  *
- * fastloss.c merges the dimensions of all arrays alike, and tile.h and store.h load and store them alike.
+ * With these numbers, fastloss.c merges the dimensions of all arrays in the same way.  tile.h and store.h also load and
+ * store all arrays in the same way.
  */
 #ifndef FASTLOSS_OPERANDS_H
 #define FASTLOSS_OPERANDS_H
