@@ -1,7 +1,8 @@
-/* cpu.c: which level this CPU and operating system allow, and the tables of the level in use.
+/* cpu.c: finds the levels that this CPU and operating system allow, and holds the tables of the level in use.
  *
- * One walk from the best level to the generic one.  Python passes FASTLOSS_ISA as the cap, which lowers the level and
- * never raises it.  Called by _core.pyx when the module is loaded, and by fastloss.c; knows no job.
+ * One walk goes from the best level to the generic one.  Python passes FASTLOSS_ISA as the cap, which lowers the level
+ * and never raises it.  _core.pyx calls this file when the module is loaded, and fastloss.c calls it for the tables.
+ * This file knows no job.
  */
 #include <string.h>
 
@@ -9,15 +10,16 @@
 
 #if defined(FL_HAVE_V3) || defined(FL_HAVE_V4)
 #include <cpuid.h>
-/* This reads cpuid itself.  __builtin_cpu_supports asks a runtime library, which clang-cl does not link (llvm-project's
- * issue 144630), and older compilers do not know F16C, MOVBE and LZCNT.  The bits are in Intel's manual, volume 2,
- * CPUID. */
+/* This function reads cpuid itself.  __builtin_cpu_supports would ask a runtime library, which clang-cl does not link
+ * (llvm-project's issue 144630).  Also, older compilers do not know F16C, MOVBE and LZCNT.  Intel's manual has the bits
+ * in volume 2, under CPUID. */
 static int has(unsigned leaf, unsigned in_ebx, unsigned in_ecx) {
     unsigned a, b, c, d;
     return __get_cpuid_count(leaf, 0, &a, &b, &c, &d) && (b & in_ebx) == in_ebx && (c & in_ecx) == in_ecx;
 }
 
-/* Whether the operating system saves these registers: the bits of XCR0, which exists if cpuid has the bit OSXSAVE. */
+/* Whether the operating system saves these registers.  They are bits of XCR0, which exists if cpuid has the bit
+ * OSXSAVE. */
 static int saves(unsigned registers) {
     unsigned low, high;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
@@ -58,7 +60,7 @@ static const struct {
     {"base", always, {&fl_kernels_base_f32, &fl_kernels_base_f64}},
 };
 
-static int active = (int)(sizeof levels / sizeof *levels) - 1; /* base, until a level is selected */
+static int active = (int)(sizeof levels / sizeof *levels) - 1; /* the base level, until another is selected */
 
 const fl_kernels *const *fl_active_kernels(void) { return levels[active].kernels; }
 

@@ -1,19 +1,20 @@
 /* distance.c: the exact Euclidean distance transform of a mask of one to three dimensions.
  *
- * It is separable: axis after axis, f[i] becomes the least of f[j] + w (i - j)^2 over all j of a line, f being the
- * squared distance so far.  (Felzenszwalb and Huttenlocher, Theory of Computing 8, 2012.)  On the last axis f is 0 or
- * inf, and two sweeps are enough.  The other axes go through blocks of 16 neighbouring lines, so that memory is read in
- * cache lines.  A row of a block is first searched nearby, in all lines at once.  Distances change by at most one step
- * from row to row, so the previous row bounds the search.  If that is too far, the lower envelope of the parabolas is
- * built, line by line, in linear time.
+ * The transform is separable.  Let f be the squared distance so far.  Axis after axis, f[i] becomes the least of f[j] +
+ * w (i - j)^2 over all j of a line (Felzenszwalb and Huttenlocher, Theory of Computing 8, 2012).  On the last axis f is
+ * 0 or inf, and two sweeps are enough.  The other axes go through blocks of 16 neighbouring lines, so that memory is
+ * read in cache lines.  Each row of a block is first searched nearby, in all lines at once.  Distances change by at
+ * most one step from row to row, so the previous row bounds the search.  If this bound is too far, the code builds the
+ * lower envelope of the parabolas, line by line, in linear time.
  *
- * The arithmetic is in double, in units of the largest spacing, so that equal spacings give whole numbers.  Between the
- * passes the result array holds steps along the last axis, then, in 3-D, squared distances as float.  Whole ones are
- * exact below 2^24.  Rounding of the others moves a distance by half an ulp at most, unless spacings differ by 10^15 or
- * more.  Every element is computed the same way, whatever the threads and the mask's layout.
+ * The arithmetic is in double, in units of the largest spacing, so equal spacings give whole numbers.  After the first
+ * pass, the result array holds steps along the last axis.  After the second pass of a 3-D mask, it holds squared
+ * distances as float.  Whole squared distances are exact below 2^24.  For the others, rounding moves a distance by half
+ * an ulp at most, unless spacings differ by a factor of 10^15 or more.  Every element is computed the same way, whatever the
+ * number of threads and the mask's layout.
  *
- * _core.pyx calls it.  It knows the number of a thread, which fl_parallel_for() gives it, and nothing else of threads.
- * The reference is _reference/distance.py.
+ * _core.pyx calls this file.  The file knows the number of a thread, which fl_parallel_for() gives it, and nothing else
+ * about threads.  The reference is _reference/distance.py.
  */
 #include "fastloss.h"
 
@@ -26,10 +27,10 @@
 
 enum {
     LANES = 16,                /* lines per block: 64 bytes of float */
-    REACH = 40,                /* rows searched to either side: smooth masks gain from 24 to 40, and nothing beyond */
+    REACH = 40,                /* rows searched to either side; smooth masks gain from 24 up to 40, but not beyond */
     TASK_ELEMENTS = 1 << 14,   /* elements per task: some 20 microseconds or more */
     SLICE_ELEMENTS = 1 << 22,  /* elements per slice; the caller may check for signals after a slice */
-    THREAD_ELEMENTS = 1 << 15  /* least elements per thread: with fewer it gains nothing */
+    THREAD_ELEMENTS = 1 << 15  /* fewest elements per thread; a thread with fewer gains nothing */
 };
 
 static inline double lesser(double a, double b) { return a < b ? a : b; }
@@ -49,7 +50,7 @@ static pass pass_of(const fl_distance *job, int number) {
     p.outer = 1;
     for (int k = 0; k < p.axis; k++) p.outer *= job->shape[k];
     p.lines = inner;
-    if (p.first && job->ndim > 1) { /* lines are neighbours on the axis before */
+    if (p.first && job->ndim > 1) { /* neighbouring lines lie along the axis before */
         p.lines = job->shape[p.axis - 1];
         p.outer /= p.lines;
     }
@@ -92,7 +93,7 @@ int fl_distance_prepare(fl_distance *job) {
     }
     for (int k = 0; k < job->ndim; k++) {
         double step = job->spacing[k] / job->scale;
-        job->weight[k] = step * step > 0x1p-1000 ? step * step : 0x1p-1000; /* inf times it stays inf */
+        job->weight[k] = step * step > 0x1p-1000 ? step * step : 0x1p-1000; /* not 0: inf times it stays inf */
     }
     job->threads = fl_usable_threads((int)most(1, least(job->threads, elements / THREAD_ELEMENTS)));
     job->scratch_bytes = (size_t)(bytes + 4095) / 4096 * 4096;
@@ -107,8 +108,8 @@ void fl_distance_release(fl_distance *job) {
 
 /* ---- the last axis */
 
-/* Sets flags[r][i] to whether the element is foreground.  Of the dtype only its size matters, because bits are compared
- * with the key's.  The loop over the smaller stride is the inner one. */
+/* Sets flags[r][i] to 1 if the element is foreground, else to 0.  Only the size of the dtype matters, because the
+ * element's bits are compared with the key's bits.  The loop over the smaller stride is the inner loop. */
 #define COMPARE(T)                                                                                                     \
     {                                                                                                                  \
         T key, v;                                                                                                      \
@@ -167,13 +168,14 @@ static void sweep_block(const fl_distance *job, const pass *p, ptrdiff_t outer, 
 
 /* ---- the other axes */
 
-/* Fills the rows before and behind a block, into which the search may reach, with inf.  They last for a task. */
+/* Fills the rows before and behind a block with inf, because the search may reach into them.  One filling lasts for a
+ * task. */
 static void fill_margins(double *scratch, ptrdiff_t n) {
     for (ptrdiff_t k = 0; k < REACH * LANES; k++) scratch[k] = scratch[(n + REACH) * LANES + k] = INFINITY;
 }
 
-/* Loads f of 16 lines, as rows.  With weight > 0 the array holds steps, and f = weight steps^2.  Missing lines are
- * 0. */
+/* Loads f of 16 lines, as rows.  With weight > 0, the array holds steps, and f = weight steps^2.  Missing lines are set
+ * to 0. */
 static void load_block(const float *restrict in, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t lines, double weight,
                        double *restrict f) {
     for (ptrdiff_t i = 0; i < n; i++, in += stride, f += LANES) {
@@ -197,7 +199,7 @@ static void store_row(const double *restrict d, float *restrict out, ptrdiff_t l
     else memcpy(out, row, (size_t)lines * sizeof(float));
 }
 
-/* Sets `best` to the least f[i +- r] + w r^2 with r <= reach in one row, and returns the greatest of them. */
+/* For one row, sets `best` to the least f[i +- r] + w r^2 with r <= reach.  Returns the greatest of these. */
 static double search_row(const double *restrict f, ptrdiff_t reach, double w, double *restrict best) {
     double b[LANES];
     memcpy(b, f, sizeof b);
@@ -232,8 +234,8 @@ static int search_block(const double *f, ptrdiff_t n, double w, float *out, ptrd
 }
 
 /* Replaces f by the lower envelope of the parabolas f[j] + w (i - j)^2 of n elements of a line.  From border[k] on, the
- * parabola at site[k] is the lowest.  Borders are exact enough: near a border a wrong choice costs next to nothing, and
- * whole numbers are distinct up to n = 2^26. */
+ * parabola at site[k] is the lowest.  Borders are exact enough, because near a border a wrong choice costs next to
+ * nothing.  Whole numbers are distinct up to n = 2^26. */
 static void envelope(double *restrict f, ptrdiff_t n, double w, double *restrict scratch) {
     double *restrict site = scratch, *restrict height = scratch + n, *restrict border = scratch + 2 * n;
     double half = 0.5 / w;
@@ -257,7 +259,8 @@ static void envelope(double *restrict f, ptrdiff_t n, double w, double *restrict
     }
 }
 
-/* Takes the envelope of a line.  Each stretch of foreground has its own, with the background element at either end. */
+/* Replaces a line by its envelopes.  Each stretch of foreground has its own, which includes the background element at
+ * either end. */
 static void parabolas(double *f, ptrdiff_t n, double w, double *scratch) {
     for (ptrdiff_t i = 0; i < n; i++) {
         if (f[i * LANES] == 0) continue;

@@ -78,8 +78,8 @@ FL_INLINE real log_cosh(real x, real y, const real *k) { return (void)k, r_log_c
 FL_INLINE real log_cosh_slope(real x, real y, const real *k) { return (void)k, r_tanh(x - y); }
 ELEMENT_LOSS(log_cosh)
 
-/* Pseudo-Huber: delta^2 (sqrt(1 + r^2) - 1), where delta = k[0] and r = |d| / delta.  It is computed as delta |d| r /
- * (1 + sqrt(1 + r^2)).  Numerator and denominator are divided by max(r, 1), so nothing overflows. */
+/* Pseudo-Huber: delta^2 (sqrt(1 + r^2) - 1), where delta = k[0] and r = |d| / delta.  It is computed as
+ * delta |d| r / (1 + sqrt(1 + r^2)).  Numerator and denominator are divided by max(r, 1), so nothing overflows. */
 FL_INLINE real pseudo_huber(real x, real y, const real *k) {
     real a = r_abs(x - y), r = a / k[0], v = r > 1 ? 1 / r : 1, rv = r > 1 ? 1 : r;
     return k[0] * a * (rv / (v + R_SQRT(R_FMA(v, v, rv * rv))));
@@ -93,7 +93,7 @@ ELEMENT_LOSS(pseudo_huber)
 
 /* ---- losses of a probability p, which is given directly, as a logit or by a softmax
  *
- * q is 1 - p.  dp, dlog_p and dlog_q are derivatives in x, or with a softmax in log p.  The logs of given probabilities
+ * q is 1 - p.  dp, dlog_p and dlog_q are derivatives in x, or in log p with a softmax.  The logs of given probabilities
  * are at least -100, and their derivatives are at most 1e12.  These are torch's limits.  cross_p = dlog_p log_q and
  * cross_q = dlog_q log_p are the products in the slope of a power.  They are near 1 where p or q is small, so they have
  * no limit. */

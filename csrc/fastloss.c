@@ -1,9 +1,9 @@
 /* fastloss.c: the driver, which _core.pyx calls.
  *
- * It coalesces the pixel dimensions, cuts the work into chunks of tiles, and runs them on threads.  It adds up the
- * chunks' sums in their order, so that the bits do not depend on the number of threads.  Small groups share tiles.
- * Each of them gets its sums directly, because no other chunk has pixels of it.  This file knows no loss and no
- * instruction set.
+ * It merges the pixel dimensions, cuts the work into chunks of tiles, and runs them on threads.  It adds up the sums
+ * of the chunks in the order of the chunks, so the bits do not depend on the number of threads.  Small groups share
+ * tiles.  A small group gets its sums directly, because no other chunk has pixels of this group.  This file knows no
+ * loss and no instruction set.
  */
 #define _POSIX_C_SOURCE 199309L /* clock_gettime */
 #include "fastloss.h"
@@ -17,19 +17,19 @@
 #include "operands.h"
 
 enum {
-    LINE_BYTES = 64,             /* a line of the cache */
-    MEMBER_PIXELS = 48,          /* most pixels of a group that shares tiles; from 64 on its own tile is faster */
-    MEMBER_ELEMENTS = 128,       /* the same for a single class */
+    LINE_BYTES = 64,             /* one cache line */
+    MEMBER_PIXELS = 48,          /* most pixels of a group that shares tiles; from 64 on, its own tile is faster */
+    MEMBER_ELEMENTS = 128,       /* the same limit for a single class */
     TILE_ELEMENTS = 128 * 256,   /* classes x pixels of a tile, to stay in the caches: 128 KiB of float */
     CHUNK_ELEMENTS = 1 << 17,    /* elements per chunk: some 20 microseconds */
     SLICE_ELEMENTS = 1 << 22,    /* elements per slice and thread; the caller checks for signals after a slice */
-    SLICE_SUM_BYTES = 1 << 19,   /* most bytes of the chunks' sums in a slice */
+    SLICE_SUM_BYTES = 1 << 19,   /* most bytes that the sums of a slice's chunks take */
     THREAD_ELEMENTS =
-        1 << 17,   /* least elements per thread: waking it costs what fewer save (docs/internals/kernels.md) */
+        1 << 17,   /* fewest elements per thread; waking it costs what fewer save (docs/internals/kernels.md) */
     STREAM_BYTES = 1 << 23,      /* an output of this size exceeds the caches and is written around them */
-    STREAM_CLASSES = 1 << 11     /* most classes of such an output: each takes 80 bytes per thread */
+    STREAM_CLASSES = 1 << 11     /* most classes of such an output, because each takes 80 bytes per thread */
 };
-/* More classes are 2 TB per pixel: only broadcast arrays have them, and sizes would overflow. */
+/* More classes would take 2 TB per pixel.  Only broadcast arrays have them, and sizes would overflow. */
 #define MOST_CLASSES ((int64_t)1 << 40)
 
 static const fl_kernels *kernels_of(const fl_job *job) { return fl_active_kernels()[job->double_precision != 0]; }
@@ -49,7 +49,7 @@ static void merge_groups(fl_job *job) {
     job->ndim++;
 }
 
-/* Merges pixel dimensions that every operand walks with one stride, and drops those of length 1. */
+/* Merges pixel dimensions that every operand walks with one stride, and drops dimensions of length 1. */
 static void coalesce(fl_job *job) {
     int n = 0;
     for (int k = 0; k < job->ndim; k++) {
@@ -68,9 +68,9 @@ static void coalesce(fl_job *job) {
     job->ndim = n;
 }
 
-/* How many groups are read together.  In Fortran's order neighbouring groups share cache lines and neighbouring pixels
- * do not, so the same tile of several groups is read at once (docs/internals/kernels.md).  Each group's tiles keep their order,
- * so its bits stay the same. */
+/* How many groups are read together.  In Fortran order, neighbouring groups share cache lines and neighbouring pixels
+ * do not.  So the same tile of several groups is read at once (docs/internals/kernels.md).  The tiles of each group
+ * keep their order, so the bits of the group stay the same. */
 static ptrdiff_t gang_of(const fl_job *job) {
     const fl_operand *x = &job->input;
     ptrdiff_t size = dtype_size[x->dtype], pixel = x->stride[1 + job->ndim];
@@ -78,10 +78,10 @@ static ptrdiff_t gang_of(const fl_job *job) {
     return job->members || job->classes > 1 || !apart ? 1 : most(1, least(job->groups, LINE_BYTES / size));
 }
 
-/* Tiles have fewer pixels the more classes there are, so that a block of classes stays in the caches.  The plan depends
- * on nothing but the shape.  With 256 pixels cross entropy is 16 % faster than with 512, and 10 % faster than with 128.
- * A single class (element losses) with 2048 pixels is 29 % faster than with 256, where the cost of each tile shows
- * (docs/internals/kernels.md). */
+/* The more classes there are, the fewer pixels a tile has, so that a block of classes stays in the caches.  The plan
+ * depends only on the shape.  With 256 pixels per tile, cross entropy is 16 % faster than with 512, and 10 % faster
+ * than with 128.  For a single class (element losses), 2048 pixels are 29 % faster than 256, because with 256 the cost
+ * of each tile shows (docs/internals/kernels.md). */
 static void plan_tiles(fl_job *job) {
     job->pixels = 1;
     for (int k = 0; k < job->ndim; k++) job->pixels *= job->shape[k];
@@ -92,14 +92,15 @@ static void plan_tiles(fl_job *job) {
     if (job->members) merge_groups(job);
     coalesce(job);
     job->gang = gang_of(job);
-    for (int o = 0; o < OPERANDS && job->gang > 1; o++) /* one class: its stride now leads to the gang's next group */
+    /* There is only one class, so its stride now leads to the next group of the gang. */
+    for (int o = 0; o < OPERANDS && job->gang > 1; o++)
         strides(job, o)[1] = strides(job, o)[0];
     job->tiles =
         job->members ? (job->groups + job->members - 1) / job->members : (job->pixels + job->width - 1) / job->width;
 }
 
-/* Chunks are numbered group by group.  Those of a gang are numbered chunk by chunk, and in each chunk group by
- * group. */
+/* Chunks are numbered group by group.  The chunks of a gang are numbered differently: chunk by chunk, and within each
+ * chunk group by group. */
 static void plan_chunks(fl_job *job) {
     job->chunk_tiles = most(1, CHUNK_ELEMENTS / (job->width * job->classes));
     job->chunks_per_group = (job->tiles + job->chunk_tiles - 1) / job->chunk_tiles;
@@ -178,7 +179,8 @@ ptrdiff_t fl_run(fl_job *job, ptrdiff_t first) {
     memset(job->chunk_sums, 0, sizeof(double) * (size_t)(job->nsums * n));
     fl_parallel_for(n / job->gang, job->threads, slice_body, &s);
     for (ptrdiff_t i = 0; i < n && !job->members; i++) {
-        ptrdiff_t group = (first + i) / job->chunks_per_group; /* one division: more show with many small groups */
+        /* There is only one division, because more would show with many small groups. */
+        ptrdiff_t group = (first + i) / job->chunks_per_group;
         if (job->gang > 1) group = (s.first + i / job->gang) / job->chunks_per_group * job->gang + i % job->gang;
         if (group >= job->groups) continue; /* the last gang may have fewer groups */
         double *sums = job->sums + group;

@@ -1,9 +1,9 @@
 /* fastloss.h: the whole C interface, and the only header that Cython (_core.pyx) sees.
  *
- * One job computes any set of losses over one batch.  The caller fills a zeroed fl_job and calls fl_prepare() once.  It
- * then calls fl_run() slice by slice until the job is done, and fl_release() at the end.  Arrays are described by
- * address, dtype and byte strides.  The caller owns all memory that it passes.  fl_prepare() allocates the scratch, and
- * fl_release() frees it.  Nothing here knows Python or NumPy, or knows a loss by its name.
+ * One job computes any set of losses over one batch.  The caller fills a zeroed fl_job and calls fl_prepare() once.
+ * It then calls fl_run() slice by slice until the job is done, and fl_release() at the end.  Arrays are described
+ * by address, dtype and byte strides.  The caller owns all memory that it passes.  fl_prepare() allocates the
+ * scratch, and fl_release() frees it.  Nothing here knows Python or NumPy, or knows a loss by its name.
  */
 #ifndef FASTLOSS_H
 #define FASTLOSS_H
@@ -53,7 +53,7 @@ typedef struct {
     ptrdiff_t stride[FL_MAX_DIMS]; /* in bytes, for groups, classes and pixel dimensions */
 } fl_operand;
 
-/* One loss of the job.  `sums` is the index of its first sum among the job's sums.  Each kind of loss has these sums:
+/* One loss of the job.  `sums` is the index of its first sum among the job's sums.  Each kind of loss has:
  *   pixel and element losses: sum(w l) and sum(w); with FL_BY_CLASS, then C of each, one per class;
  *   region: I[C], A[C], B[C]; then A2[C], B2[C] and W[C] if its params ask for them (regions.h);
  *   transforms: none. */
@@ -63,8 +63,8 @@ typedef struct {
     const double *class_weight;  /* C numbers, or NULL */
     double param[FL_MAX_PARAMS]; /* each loss documents its own (elements.h, pixels.h, regions.h) */
     const double *class_param[FL_MAX_PARAMS]; /* each C numbers that replace param[k], or NULL */
-    /* For FL_GRADIENT: d(value)/d(sum) of every group.  A region loss has one for each of I[C], A[C] and, if there is
-     * one, A2[C]. */
+    /* For FL_GRADIENT: d(value)/d(sum) of every group.  A region loss has one for each of I[C], A[C] and, if there
+     * is one, A2[C]. */
     const double *coef;
     ptrdiff_t sums;     /* filled by fl_prepare */
 } fl_term;
@@ -76,7 +76,8 @@ typedef struct {
     fl_operand input, target, weight, output;
     fl_operand maps; /* distance maps for the losses that take them; they have the input's shape */
     int labels;           /* the target holds labels (its class stride is unused); else it is dense */
-    ptrdiff_t label_base; /* class c has the label c + label_base; it is 1 for a single foreground channel */
+    /* Class c has the label c + label_base.  label_base is 1 for a single foreground channel, else 0. */
+    ptrdiff_t label_base;
     int weight_by_class;  /* the weight has a class dimension */
     const int64_t *ignored; /* labels whose pixels do not count */
     ptrdiff_t nignored;
@@ -103,15 +104,15 @@ typedef struct {
 
 /* Returns 0, or -1 if there is not enough memory. */
 int fl_prepare(fl_job *job);
-/* Runs one slice of chunks, from chunk `first` on.  A slice usually takes some tens of milliseconds.  Returns the next
- * chunk to run, or job->chunks when the job is done or has a fault. */
+/* Runs one slice of chunks, from chunk `first` on.  A slice usually takes some tens of milliseconds.  Returns the
+ * next chunk to run, or job->chunks when the job is done or has a fault. */
 ptrdiff_t fl_run(fl_job *job, ptrdiff_t first);
 void fl_release(fl_job *job);
 /* Returns the seconds since an arbitrary moment.  On Windows the clock may be set back between two calls. */
 double fl_seconds(void);
 
-/* The table of losses.  fl_find_loss returns the number of the entry with this name, or -1.  fl_loss_name returns the
- * name of the entry with this number, or NULL. */
+/* The table of losses.  fl_find_loss returns the number of the entry with this name, or -1.  fl_loss_name returns
+ * the name of the entry with this number, or NULL. */
 int fl_find_loss(const char *name);
 const char *fl_loss_name(int loss);
 
@@ -137,14 +138,14 @@ typedef struct {
     char *scratch;
 } fl_distance;
 
-/* The caller uses these functions like fl_prepare, fl_run and fl_release.  The job is done when fl_distance_run returns
- * job->tasks. */
+/* The caller uses these functions like fl_prepare, fl_run and fl_release.  The job is done when fl_distance_run
+ * returns job->tasks. */
 int fl_distance_prepare(fl_distance *job);
 ptrdiff_t fl_distance_run(const fl_distance *job, ptrdiff_t first);
 void fl_distance_release(fl_distance *job);
 
-/* cpu.c: selects the best level that the CPU has, but none above `cap` (FASTLOSS_ISA, or NULL for no limit).  Returns
- * the level's name, "base", "v3" or "v4", or NULL if the cap is unknown. */
+/* cpu.c: selects the best level that the CPU has, but none above `cap` (FASTLOSS_ISA, or NULL for no limit).
+ * Returns the level's name, "base", "v3" or "v4", or NULL if the cap is unknown. */
 const char *fl_select_level(const char *cap);
 
 /* parallel.c */

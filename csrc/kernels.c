@@ -1,8 +1,9 @@
-/* kernels.c: the one visit of a chunk of tiles, for any set of terms.
+/* kernels.c: visits a chunk of tiles once, for any set of terms.
  *
- * It is compiled once per level and real type, with FL_LEVEL and FL_REAL_BITS, and exports one table (driver.h) and
- * nothing else.  A tile is loaded once.  Then come the statistics of the softmax, a sweep over the class blocks for
- * values and sums, and a sweep for the gradient.  It knows no thread, no dtype and no particular loss.
+ * This file is compiled once per level and real type, with FL_LEVEL and FL_REAL_BITS.  It exports one table (driver.h)
+ * and nothing else.  It loads each tile once.  Then it computes the statistics of the softmax, sweeps over the class
+ * blocks for values and sums, and sweeps over them for the gradient.  It knows no thread, no dtype and no particular
+ * loss.
  */
 #include "driver.h"
 #include "regions.h"
@@ -24,14 +25,15 @@ static int any_softmax(const fl_job *job) {
     return any;
 }
 
-/* Whether a term's values need the class rows.  They do not where the softmax's statistics are enough. */
+/* Whether a term's values need the class rows.  They do not if the softmax's statistics are enough. */
 static int reads_rows(const fl_job *job, const fl_term *term) {
     const loss_entry *loss = &loss_table[term->loss];
     if (loss->kind != PIXEL) return loss->kind != TRANSFORM;
     return loss->forward && !(uses_softmax(term) && picks(job, term));
 }
 
-/* Whether the exps themselves are needed after the statistics: for any gradient, and for sums of probabilities. */
+/* Whether the exps themselves are needed after the statistics.  Gradients need them, and so do sums of
+ * probabilities. */
 static int wants_exps(const fl_job *job) {
     int any = 0;
     for (int k = 0; k < job->nterms; k++) {
@@ -57,7 +59,7 @@ static int any_input(const fl_job *job) {
 
 /* ---- scratch: every row of a tile is a piece of one allocation */
 
-/* Addresses are integers here, because they are also added up without an allocation, to learn its size. */
+/* Addresses are integers here, because they are also added up before the allocation, to learn its size. */
 static char *piece(uintptr_t *at, size_t bytes) {
     uintptr_t p = *at;
     *at += (bytes + 63) / 64 * 64;
@@ -95,7 +97,8 @@ static size_t carve(tile *t, const fl_job *job, char *scratch) {
         t->terms[k].lanes = memset(lanes_of_term, 0, lanes);
     }
     t->own_x = (real *)(void *)piece(&at, reads ? rows : 0);
-    t->e = softmax && any_input(job) ? (real *)(void *)piece(&at, reads ? rows : 0) : t->own_x; /* less to keep in L1 */
+    /* If no term reads the input itself, the exps take its place, which leaves less to keep in L1. */
+    t->e = softmax && any_input(job) ? (real *)(void *)piece(&at, reads ? rows : 0) : t->own_x;
     int last = job->stream && job->output.stride[1] == dtype_size[job->output.dtype];
     t->pixels = last ? piece(&at, rows) : NULL;
     t->y = t->own_y = job->target.data && !job->labels ? (real *)(void *)piece(&at, reads ? rows : 0) : NULL;
@@ -112,8 +115,8 @@ static size_t scratch_bytes(const fl_job *job) {
 
 /* ---- sums */
 
-/* Fills wy: the class weight of the label; for a dense target the mean of the weights by class, or 1.  Times the pixel
- * weight it is the weight of a pixel loss in its mean. */
+/* Fills wy.  With labels it is the class weight of the label, or 1.  With a dense target it is the mean of the weights by
+ * class, or 1.  wy times the pixel weight is the pixel's weight in the mean of a pixel loss. */
 static void label_weights(const tile *t, const fl_term *term, const term_rows *r) {
     real *restrict wy = r->wy;
     const ireal *restrict label = t->label;
@@ -143,7 +146,7 @@ static void weigh(tile *t) {
     }
 }
 
-/* Adds each pixel's value and weight to the numbers of its label's class. */
+/* Adds each pixel's value and weight to the sums of its label's class. */
 static void sum_by_label(const tile *t, const fl_term *term, const term_rows *r) {
     ptrdiff_t C = t->job->classes, groups = t->members ? t->job->groups : 1, each = t->members ? t->each : t->n;
     double *sums = t->sums + (term->sums + 2) * groups + (t->members ? t->group : 0);
@@ -155,7 +158,7 @@ static void sum_by_label(const tile *t, const fl_term *term, const term_rows *r)
         }
 }
 
-/* Turns values into the weighted values of a map, none of them -0.0. */
+/* Turns values into the weighted values of a map, none of which is -0.0. */
 static void weigh_map(real *restrict v, const real *restrict w, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++) v[i] = w[i] > 0 ? R_FMA(w[i], v[i], 0) : 0;
 }
@@ -278,7 +281,7 @@ static void run_tile(tile *t) {
     const fl_job *job = t->job;
     for (int k = 0; k < job->nterms; k++) {
         const term_rows *r = &t->terms[k];
-        if (loss_table[job->terms[k].loss].kind == ELEMENT) continue; /* it uses none of these rows */
+        if (loss_table[job->terms[k].loss].kind == ELEMENT) continue; /* an element loss uses none of these rows */
         label_weights(t, &job->terms[k], r);
         for (ptrdiff_t i = 0; i < t->padded; i++) r->a[i] = r->b[i] = r->a_lost[i] = r->b_lost[i] = 0;
     }
@@ -293,7 +296,7 @@ static void run_tile(tile *t) {
     if (job->mode & FL_GRADIENT) sweep_backward(t, exps);
 }
 
-/* Starts tile k of a group; if tiles have members, tile k of all groups. */
+/* Starts tile k of a group.  If tiles have members, this is tile k of all groups. */
 static void start_tile(tile *t, ptrdiff_t group, ptrdiff_t k) {
     const fl_job *job = t->job;
     if (job->members) {
@@ -304,8 +307,8 @@ static void start_tile(tile *t, ptrdiff_t group, ptrdiff_t k) {
     }
 }
 
-/* Runs the tiles of one chunk of every group of a gang, in each group in order and into its own sums.  Returns the
- * faults that it found. */
+/* Runs the tiles of one chunk, for every group of a gang.  The tiles of a group run in order and add to the group's own
+ * sums.  Returns the faults that it found. */
 static int run_chunks(const fl_job *job, ptrdiff_t chunk, char *scratch, double *sums) {
     tile t;
     carve(&t, job, scratch);

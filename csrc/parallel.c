@@ -1,13 +1,13 @@
-/* parallel.c: the only file that knows threads.  It uses OpenMP, or without it one thread.  Called by fastloss.c and
- * distance.c, which know nothing of threads but their numbers.
+/* parallel.c: the only file that knows threads.  It uses OpenMP, or one thread if there is no OpenMP.  fastloss.c and
+ * distance.c call this file, and all that they know about threads is their numbers.
  *
- * - Every parallel region has a num_threads clause; nothing is ever set for the process.
+ * - Every parallel region has a num_threads clause, and nothing is ever set for the whole process.
  * - A child of fork() runs on one thread, because libgomp's pool does not survive a fork and would hang.  (A signal
  *   handler may fork between two slices of a call.)
  * - Calls from several threads at once share as many workers as one call may have.
- * - A limit set in the OpenMP runtime after this module was loaded (by threadpoolctl) also holds here.
- * - Workers take the caller's floating-point mode (MXCSR on x86, FPCR on Arm: rounding, flush to zero), so that results
- *   do not depend on which thread computed them.  They get their own mode back afterwards.
+ * - If a limit is set in the OpenMP runtime after this module was loaded (by threadpoolctl), it also holds here.
+ * - Workers take the caller's floating-point mode (MXCSR on x86, FPCR on Arm: rounding, flush to zero), so results do
+ *   not depend on which thread computed them.  Afterwards the workers get their own mode back.
  */
 #include "driver.h"
 
@@ -58,8 +58,8 @@ int fl_openmp(void) {
 static int omp_get_max_threads(void) { return 1; }
 #endif
 
-/* _core.pyx calls this when it is loaded, not at the first use: by then another library that shares libgomp may have
- * set a limit. */
+/* _core.pyx calls this when it is loaded.  At the first use it would be too late, because another library that shares
+ * libgomp may have set a limit by then. */
 int fl_watch_forks(void) {
     runtimes_own = omp_get_max_threads();
 #ifdef HAVE_ATFORK
@@ -75,7 +75,7 @@ int fl_usable_threads(int wanted) {
     return limit < runtimes_own && limit < wanted ? limit : wanted;
 }
 
-/* Reserves as many of the wanted workers as the other callers leave, and returns how many. */
+/* Reserves as many of the wanted workers as the other callers leave.  Returns how many it reserved. */
 static int take_workers(int wanted) {
     int now = __atomic_load_n(&busy, __ATOMIC_RELAXED), taken;
     do taken = wanted > now ? wanted - now : 0;

@@ -1,21 +1,21 @@
 /* pixels.h: losses with one value per pixel, made from all its classes.
  *
- * - `forward` gathers over a block of classes into the term's rows a and b, which are 0 before the first block.
- * - `finish` turns them into the value of every pixel.
+ * - `forward` adds up the parts of a block of classes in the term's rows a and b, which are 0 before the first block.
+ * - `finish` turns these rows into the value of every pixel.
  * - `backward` adds the gradient of a block to t->g, or writes it if this is the only term.
  *
- * kernels.c calls these three through the table.  Class weights are inside the value (for labels as rows->wy).  Pixel
- * weights, sums, maps and pixels of weight 0 belong to kernels.c; a loss knows the pixel weight only as a factor of its
- * gradient.  The reference is _reference/pixels.py, where forward and finish are one function.
+ * kernels.c calls these three functions through the table.  The value contains the class weights (for labels, in the
+ * row wy).  Pixel weights, sums, maps and pixels of weight 0 belong to kernels.c.  A loss knows the pixel weight only
+ * as a factor of its gradient.  The reference is _reference/pixels.py, where forward and finish are one function.
  */
 #ifndef FASTLOSS_PIXELS_H
 #define FASTLOSS_PIXELS_H
 
 #include "elements.h"
 
-/* ---- sums over the classes of an element's value: any loss whose entry has value and slope
+/* ---- sums of an element's value over the classes, for any loss whose entry has value and slope
  *
- * With softmax, d/dx_c = h_c - p_c sum_j h_j, where h = d/dlog p.  Row a: the value; row b: the sum of h. */
+ * With softmax, d/dx_c = h_c - p_c sum_j h_j, where h = d/dlog p.  Row a is the value, and row b is the sum of h. */
 typedef struct {
     const real *x, *p; /* the arguments of a row function */
 } row_input;
@@ -30,8 +30,8 @@ static row_input class_input(tile *t, const fl_term *term, const term_rows *r, p
     return (row_input){log_p, p};
 }
 
-/* Fills t's row `value` with the loss's values or slopes, times the weights by class, and times the distance map where
- * that is a weight. */
+/* Fills the row `value` with the loss's values or slopes.  They are multiplied by the weights by class, and also by the
+ * distance map if the map is a weight. */
 static void class_row(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, ptrdiff_t c, row_input in,
                       row_fn *call) {
     const loss_entry *loss = entry_of(term);
@@ -46,8 +46,8 @@ static void class_row(tile *t, const fl_term *term, const term_rows *r, ptrdiff_
         for (ptrdiff_t i = 0; i < t->padded; i++) v[i] = wc[i] > 0 ? wc[i] * v[i] : 0;
 }
 
-/* Adds a row to the running sum.  It keeps what rounding loses and puts it back (Kahan), so that a thousand classes
- * lose no more digits than a few. */
+/* Adds a row to the running sum.  The row `lost` keeps what rounding loses, and the next call puts it back (Kahan).  So
+ * the sum over a thousand classes loses no more digits than the sum over a few. */
 static void add_row(real *restrict sum, real *restrict lost, const real *restrict v, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++) {
         real part = v[i] - lost[i], next = sum[i] + part;
@@ -95,7 +95,7 @@ static void sum_backward(tile *t, const fl_term *term, const term_rows *r, ptrdi
     }
 }
 
-/* ---- of only the label's input: row a is x_y; backward writes row b at the label, and 0 elsewhere */
+/* ---- losses of only the label's input: row a is x_y, and backward writes row b at the label and 0 elsewhere */
 static void pick_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
     (void)term;
     real *restrict a = r->a;
@@ -132,8 +132,8 @@ static void picked_forward(tile *t, const fl_term *term, const term_rows *r, ptr
     else sum_forward(t, term, r, c0);
 }
 
-/* The value or slope of the picked input, by the same row function.  With y = w_y, and without class weight and
- * smoothing, the label's element is the whole pixel. */
+/* Computes the value or slope of the picked input, by the row function of an element.  With y = w_y, and without class
+ * weight and smoothing, the label's element gives the whole pixel's value. */
 static void picked_call(tile *t, const term_rows *r, row_fn *call, real *out) {
     const real k[K_ALL] = {[K_WEIGHT] = 1};
     call(r->a, r->a, r->wy, out, t->padded, k);
@@ -156,12 +156,13 @@ static void picked_backward(tile *t, const fl_term *term, const term_rows *r, pt
     pick_rows(t, r, c0, add);
 }
 
-/* ---- cross entropy; param[0]: label smoothing eps
+/* ---- cross entropy; param[0] is the label smoothing eps
  *
  * The target mass is t_c = w_c ((1 - eps) y_c + eps / C).
- * Labels: (1 - eps) w_y (lse - x_y) + eps / C sum_c w_c (lse - x_c); dense: sum_c t_c (lse - x_c); 0 x_c = 0 always.
+ * With labels, the value is (1 - eps) w_y (lse - x_y) + eps / C sum_c w_c (lse - x_c).
+ * With a dense target, the value is sum_c t_c (lse - x_c).  In both, 0 x_c is always 0.
  * With m the maximum, lse - x_c = log s - (x_c - m).
- * Row a: sum t_c (x_c - m), for labels that of the smoothing part; row b: sum t_c. */
+ * Row a is sum t_c (x_c - m), which with labels covers only the smoothing part.  Row b is sum t_c. */
 static real total_class_weight(const tile *t, const fl_term *term) {
     real total = 0;
     for (ptrdiff_t c = 0; c < t->job->classes; c++) total += class_weight(term, c);
@@ -207,7 +208,7 @@ static void cross_entropy_finish(tile *t, const fl_term *term, const term_rows *
     }
 }
 
-/* d/dx_c = p_c sum t - t_c; at the label p_y - 1 is written as -rest / s, which does not cancel. */
+/* d/dx_c = p_c sum t - t_c.  At the label, p_y - 1 is written as -rest / s, because this does not cancel. */
 FL_INLINE void cross_entropy_label_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add,
                                         int smooth) {
     const real *a = r->a, *b = r->b, *q = r->value, *w = t->w, *even = r->y;
@@ -246,7 +247,8 @@ static void cross_entropy_backward(tile *t, const fl_term *term, const term_rows
         return;
     }
     real eps = (real)term->param[0], share = 1 / (real)t->job->classes, total = total_class_weight(t, term);
-    real *a = r->a, *b = r->b, *q = r->value, *even = r->y; /* the row of values is free: they are summed by now */
+    /* The row of values is free, because the values are summed by now. */
+    real *a = r->a, *b = r->b, *q = r->value, *even = r->y;
     const real *k = r->k[0], *w = t->w, *s = t->s, *wy = r->wy, *rest = t->rest;
 #pragma omp simd
     for (ptrdiff_t i = 0; i < t->padded; i++) {
@@ -262,11 +264,11 @@ static void cross_entropy_backward(tile *t, const fl_term *term, const term_rows
     else cross_entropy_label_rows(t, term, r, c0, 0, 0);
 }
 
-/* ---- focal; param[0]: gamma, param[1]: alpha, each a number or one per class
+/* ---- focal; param[0] is gamma and param[1] is alpha, each either one number or one number per class
  *
- * Labels: -alpha_y (1 - p_y)^gamma_y log p_y, of one probability per pixel, from the softmax's d, z and rest, or from
- * the picked input.  With h = d/dlog p_y, the softmax's gradient is h (1 - p_y) at the label and -h p_c elsewhere.
- * Rows p and y hold gamma and alpha of each pixel. */
+ * With labels, the value is -alpha_y (1 - p_y)^gamma_y log p_y.  It needs one probability per pixel, which comes from
+ * the softmax's d, z and rest, or from the picked input.  With h = d/dlog p_y, the softmax's gradient is h (1 - p_y) at
+ * the label and -h p_c elsewhere.  Rows p and y hold gamma and alpha of each pixel. */
 static void focal_params(tile *t, const fl_term *term, const term_rows *r) {
     real *rows[] = {r->p, r->y};
     for (int k = 0; k < 2; k++) {
@@ -335,10 +337,10 @@ static void focal_backward(tile *t, const fl_term *term, const term_rows *r, ptr
     else cross_entropy_label_rows(t, term, r, c0, 0, 0);
 }
 
-/* ---- perceptron: max_c x_c - x_y; dense: sum_c w_c y_c (max x - x_c)
+/* ---- perceptron: max_c x_c - x_y, or with a dense target sum_c w_c y_c (max x - x_c)
  *
- * Row a: the value; row b: sum_c w_c y_c; row p, as integers: 1 + the first class that is the maximum, which takes the
- * gradient. */
+ * Row a is the value, and row b is sum_c w_c y_c.  Row p holds integers: 1 + the first class that is the maximum.  This
+ * class takes the gradient. */
 static const real *mass_row(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, ptrdiff_t c) {
     const real *restrict y = target_row(t, r, c0, c), *restrict wc = t->wc ? t->wc + c * t->width : NULL;
     real *restrict mass = r->log_p, w = class_weight(term, c0 + c);
@@ -361,7 +363,7 @@ static void perceptron_forward(tile *t, const fl_term *term, const term_rows *r,
         for (ptrdiff_t i = 0; i < t->padded; i++) {
             real below = m[i] - x[i];
             first[i] = first[i] == 0 && x[i] == m[i] ? number : first[i];
-            a[i] += x[i] == m[i] ? 0 : x[i] < m[i] ? times(mass[i], below) : below; /* the last is NaN */
+            a[i] += x[i] == m[i] ? 0 : x[i] < m[i] ? times(mass[i], below) : below; /* the last `below` is NaN */
             b[i] += mass[i];
         }
     }
@@ -372,7 +374,7 @@ static void perceptron_backward(tile *t, const fl_term *term, const term_rows *r
     const ireal *restrict first = (const ireal *)(const void *)r->p;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *restrict mass = mass_row(t, term, r, c0, c);
-        real *restrict g = t->g + c * t->width, *restrict top = r->value; /* free: the values are summed by now */
+        real *restrict g = t->g + c * t->width, *restrict top = r->value; /* a free row: the values are summed by now */
         ireal number = (ireal)(c0 + c + 1);
         for (ptrdiff_t i = 0; i < t->padded; i++) top[i] = first[i] == number ? b[i] : 0;
 #pragma omp simd

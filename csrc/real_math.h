@@ -1,10 +1,11 @@
 /* real_math.h: the elementary functions of the kernels, branch-free and without libm, in `real` (float or double).
  *
- * All headers of the kernels use it; FL_REAL_BITS, 32 or 64, must be defined before.  Each function states its range
- * and its error.  The polynomials are minimax fits (Remez, relative error, the leading coefficients fixed), whose error
- * is given as a power of two.  All loops over these functions vectorise at every level: they use only +, *, /,
- * comparisons with a select, and integer addition and shift.  R_FMA rounds once where the level has FMA and twice
- * elsewhere: v3, v4 and NEON give the same bits, base differs.  The reference is _reference/real_math.py.
+ * All headers of the kernels use this file.  FL_REAL_BITS, 32 or 64, must be defined before it.  Each function states
+ * its range and its error.  The polynomials are minimax fits (Remez, relative error, with fixed leading coefficients).
+ * Their error is given as a power of two.  All loops over these functions vectorise at every level, because the
+ * functions use only +, *, /, comparisons with a select, and integer addition and shift.  R_FMA rounds once where the
+ * level has FMA and twice elsewhere.  So v3, v4 and NEON give the same bits, and base gives others.  The reference is
+ * _reference/real_math.py.
  */
 #ifndef FASTLOSS_REAL_MATH_H
 #define FASTLOSS_REAL_MATH_H
@@ -13,8 +14,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Always inlined: a loop with a call does not vectorise, and there are more calls than GCC inlines by its own
- * choice. */
+/* The compiler always inlines these functions, because a loop with a call does not vectorise.  By its own choice, GCC
+ * would not inline so many calls. */
 #if defined(__GNUC__) || defined(__clang__) /* clang-cl defines only the latter */
 #define FL_INLINE static inline __attribute__((always_inline))
 #else
@@ -67,19 +68,20 @@ FL_INLINE ureal r_to_bits(real x) {
 }
 
 FL_INLINE real r_abs(real x) { return x < 0 ? -x : x; }
-FL_INLINE real r_max(real a, real b) { return a > b ? a : b; } /* b if either is NaN */
+FL_INLINE real r_max(real a, real b) { return a > b ? a : b; } /* returns b if either is NaN */
 
-/* exp(x) for x <= 0 (and up to log 2, so that a rounding error of the caller's difference does no harm).
+/* exp(x) for x <= 0.  It also holds up to log 2, so that a rounding error in the caller's difference does no harm.
  *
- * x = n log 2 + r, |r| <= log(2)/2; exp(r) = 1 + r (1 + r q(r)), scaled by 2^n through the exponent bits.  The addition
- * of 1.5 * 2^mantissa rounds n, and its low bits then hold n + bias.  At n = -bias, where the arguments are cut off,
- * those bits are 0 and so is the scale: exp(-inf) = 0.  NaN stays NaN, because the scale is multiplied and not added to
- * the bits.
+ * x = n log 2 + r with |r| <= log(2)/2.  The result is exp(r) = 1 + r (1 + r q(r)), scaled by 2^n through the exponent
+ * bits.  The addition of 1.5 * 2^mantissa rounds n, and the low bits of the sum then hold n + bias.  Arguments are cut
+ * off at n = -bias.  There these bits are 0 and so is the scale, which gives exp(-inf) = 0.  NaN stays NaN, because the
+ * scale is a factor and is not added to the bits.
  *
- * float: q of degree 4, 2^-28.3; double: q of degree 10, 2^-64.  log 2 is split in double, and in float without FMA, as
- * in Cephes' expf.  In float with FMA it is not split, which costs n 2^-29 of the result.  Over all floats from -87.2
- * to 0 the error is at most 1.02 ulp from -10 on, and 4.5 ulp at -86.6; without FMA it is at most 1.18 ulp.  The split
- * would have 1.01 ulp, and take 9 % more time, with the select that the cut-off saves. */
+ * In float q has degree 4 and error 2^-28.3.  In double it has degree 10 and error 2^-64.  log 2 is split in double,
+ * and in float without FMA, as in Cephes' expf.  In float with FMA it is not split, which costs n 2^-29 of the result.
+ * The error was measured over all floats from -87.2 to 0.  It is at most 1.02 ulp from -10 on, and 4.5 ulp at -86.6.
+ * Without FMA it is at most 1.18 ulp.  The split would have an error of 1.01 ulp.  But it would take 9 % more time,
+ * together with the select that the cut-off saves. */
 FL_INLINE real r_exp(real x) {
 #if FL_REAL_BITS == 32
     const real low = -88.029692f, log2_e = 1.44269504f, magic = 12582912.0f + 127.0f;
@@ -117,10 +119,11 @@ FL_INLINE real r_exp(real x) {
     return e * r_from_bits(r_to_bits(t) << R_MANTISSA);
 }
 
-/* log(x) for normal x > 0; log(0) is not needed, for callers clamp; log(inf) = inf, NaN stays NaN.
+/* log(x) for normal x > 0.  Callers clamp x, so log(0) is not needed.  log(inf) = inf, and NaN stays NaN.
  *
- * x = 2^k m, m in [sqrt(1/2), sqrt 2); log m = 2 atanh(s), s = f/(2+f), and f = m - 1 is exact there.  The odd series
- * of atanh is s + s^3 q(s^2): in float q has degree 3, 2^-37.6; in double degree 7, 2^-66.7. */
+ * x = 2^k m with m in [sqrt(1/2), sqrt 2).  log m = 2 atanh(s) with s = f/(2+f), where f = m - 1 is exact.  The odd
+ * series of atanh is s + s^3 q(s^2).  In float q has degree 3 and error 2^-37.6.  In double it has degree 7 and error
+ * 2^-66.7. */
 FL_INLINE real r_log(real x) {
 #if FL_REAL_BITS == 32
     const ureal root_half = 0x3f3504f3u;
@@ -132,7 +135,7 @@ FL_INLINE real r_log(real x) {
     ureal b = r_to_bits(x) - root_half;
 #if FL_REAL_BITS == 32
     real k = (real)((ireal)b >> R_MANTISSA);
-#else /* below AVX-512 there is no arithmetic shift of 64 bits, and no conversion */
+#else /* below AVX-512 there is no arithmetic 64-bit shift, and no conversion of 64-bit integers */
     const ureal bias = (ureal)R_BIAS << R_MANTISSA;
     real k = r_from_bits(((b + bias) >> R_MANTISSA) + 0x4338000000000000u) - (6755399441055744.0 + R_BIAS);
 #endif
@@ -154,20 +157,21 @@ FL_INLINE real r_log(real x) {
     /* 2 atanh(s) = f - s (f - 2 s^2 q): the leading term f is exact (fdlibm e_log.c has the same arrangement) */
     real log_m = R_FMA(-s, R_FMA(-2 * z, q, f), f);
     real value = R_FMA(k, ln2_high, R_FMA(k, ln2_low, log_m));
-    return x < R_INF ? value : x; /* inf and NaN as they are */
+    return x < R_INF ? value : x; /* inf and NaN stay as they are */
 }
 
 /* log(1 + x) for x >= 0, without cancellation.  u is 1 + x rounded, and its rounding error x - (u - 1) is put back. */
 FL_INLINE real r_log1p(real x) {
     real u = 1 + x;
-    real lost = x - (u - 1); /* matters for x < 1, where 1 - x is near enough to 1 / u: no second division */
+    /* This matters for x < 1.  There 1 - x is near enough to 1 / u, which saves a second division. */
+    real lost = x - (u - 1);
     real value = r_log(u) + lost * (x < 1 ? 1 - x : 0);
     return x < R_INF ? value : x;
 }
 
-/* log(1 + x) for x in [0, 1], in half the instructions of r_log1p, because s = x / (2 + x) needs no range reduction.
- * The series is the same, with z = s^2 <= 1/9: in float q has degree 3, 2^-27.7; in double degree 10, 2^-64.6.  Over
- * all floats the error is at most 1.08 ulp, without FMA 1.32. */
+/* log(1 + x) for x in [0, 1].  It takes half the instructions of r_log1p, because s = x / (2 + x) needs no range
+ * reduction.  The series is the same, with z = s^2 <= 1/9.  In float q has degree 3 and error 2^-27.7.  In double it
+ * has degree 10 and error 2^-64.6.  Over all floats the error is at most 1.08 ulp, or 1.32 ulp without FMA. */
 FL_INLINE real r_log1p_unit(real x) {
     real s = x / (2 + x), z = s * s;
 #if FL_REAL_BITS == 32
@@ -189,19 +193,19 @@ FL_INLINE real r_log1p_unit(real x) {
     return R_FMA(-s, R_FMA(-2 * z, q, x), x);
 }
 
-/* 1 / (1 + exp(-x)).  Only exp(-|x|) is taken, which does not overflow; small results keep their relative accuracy. */
+/* 1 / (1 + exp(-x)).  It takes only exp(-|x|), which does not overflow.  Small results keep their relative accuracy. */
 FL_INLINE real r_sigmoid(real x) {
     real e = r_exp(-r_abs(x));
     return (x < 0 ? e : 1) / (1 + e);
 }
 
-/* exp(x) for any x; for x > 0 the error is an ulp more than that of r_exp. */
+/* exp(x) for any x.  For x > 0 the error is one ulp larger than the error of r_exp. */
 FL_INLINE real r_exp_any(real x) {
     real e = r_exp(-r_abs(x));
     return x > 0 ? 1 / e : e;
 }
 
-/* log(x) for x > 0, also for subnormal numbers, which are multiplied by 2^24 (float) or 2^53 (double) first. */
+/* log(x) for x > 0, also for subnormal numbers.  They are first multiplied by 2^24 (float) or 2^53 (double). */
 FL_INLINE real r_log_any(real x) {
 #if FL_REAL_BITS == 32
     const real scale_less_1 = 16777215.0f, log_scale = 16.635532333438687f;
@@ -212,28 +216,29 @@ FL_INLINE real r_log_any(real x) {
     return r_log(x * (1 + tiny * scale_less_1)) - tiny * log_scale;
 }
 
-/* max(log p, -100) for a probability, also for subnormal numbers and 0; NaN below 0. */
+/* max(log p, -100) for a probability p, also if it is subnormal or 0.  Below 0 it is NaN. */
 FL_INLINE real r_log_prob(real p) {
     real value = p >= 0 ? r_log_any(p) : R_NAN;
     return value < -100 ? -100 : value;
 }
 
-/* max(log(1 - p), -100) for a probability.  1 - p is exact from 1/2 on; below, its rounding error is put back. */
+/* max(log(1 - p), -100) for a probability p.  From 1/2 on, 1 - p is exact.  Below 1/2, its rounding error is put
+ * back. */
 FL_INLINE real r_log_rest(real p) {
     real u = 1 - p, lost = (1 - u) - p, value = r_log(u) + lost * (p < R(0.5) ? 1 + p : 0);
     value = u > 0 ? value : R_NAN;
     return u == 0 ? -100 : value;
 }
 
-/* x log x; 0 at 0, and NaN below. */
+/* x log x.  It is 0 at 0, and NaN below 0. */
 FL_INLINE real r_xlogx(real x) {
     real value = x > 0 ? x * r_log_any(x) : R_NAN;
     return x == 0 ? 0 : x < R_INF ? value : x;
 }
 
-/* For z = d^2 <= 1/4 these are minimax fits: log cosh d = z (1/2 + z q(z)), 2^-28.6 in float and 2^-61.9 in double, and
- * tanh d = d (1 + z q(z)), 2^-31.5 and 2^-63.8.  From |d| = 1/2 on they are made of exp(-2 |d|), which
- * no longer cancels there. */
+/* r_log_cosh and r_tanh use minimax fits for z = d^2 <= 1/4.  log cosh d = z (1/2 + z q(z)) has the error 2^-28.6 in
+ * float and 2^-61.9 in double.  tanh d = d (1 + z q(z)) has the error 2^-31.5 in float and 2^-63.8 in double.  From
+ * |d| = 1/2 on both are made from exp(-2 |d|), which no longer cancels there. */
 FL_INLINE real r_log_cosh(real d) {
     real a = r_abs(d), z = a < 1 ? a * a : 1;
 #if FL_REAL_BITS == 32
@@ -278,9 +283,9 @@ FL_INLINE real r_tanh(real d) {
     return a < R(0.5) ? d * R_FMA(z, q, R(1.0)) : d < 0 ? -far : far;
 }
 
-/* log(p / (1 - p)): -inf at 0, inf at 1, NaN outside.  From 1/4 on it is log1p((1 - 2u) / u) up to the sign, u being
- * the smaller of p and 1 - p, which does not cancel at 1/2.  Below 1/4 it is log p - log(1 - p), which neither cancels
- * there nor overflows. */
+/* log(p / (1 - p)).  It is -inf at 0, inf at 1, and NaN outside.  From 1/4 on it is log1p((1 - 2u) / u) up to the sign,
+ * where u is the smaller of p and 1 - p.  This form does not cancel at 1/2.  Below 1/4 it is log p - log(1 - p), which
+ * neither cancels nor overflows there. */
 FL_INLINE real r_logit(real p) {
     real u = p < R(0.5) ? p : 1 - p, near = r_log1p((1 - 2 * u) / u);
     real far = r_log_any(p) - r_log_rest(p), value = p < R(0.25) ? far : p < R(0.5) ? -near : near;

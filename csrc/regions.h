@@ -1,18 +1,18 @@
 /* regions.h: the sums over pixels that all region losses are made of, and their gradient.
  *
- * Per class it sums
+ * Per class, this file computes the sums
  *   I = sum w p y, A = sum w p, B = sum w y;
  *   if param[0]: A2 = sum w p^2, B2 = sum w y^2;
  *   if param[1]: W = sum w.
- * A loss is a formula over these sums, in Python.  It returns d(loss)/dI, d(loss)/dA and, if there is an A2,
- * d(loss)/dA2 as coefficients.  The sums run in double.  In the common case, an unweighted tile with labels and a
- * softmax, they run in `real` within a tile, over 16 lanes of at most 16 pixels each.
+ * A loss is a formula over these sums, written in Python.  It returns d(loss)/dI, d(loss)/dA and, if there is an A2,
+ * d(loss)/dA2 as coefficients.  The sums run in double.  The common case is an unweighted tile with labels and a
+ * softmax.  In this case the sums within a tile run in `real`, over 16 lanes of at most 16 pixels each.
  *
  * kernels.c calls region_forward, region_prepare, region_backward and region_add_lanes.  The reference is
  * _reference/regions.py.
  *
- * Rows of the term: a = sum_c p_c u_c (softmax backward), b = 1 / s, value = the probabilities of one class, and
- * backward its input.
+ * The term has these rows.  a is sum_c p_c u_c (for the backward pass of a softmax), and b is 1 / s.  `value` holds the
+ * probabilities of one class, and in the backward pass the input.
  */
 #ifndef FASTLOSS_REGIONS_H
 #define FASTLOSS_REGIONS_H
@@ -23,8 +23,8 @@ static int squared(const fl_term *term) { return term->param[0] != 0; }
 static int weighed(const fl_term *term) { return term->param[1] != 0; }
 static int region_sums(const fl_term *term) { return 3 + (squared(term) ? 2 : 0) + (weighed(term) ? 1 : 0); }
 
-/* A row of numbers with 0 where they do not count, whatever they are there.  v NULL: no row; w NULL: all of them
- * count. */
+/* Returns the row v with 0 in place of the numbers that do not count, whatever they are.  If v is NULL, there is no
+ * row.  If w is NULL, all numbers count. */
 static const real *counted(const tile *t, const real *v, const real *restrict w, real *out) {
     if (t->unweighted || !v || !w) return v;
 #pragma omp simd
@@ -32,7 +32,7 @@ static const real *counted(const tile *t, const real *v, const real *restrict w,
     return out;
 }
 
-/* The probabilities of one class row. */
+/* Computes the probabilities of one class's row. */
 static const real *region_probabilities(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c) {
     const real *restrict x = t->x + c * t->width, *restrict e = t->e + c * t->width;
     const real *restrict inverse = r->b;
@@ -46,9 +46,9 @@ static const real *region_probabilities(tile *t, const fl_term *term, const term
     return p;
 }
 
-/* I, A and B of one class in the common case, where every pixel counts once; p times `inverse` is the probability.
- * This is the hot loop (docs/internals/kernels.md has its measurement).  The lanes are added up at the end of the chunk, because
- * a tree takes as long as the row itself. */
+/* Computes I, A and B of one class in the common case, where every pixel counts once.  p times `inverse` is the
+ * probability.  This is the hot loop (docs/internals/kernels.md has its measurement).  The lanes are added up only at
+ * the end of the chunk, because a tree takes as long as the row itself. */
 static void region_row_common(const real *restrict p, const real *restrict inverse, const ireal *restrict label,
                               ireal own, ptrdiff_t n, double *restrict lanes) {
     real I[FL_LANES], A[FL_LANES], B[FL_LANES];
@@ -99,12 +99,13 @@ static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptr
         }
         if (weighed(term)) add_weight(t, at + (region_sums(term) - 1) * C, NO_NUMBER, w);
     }
-    if (fast && t->classes < C) /* there are only lanes for one block */
+    if (fast && t->classes < C) /* there are lanes for only one block */
         region_add_lanes(t, term, r, c0, t->classes);
 }
 
-/* u_c = d(loss)/d(p_c) over the pixel weight: kI y + kA + 2 kA2 p, times the weight by class if there is one.  Every
- * pixel has its own coefficients (step 1), or all have those of the first pixel (step 0). */
+/* Returns u_c, which is d(loss)/d(p_c) divided by the pixel weight.  It is kI y + kA + 2 kA2 p, times the weight by
+ * class if there is one.  With step 1, every pixel has its own coefficients.  With step 0, all pixels have the
+ * coefficients of the first pixel. */
 FL_INLINE real region_slope(const ireal *label, const real *y, const real *wc, ireal own, ptrdiff_t i, real p,
                             real *const *k, int step) {
     real kI = k[0][i * step], u = R_FMA(2 * k[2][i * step], p, k[1][i * step]);
@@ -112,7 +113,7 @@ FL_INLINE real region_slope(const ireal *label, const real *y, const real *wc, i
     return wc ? u * wc[i] : u;
 }
 
-/* Coefficient j of class c: one per group, the first of them that of group 0. */
+/* Returns the address of coefficient j of class c for group 0.  The coefficients of the other groups follow. */
 static const double *region_coefficient(const tile *t, const fl_term *term, int j, ptrdiff_t c) {
     return term->coef + (j * t->job->classes + c) * t->job->groups;
 }
@@ -128,8 +129,8 @@ static void region_coefficients(const tile *t, const fl_term *term, const term_r
         else r->k[j][0] = region_number(t, term, j, c);
 }
 
-/* Whether the gradient has its common form: softmax, labels, no weights by class, no squares.  Then
- * u_c = kA_c + [c is the label] kI_c. */
+/* Whether the gradient has its common form: with a softmax and labels, and without weights by class, members and
+ * squares.  In this form, u_c = kA_c + [c is the label] kI_c. */
 static int region_is_common(const tile *t, const fl_term *term) {
     return term->activation == FL_SOFTMAX && t->job->labels && !t->wc && !t->members && !squared(term);
 }
@@ -168,7 +169,7 @@ static void region_backward_common(tile *t, const fl_term *term, const term_rows
     }
 }
 
-/* Softmax only: a = sum over classes of p_c u_c. */
+/* For a softmax only: a = sum over classes of p_c u_c. */
 FL_INLINE void region_prepare_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int step) {
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *e = t->e + c * t->width, *wc = t->wc ? t->wc + c * t->width : NULL;

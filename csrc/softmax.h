@@ -1,13 +1,13 @@
 /* softmax.h: the statistics of a softmax for every pixel of a tile: its maximum, and the sum of its exps in two parts.
  *
- * A column of FL_COLUMNS pixels keeps its maxima and sums in registers while the classes go by (47 % faster than rows
- * of the whole packed tile, docs/internals/kernels.md).  One exp is left out of the sum and added at the end: the label's, or
- * without labels the maximum's, which is 1.  The loss of a confident pixel, log1p(sum of the others), and its gradient
- * then keep their relative accuracy, where 1 + tiny would round to 1.  Classes beyond one block are merged with a
- * running maximum.
+ * The work goes by columns of FL_COLUMNS pixels.  A column keeps its maxima and sums in registers while the classes go
+ * by.  This is 47 % faster than rows of the whole packed tile (docs/internals/kernels.md).  One exp is left out of the
+ * sum and added at the end.  It is the label's exp or, without labels, the maximum's exp, which is 1.  So the loss of a
+ * confident pixel, log1p(sum of the others), keeps its relative accuracy, and so does its gradient.  If the exp were in
+ * the sum, 1 + tiny would round to 1.  Classes beyond one block are merged with a running maximum.
  *
- * kernels.c calls softmax_stats before the families; the losses read its rows.  The reference is softmax_parts in
- * _reference/tile.py.
+ * kernels.c calls softmax_stats before the families of losses, and the losses read its rows.  The reference is
+ * softmax_parts in _reference/tile.py.
  */
 #ifndef FASTLOSS_SOFTMAX_H
 #define FASTLOSS_SOFTMAX_H
@@ -16,7 +16,8 @@
 
 #define FL_COLUMNS (FL_REAL_BITS == 32 ? 64 : 32)
 
-/* The maximum's exp: 1; 0 if all logits are -inf; NaN if the maximum is inf, as every exp then is. */
+/* The maximum's exp.  It is 1, or 0 if all logits are -inf.  If the maximum is inf it is NaN, because inf - inf is
+ * NaN. */
 FL_INLINE real exp_of_maximum(real m) { return m == -R_INF ? 0 : 1 + (m - m); }
 
 FL_INLINE void column_maxima(const tile *t, ptrdiff_t i, real *m) {
@@ -26,8 +27,8 @@ FL_INLINE void column_maxima(const tile *t, ptrdiff_t i, real *m) {
         for (int j = 0; j < FL_COLUMNS; j++) m[j] = x[c * t->width + j] > m[j] ? x[c * t->width + j] : m[j];
 }
 
-/* Adds the exps of a block to s.  With labels s leaves out the label's, whose logit goes to d.  Without (label NULL) s
- * leaves out every class that is the maximum, and d counts those. */
+/* Adds the exps of a block to s.  With labels, s leaves out the label's exp, and d takes the label's logit.  Without
+ * labels (label is NULL), s leaves out every class that is the maximum, and d counts these classes. */
 FL_INLINE void column_exps(tile *t, ptrdiff_t i, ptrdiff_t c0, const ireal *label, int keep, const real *m,
                            const real *base, real *s, real *d) {
     const real *x = t->x + i;
@@ -54,8 +55,8 @@ FL_INLINE void column_exps(tile *t, ptrdiff_t i, ptrdiff_t c0, const ireal *labe
     }
 }
 
-/* One column of one block, merged with the blocks before it.  d holds the label's logit until label_stage makes it a
- * difference; without labels it counts the maxima. */
+/* Computes one column of one block, and merges it with the blocks before it.  With labels, d holds the label's logit
+ * until label_stage makes it a difference.  Without labels, d counts the maxima. */
 FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int keep) {
     real *restrict all_m = t->m + i, *restrict all_s = t->s + i, *restrict all_d = t->d + i;
     const ireal *restrict all_label = t->label + i;
@@ -72,7 +73,7 @@ FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int 
     if (labels)
         for (int j = 0; j < FL_COLUMNS; j++) label[j] = all_label[j];
     column_exps(t, i, c0, labels ? label : NULL, keep, m, base, s, d);
-    if (c0) /* block by block, so that many classes do not lose more digits than a block's */
+    if (c0) /* merged block by block, so that many classes lose no more digits than one block */
         for (int j = 0; j < FL_COLUMNS; j++) {
             real kept = !labels && all_m[j] != m[j] ? 1 : 0; /* the old maximum's exp, if it is no longer the maximum */
             s[j] += (all_s[j] + kept) * r_exp(all_m[j] - base[j]);
@@ -89,9 +90,9 @@ FL_INLINE void columns(tile *t, ptrdiff_t c0, int labels, int keep) {
     for (ptrdiff_t i = 0; i < t->padded; i += FL_COLUMNS) column_stats(t, i, c0, labels, keep);
 }
 
-/* From the label's logit d and the sum s of the others' exps: d = logit - m, s = the whole sum, and z = s - 1 without
- * cancellation.  The label's log-probability is then d - log1p(z).  If the label is the maximum, z is the sum of the
- * others itself. */
+/* Starts from the label's logit d and the sum s of the other classes' exps.  Sets d to logit - m, s to the whole sum,
+ * and z to s - 1 without cancellation.  The label's log-probability is then d - log1p(z).  If the label is the maximum,
+ * z is the sum of the others itself. */
 static void label_stage(tile *t) {
     real *restrict m = t->m, *restrict s = t->s, *restrict d = t->d, *restrict z = t->z, *restrict rest = t->rest;
     for (ptrdiff_t i = 0; i < t->padded; i++) {
@@ -103,7 +104,8 @@ static void label_stage(tile *t) {
     }
 }
 
-/* Without labels z is the sum so far, of all exps but the maximum's, and s the whole sum. */
+/* Without labels, the sum so far is the sum of all exps but the maximum's.  Sets z to this sum, and s to the whole
+ * sum. */
 static void maximum_stage(tile *t) {
     real *restrict s = t->s, *restrict z = t->z;
     const real *restrict m = t->m;
@@ -113,7 +115,8 @@ static void maximum_stage(tile *t) {
     }
 }
 
-/* Fills m, s and z, for labels also d and rest; with `keep`, and if there is one block, also the exps. */
+/* Fills m, s and z, and with labels also d and rest.  With `keep`, it also fills the exps if there is only one
+ * block. */
 static void softmax_stats(tile *t, int keep) {
     const fl_job *job = t->job;
     ptrdiff_t blocks = (job->classes + job->block - 1) / job->block;

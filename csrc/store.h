@@ -1,6 +1,6 @@
-/* store.h: how the rows of a tile get to the output, whatever its dtype, byte order and strides.
+/* store.h: writes the rows of a tile to the output, whatever its dtype, byte order and strides.
  *
- * kernels.c calls it with rows of a gradient or a map.  It knows no loss.
+ * kernels.c calls this file with the rows of a gradient or a map.  This file knows no loss.
  */
 #ifndef FASTLOSS_STORE_H
 #define FASTLOSS_STORE_H
@@ -40,13 +40,13 @@ static void store_rows(const tile *t, const real *from, ptrdiff_t c0, ptrdiff_t 
     }
 }
 
-/* Writes rows to the output.  A gang's row is staged until the rows of the other groups are there. */
+/* Writes rows to the output.  In a gang, a group's row is staged until the rows of the other groups are also there. */
 static void put_rows(const tile *t, const real *from, ptrdiff_t c0, ptrdiff_t rows) {
     if (t->staged[OUTPUT]) memcpy(gang_row(t, OUTPUT), from, (size_t)t->padded * sizeof(real));
     else store_rows(t, from, c0, rows);
 }
 
-/* Writes the staged rows of all groups of a gang, whose tiles start at pixel `first`. */
+/* Writes the staged rows of all groups of a gang.  The tiles of the gang start at pixel `first`. */
 static void store_gang(tile *t, ptrdiff_t group, ptrdiff_t first) {
     if (!t->staged[OUTPUT]) return;
     t->group = group;
@@ -54,7 +54,7 @@ static void store_gang(tile *t, ptrdiff_t group, ptrdiff_t first) {
     store_rows(t, t->staged[OUTPUT], 0, least(t->job->gang, t->job->groups - group));
 }
 
-/* Writes the bytes that a chunk's streams hold back.  Then another thread may write the neighbouring bytes. */
+/* Writes the bytes that a chunk's streams hold back.  Only then may another thread write the neighbouring bytes. */
 static void end_streams(const tile *t) {
     for (ptrdiff_t c = 0; t->streams && c < t->job->classes; c++) stream_flush(&t->streams[c]);
     if (t->streams) stream_fence();

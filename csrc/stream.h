@@ -1,9 +1,10 @@
-/* stream.h: rows of a large output, written around the caches, a whole line at a time.
+/* stream.h: writes the rows of a large output around the caches, a whole line at a time.
  *
- * store.h stores a large gradient with it.  Streaming stores leave the caches to the input, and spare the read of the
- * lines that they overwrite.  But a part of a line costs as much as many whole ones.  A row comes a tile at a time and
- * starts anywhere in a line, so bytes that do not fill a line are held back until the row goes on.  With it, value and
- * gradient of cross entropy take 0.8 of the time (docs/internals/kernels.md).  It knows bytes, not numbers.
+ * store.h stores a large gradient with this file.  Streaming stores leave the caches to the input, and they do not read
+ * the lines that they overwrite.  But a part of a line costs as much as many whole lines.  A row arrives a tile at a
+ * time, and it may start anywhere in a line.  So bytes that do not fill a line are held back until the row goes on.
+ * With streaming stores, value and gradient of cross entropy take 0.8 of the time (docs/internals/kernels.md).  This
+ * file knows bytes, not numbers.
  */
 #ifndef FASTLOSS_STREAM_H
 #define FASTLOSS_STREAM_H

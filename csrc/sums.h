@@ -1,9 +1,10 @@
-/* sums.h: how the numbers of a tile's pixels are added up, in double and in a fixed order.
+/* sums.h: adds up the numbers of a tile's pixels, in double and in a fixed order.
  *
- * A tile of one group is added up over 16 lanes and a tree, into one number.  For a tile of whole small groups, its
- * members, the products come first; then each member's stretch of them is added to the member's own number.  In the
- * other direction, `spread` gives every pixel the coefficient of its group.  Number k of group g is sums[k * groups +
- * g], so members lie side by side.  All families call this; it knows no loss.
+ * If a tile belongs to one group, its numbers are added up over 16 lanes and a tree.  A tile may also hold several
+ * whole small groups, its members.  Then the products of all pixels are computed first, and each member's stretch of
+ * products is added to the member's own sum.  In the other direction, `spread` gives every pixel the coefficient of its
+ * group.  Sum k of group g is sums[k * groups + g], so the sums of neighbouring members lie side by side.  All families
+ * call this file, which knows no loss.
  */
 #ifndef FASTLOSS_SUMS_H
 #define FASTLOSS_SUMS_H
@@ -13,14 +14,15 @@
 #define FL_LANES 16
 
 static double tree_total(double *lane) {
-    for (int j = 0; j < 8; j++) lane[j] += lane[j + 8]; /* written out: a loop over halves stays scalar */
+    for (int j = 0; j < 8; j++) lane[j] += lane[j + 8]; /* written out, because a loop over halves stays scalar */
     for (int j = 0; j < 4; j++) lane[j] += lane[j + 4];
     for (int j = 0; j < 2; j++) lane[j] += lane[j + 2];
     return lane[0] + lane[1];
 }
 
-/* The sum of w v in double, over 16 lanes and a fixed tree; with v NULL that of w.  With w NULL all weights are 1, and
- * the bits are the same.  A value of weight 0 contributes nothing, whatever it is. */
+/* The sum of w v in double, over 16 lanes and a fixed tree.  If v is NULL, it is the sum of w.  If w is NULL, all
+ * weights are 1, and the bits are the same as with weights of 1.  A value of weight 0 contributes nothing, whatever it
+ * is. */
 static double weighted_sum(const real *restrict v, const real *restrict w, ptrdiff_t n) {
     double lane[FL_LANES] = {0};
     const real *restrict only = v ? v : w;
@@ -35,8 +37,8 @@ static double weighted_sum(const real *restrict v, const real *restrict w, ptrdi
     return tree_total(lane);
 }
 
-/* The sum of u v w over a row, with v NULL that of u w.  In double, so that W - B and A - I of a region are exact to
- * their own rounding. */
+/* The sum of u v w over a row, or of u w if v is NULL.  It is taken in double, so that W - B and A - I of a region loss
+ * are exact to their own rounding. */
 static double product_sum(const real *restrict u, const real *restrict v, const real *restrict w, ptrdiff_t n) {
     double lane[FL_LANES] = {0};
     if (v)
@@ -51,8 +53,8 @@ static double product_sum(const real *restrict u, const real *restrict v, const 
 }
 
 /* ---- members */
-/* The sum of one member's stretch of products, over 8 lanes and a tree.  Few pixels are added one after the other,
- * because the processor overlaps the members. */
+/* The sum of one member's stretch of products, over 8 lanes and a tree.  A few pixels are added one after the other,
+ * because the processor then overlaps the members. */
 FL_INLINE double member_sum(const double *restrict u, ptrdiff_t n) {
     double lane[8] = {0}, sum = 0;
     ptrdiff_t i = 0;
@@ -67,7 +69,7 @@ FL_INLINE double member_sum(const double *restrict u, ptrdiff_t n) {
     return (lane[0] + lane[2]) + (lane[1] + lane[3]);
 }
 
-/* Adds each member's stretch of t->product to its number k. */
+/* Adds each member's stretch of t->product to sum k of this member. */
 static void add_members(const tile *t, ptrdiff_t k) {
     double *restrict out = t->sums + k * t->job->groups + t->group;
     const double *restrict u = t->product;
@@ -78,7 +80,7 @@ static void add_members(const tile *t, ptrdiff_t k) {
         for (ptrdiff_t m = 0; m < members; m++) out[m] += member_sum(u + m * each, each);
 }
 
-/* ---- sums into number k of a group, and into another number of it, or NO_NUMBER */
+/* ---- these functions add to sum k of a group, and to its sum `also` unless that is NO_NUMBER */
 enum { NO_NUMBER = -1 };
 
 static void add_number(const tile *t, ptrdiff_t k, ptrdiff_t also, double sum) {
@@ -100,7 +102,7 @@ static void add_sum(const tile *t, ptrdiff_t k, ptrdiff_t also, const real *rest
     if (also != NO_NUMBER) add_members(t, also);
 }
 
-/* The sum of w itself.  In an unweighted tile all weights are known to be 1. */
+/* Adds the sum of w itself.  In an unweighted tile all weights are known to be 1. */
 static void add_weight(const tile *t, ptrdiff_t k, ptrdiff_t also, const real *w) {
     if (t->unweighted && !t->members) add_number(t, k, also, (double)t->n);
     else add_sum(t, k, also, NULL, w);
@@ -120,7 +122,7 @@ static void add_product(const tile *t, ptrdiff_t k, const real *restrict x, cons
     add_members(t, k);
 }
 
-/* ---- coefficients: one per group goes to each pixel of the group */
+/* ---- coefficients: there is one per group, and each pixel of the group gets it */
 static void spread(const tile *t, const double *restrict of_group, real *restrict out) {
     const double *restrict from = of_group + t->group;
     ptrdiff_t members = t->members, each = t->each, most = least(t->width, padded(t->job->pixels));

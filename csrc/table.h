@@ -1,7 +1,8 @@
-/* table.h: one entry per loss.  kernels.c reads it; the names go to Python through fl_loss_name().
+/* table.h: the table of losses, with one entry per loss.  kernels.c reads it, and Python gets the names by
+ * fl_loss_name().
  *
- * To add a loss: write its functions in elements.h or pixels.h, add an entry here, and write the reference under the
- * same names in src/fastloss/_reference/.  tests/test_reference_names.py compares the names.
+ * To add a loss, write its functions in elements.h or pixels.h and add an entry here.  Also write the reference under
+ * the same names in src/fastloss/_reference/.  tests/test_reference_names.py compares the names.
  */
 #ifndef FASTLOSS_TABLE_H
 #define FASTLOSS_TABLE_H
@@ -9,8 +10,9 @@
 #include "pixels.h"
 #include "transforms.h"
 
-/* The element's functions, by what they take: the input itself, a probability, a logit, a probability or a logit, or
- * either of these or a softmax. */
+/* The functions of an element, by what they take: the input itself (OF_INPUT), a probability (OF_GIVEN), a logit
+ * (OF_LOGIT), a probability or a logit (OF_PROB).  OF_CLASS_PROB is for losses that take a probability, a logit or a
+ * softmax. */
 #define OF_INPUT(NAME) .value = {NAME##_row}, .slope = {NAME##_slope_row}
 #define OF_GIVEN(NAME) .value = {NAME##_given}, .slope = {NAME##_slope_given}
 #define OF_LOGIT(NAME) .value = {NULL, NAME##_of_logit}, .slope = {NULL, NAME##_slope_of_logit}
@@ -18,8 +20,8 @@
 #define OF_CLASS_PROB(NAME)                                                                                            \
     .value = {NAME##_given, NAME##_of_logit, NAME##_of_softmax},                                                       \
     .slope = {NAME##_slope_given, NAME##_slope_of_logit, NAME##_slope_of_softmax}
-/* The functions of a pixel loss: a sum over the classes; with labels only the label's class, else such a sum; its
- * own. */
+/* The functions of a pixel loss.  SUMMED: the loss is a sum over the classes.  PICKED: with labels, the loss takes only
+ * the label's class; otherwise it is also a sum over the classes.  OWN: the loss has functions of its own. */
 #define SUMMED .forward = sum_forward, .finish = sum_finish, .backward = sum_backward
 #define PICKED .forward = picked_forward, .finish = picked_finish, .backward = picked_backward
 #define OWN(NAME) .forward = NAME##_forward, .finish = NAME##_finish, .backward = NAME##_backward

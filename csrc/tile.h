@@ -1,12 +1,12 @@
-/* tile.h: a tile, and how it is loaded; store.h has how it is stored.
+/* tile.h: defines a tile and loads it.  store.h stores it.
  *
- * A tile is up to `width` consecutive pixels of one group, in the logical (C) order of the pixel dimensions, as rows
- * [class][pixel] of `real`.  It is padded with pixels of weight 0 to a multiple of FL_PAD.  So no loop has a tail, and
- * a pixel's value does not depend on its position.  Nothing after the loading knows dtypes, byte orders and strides,
- * wrong labels, or the three kinds of weight.  Classes come in blocks of job->block rows, which bounds the scratch for
- * any number of classes.  With up to 128 classes there is one block, and it is loaded once.
+ * A tile holds up to `width` consecutive pixels of one group, in the logical (C) order of the pixel dimensions.  Its
+ * rows are [class][pixel] of `real`.  It is padded with pixels of weight 0 to a multiple of FL_PAD.  So no loop has a
+ * tail, and a pixel's value does not depend on its position.  After the loading, no code knows dtypes, byte orders,
+ * strides, wrong labels, or the three kinds of weight.  Classes come in blocks of job->block rows, to bound the scratch
+ * for any number of classes.  Up to 128 classes form one block, which is loaded once.
  *
- * kernels.c starts and loads tiles; the losses read and write their rows.  This file knows no loss.
+ * kernels.c starts and loads tiles.  The losses read and write the rows of the tiles.  This file knows no loss.
  */
 #ifndef FASTLOSS_TILE_H
 #define FASTLOSS_TILE_H
@@ -16,9 +16,9 @@
 #include "operands.h"
 #include "stream.h"
 
-#define FL_TILE 2048 /* most pixels in a tile (fastloss.c) */
+#define FL_TILE 2048 /* the most pixels that a tile has (fastloss.c) */
 #define FL_PAD 64    /* a multiple of the 16 lanes and of FL_COLUMNS */
-/* A worker's stack may be 16 KiB (OMP_STACKSIZE), so arrays of more than a cache line or two are in the scratch. */
+/* A worker's stack may be only 16 KiB (OMP_STACKSIZE), so arrays longer than a cache line or two are in the scratch. */
 enum { FL_BUFFER = FL_TILE * 8 > BUFFERED *(int)sizeof(real) ? FL_TILE * 8 : BUFFERED *(int)sizeof(real) };
 
 static ptrdiff_t padded(ptrdiff_t n) { return (n + FL_PAD - 1) / FL_PAD * FL_PAD; }
@@ -29,16 +29,16 @@ typedef struct {
     ptrdiff_t start, length, offset[OPERANDS];
 } run;
 
-/* The rows of a term, one number per pixel.  A loss may use a row for another purpose, which its comment then explains. */
+/* The rows of a term, with one number per pixel.  If a loss uses a row for another purpose, its comment explains it. */
 typedef struct {
     real *value; /* the value of each pixel */
     real *wy; /* the weight of the label's class */
     real *a, *b; /* sums over the classes */
-    real *y, *p, *log_p; /* of the current class: target, probability, and its log */
+    real *y, *p, *log_p; /* for the current class: the target, the probability, and the log of the probability */
     real *log_s; /* the log of the softmax's sum */
     real *a_lost, *b_lost; /* the rounding errors of a and b, to be put back */
-    real *k[3]; /* the coefficients of the pixel's group: one, of a region term three */
-    double *lanes; /* of a region term, from tile to tile: 16 each of I, A and B per class of a block */
+    real *k[3]; /* the coefficients of the pixel's group: three for a region term, otherwise one */
+    double *lanes; /* for a region term, kept between tiles: 16 each for I, A and B, per class of a block */
 } term_rows;
 
 typedef struct {
@@ -46,24 +46,26 @@ typedef struct {
 
     /* The tile's pixels. */
     ptrdiff_t group, n, padded, width; /* group, pixels, pixels with padding; `width` is the stride between rows */
-    ptrdiff_t members, each; /* whole groups from `group` on, of `each` pixels; members 0: the tile is of one group */
+    /* From `group` on, the tile has `members` whole groups of `each` pixels.  If `members` is 0, it belongs to one
+     * group. */
+    ptrdiff_t members, each;
     int alike; /* each member is one run, and the runs are equally far apart */
-    double *sums; /* of the chunk; if tiles have members, of the job */
+    double *sums; /* the sums of the chunk, or of the job if tiles have members */
 
     /* The class block that is loaded, and properties of the tile. */
-    ptrdiff_t block, classes; /* its number (-1: none), and how many classes it has */
-    int has_exps; /* e holds its exps */
-    int faults; /* enum fl_fault, of the chunk so far */
+    ptrdiff_t block, classes; /* the number of the block (-1: none), and how many classes it has */
+    int has_exps; /* e holds the exps of the block */
+    int faults; /* the faults (enum fl_fault) of the chunk so far */
     int unweighted; /* every pixel has weight 1, and there is no padding */
 
     /* The next tile. */
-    const char *ahead; /* its address in the input, or NULL: no prefetching */
-    ptrdiff_t ahead_stride, ahead_rows; /* from row to row; how many rows are fetched during the exps */
+    const char *ahead; /* its address in the input; NULL: nothing is prefetched */
+    ptrdiff_t ahead_stride, ahead_rows; /* bytes from row to row; how many rows are prefetched during the exps */
 
     /* One number per pixel. */
     ireal *label; /* the class of the pixel, or -1 */
-    real *w; /* its weight; 0 if it is ignored or padding */
-    real *w_mean; /* the mean of its weights by class; w is then 0 or 1 */
+    real *w; /* the weight of the pixel; 0 if the pixel is ignored or padding */
+    real *w_mean; /* the mean of the pixel's weights by class; w is then 0 or 1 */
     real *m, *s; /* softmax: the maximum, and the sum of exps */
     real *d, *z; /* softmax: the label's logit - m, and s - 1 */
     real *rest; /* softmax: the sum of the other classes' exps, for labels */
@@ -74,14 +76,14 @@ typedef struct {
     real *e, *wc, *g, *maps; /* exps, weights by class, gradient, distance maps */
     term_rows *terms;
 
-    /* Memory on the way to and from these. */
-    real *staged[OPERANDS]; /* a row per group of a gang, or NULL */
-    ptrdiff_t turn; /* the number of the current group in the gang */
+    /* Memory for numbers on their way to and from these rows. */
+    real *staged[OPERANDS]; /* one row per group of a gang, or NULL */
+    ptrdiff_t turn; /* the current group's number in the gang */
     char *pixels; /* the output with channels last, before it goes to a stream */
     char *buffer; /* FL_BUFFER bytes for numbers that are being converted */
     double *product; /* with members: the products to be added up, one per pixel */
     int64_t *value; /* the labels as they are given */
-    stream *streams; /* one per row of the output, or NULL: the output is not streamed */
+    stream *streams; /* one per row of the output; NULL: the output is not streamed */
     int nruns;
     run *runs;
 } tile;
@@ -99,7 +101,7 @@ static void prefetch(const char *p, ptrdiff_t bytes) {
     for (const char *end = p + bytes; p < end; p += 64) FL_PREFETCH(p);
 }
 
-/* One run per member, all alike: the pixels have one stride, and so have the groups. */
+/* Makes one run per member.  All runs are alike: the pixels have one stride, and so have the groups. */
 static void member_runs(tile *t) {
     t->nruns = (int)t->members;
     for (ptrdiff_t r = 0; r < t->members; r++) {
@@ -146,7 +148,7 @@ static int stages(const fl_job *job, int o) {
     return job->gang > 1 && rows && a->data && a->stride[0] == dtype_size[a->dtype];
 }
 
-/* The staged row of the current group. */
+/* Returns the staged row of the current group. */
 static real *gang_row(const tile *t, int o) { return t->staged[o] + t->turn * t->width; }
 
 /* Whether rows of n pixels are worth a transposition in registers. */
@@ -182,7 +184,7 @@ static void load_rows(const tile *t, int o, real *out, ptrdiff_t c0, ptrdiff_t r
             for (ptrdiff_t i = t->n; i < t->padded; i++) out[c * t->width + i] = 0;
 }
 
-/* Loads the operands that a gang reads at once, a row per group: the class stride leads to the next group
+/* Loads the operands that a gang reads at once, one row per group.  Here the class stride leads to the next group
  * (fastloss.c). */
 static void load_gang(tile *t) {
     ptrdiff_t gang = least(t->job->gang, t->job->groups - t->group);
@@ -190,11 +192,12 @@ static void load_gang(tile *t) {
         if (t->staged[o] && o != OUTPUT) load_rows(t, o, t->staged[o], 0, gang);
 }
 
-/* Whether a weight is 0, or has a size that options may have: float then holds it and its inverse (LEAST and MOST in
- * _batch.py). */
+/* Whether a weight is 0, or within the limits of options (LEAST and MOST in _batch.py).  Within them, float holds
+ * the weight and its inverse. */
 FL_INLINE int good_weight(real w) { return w == 0 || (w >= R(1e-30) && w <= R(1e30)); }
 
-/* Loads the pixel weights: those given, or 1.  From weights by class w becomes 0 or 1, and w_mean keeps their mean. */
+/* Loads the given pixel weights, or sets them to 1.  With weights by class, w becomes 0 or 1, and w_mean keeps the mean
+ * of the weights. */
 static void load_weights(tile *t) {
     const fl_job *job = t->job;
     real *restrict w = t->w;
@@ -243,15 +246,15 @@ static void load_values(tile *t) {
     for (ptrdiff_t i = t->n; i < t->padded; i++) t->value[i] = 0;
 }
 
-/* Whether a pixel that counts has a label out of range. */
+/* Whether any pixel that counts has a label out of range. */
 static int any_bad_label(const tile *t, int64_t end) {
     int bad = 0;
     for (ptrdiff_t i = 0; i < t->n; i++) bad |= (uint64_t)t->value[i] >= (uint64_t)end && t->w[i] > 0;
     return bad;
 }
 
-/* Turns labels into class numbers.  An ignored label gives its pixel weight 0.  One out of range is a fault, unless the
- * pixel has weight 0 anyway.  Neither is ever an index. */
+/* Turns labels into class numbers.  A pixel with an ignored label gets weight 0.  A label out of range is a fault,
+ * unless its pixel has weight 0 anyway.  Neither kind of label is ever an index. */
 static void load_labels(tile *t) {
     const fl_job *job = t->job;
     int64_t base = (int64_t)job->label_base, end = base + (int64_t)job->classes;
@@ -280,8 +283,8 @@ static void load_labels(tile *t) {
     if (outside && any_bad_label(t, end)) t->faults |= FL_BAD_LABEL;
 }
 
-/* Prefetches the next tile's labels, and notes the address of its rows, if it follows this tile in memory without
- * gaps. */
+/* If the next tile follows this tile in memory without gaps, prefetches its labels and notes the address of its
+ * rows. */
 static void look_ahead(tile *t) {
     const fl_operand *x = &t->job->input, *y = &t->job->target;
     ptrdiff_t last = t->job->ndim + 1, item = dtype_size[x->dtype], label = dtype_size[y->dtype], n = t->n;
@@ -302,8 +305,8 @@ static void look_ahead(tile *t) {
     t->ahead = x->data + t->runs[0].offset[INPUT] + n * x->stride[last];
 }
 
-/* Starts a tile with n pixels, from pixel `first` of a group on; of the groups from there on, if tiles have members.
- * Loads everything but the class rows. */
+/* Starts a tile with n pixels, from pixel `first` of a group on.  If tiles have members, the pixels are those of the
+ * groups from `group` on.  Loads everything but the class rows. */
 static void tile_start(tile *t, ptrdiff_t group, ptrdiff_t first, ptrdiff_t n) {
     const fl_job *job = t->job;
     t->group = group;
@@ -328,8 +331,8 @@ static void exp_row(const tile *t, const real *x, real *e) {
     for (ptrdiff_t i = 0; i < t->padded; i++) e[i] = r_exp(x[i] - (m[i] == -R_INF ? 0 : m[i]));
 }
 
-/* An operand's rows, for reading.  They are loaded into `buffer`; a single row in the form of a tile is read in
- * place. */
+/* Returns an operand's rows, for reading.  They are loaded into `buffer`.  But a single row that already has the form
+ * of a tile's row is read in place. */
 static const real *class_rows(const tile *t, int o, real *buffer, ptrdiff_t c0) {
     const fl_operand *a = operand(t->job, o);
     const char *lies = a->data + t->runs[0].offset[o];

@@ -1,8 +1,8 @@
 /* transforms.h: functions of only the input, without a target.
  *
- * Functions of one element are rows, as element losses are.  Log-sum-exp is a pixel loss without a target.  The softmax
- * pair fills an array of the input's shape, block by block, in place of a gradient.  kernels.c calls them through the
- * table; the reference is _reference/transforms.py.
+ * Functions of one element are row functions, like element losses.  Log-sum-exp is a pixel loss without a target.
+ * softmax and log_softmax fill an array of the input's shape, block by block, in place of a gradient.  kernels.c calls
+ * all of these through the table.  The reference is _reference/transforms.py.
  */
 #ifndef FASTLOSS_TRANSFORMS_H
 #define FASTLOSS_TRANSFORMS_H

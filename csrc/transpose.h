@@ -1,7 +1,9 @@
-/* transpose.h: pixels with their classes side by side (channels last), to the rows of a tile and back, in registers.
+/* transpose.h: turns pixels with their classes side by side (channels last) into the rows of a tile and back, in
+ * registers.
  *
- * A block has 4 classes of 4 pixels per four that a vector of the level holds.  It is loaded by fours, and shuffled
- * only within the fours (docs/internals/kernels.md has the measurements).  convert.h uses it; it knows `real` and no other dtype.
+ * A four is 4 numbers side by side, and a vector of the level holds FL_FOURS of them.  A block has 4 classes
+ * and 4 FL_FOURS pixels.  It is loaded by fours, and shuffled only within the fours (docs/internals/kernels.md has the
+ * measurements).  convert.h uses this file, which knows `real` and no other dtype.
  */
 #ifndef FASTLOSS_TRANSPOSE_H
 #define FASTLOSS_TRANSPOSE_H
@@ -19,7 +21,7 @@
 #define FL_ABREAST (4 * FL_FOURS)
 
 #if defined(__has_builtin)
-#if __has_builtin(__builtin_shufflevector) && (FL_REAL_BITS == 32 || defined(__AVX__)) /* four fit into a register */
+#if __has_builtin(__builtin_shufflevector) && (FL_REAL_BITS == 32 || defined(__AVX__)) /* 4 fit into a register */
 #define FL_HAS_SHUFFLE 1
 #endif
 #endif
@@ -29,7 +31,8 @@ typedef real real4 __attribute__((vector_size(4 * sizeof(real))));
 typedef real real8 __attribute__((vector_size(8 * sizeof(real))));
 typedef real abreast __attribute__((vector_size(FL_ABREAST * sizeof(real))));
 
-/* The same shuffle in every four.  0 to 3 are the elements of its four in x, 4 to 7 those of its four in y. */
+/* Shuffles every four in the same way.  The numbers 0 to 3 select elements of the four in x, and 4 to 7 select elements
+ * of the four in y. */
 #define AT(k, i) ((i) < 4 ? 4 * (k) + (i) : FL_ABREAST + 4 * (k) + (i) - 4)
 #define FOUR(k, a, b, c, d) AT(k, a), AT(k, b), AT(k, c), AT(k, d)
 #if FL_ABREAST == 16
@@ -55,7 +58,8 @@ FL_INLINE real4 load_four(const char *in) {
     return v;
 }
 
-/* Fours that lie `stride` bytes apart in memory go side by side into a vector, and back. */
+/* load_fours puts fours that lie `stride` bytes apart in memory side by side into a vector.  store_fours puts them
+ * back. */
 FL_INLINE abreast load_fours(const char *in, ptrdiff_t stride) {
 #if FL_ABREAST == 4
     (void)stride;
@@ -107,10 +111,10 @@ FL_INLINE void scatter_block(char *out, ptrdiff_t out_stride, const char *in, pt
 }
 #endif
 
-enum { FL_LINE_PIXELS = 16 }; /* pixels of each row before the next classes, so that a cache line is filled at once */
+enum { FL_LINE_PIXELS = 16 }; /* pixels of a row before the next classes come, to fill a cache line at once */
 
-/* rows[k][j] = pixels[j][k] for j < n, k < m, with m >= 4 and n >= FL_LINE_PIXELS.  The last blocks overlap those
- * before them.  Strides are in bytes. */
+/* Sets rows[k][j] = pixels[j][k] for j < n and k < m, with m >= 4 and n >= FL_LINE_PIXELS.  The last blocks overlap the
+ * blocks before them.  Strides are in bytes. */
 static void gather_pixels(char *rows, ptrdiff_t row_stride, const char *pixels, ptrdiff_t stride, ptrdiff_t m,
                           ptrdiff_t n) {
     const ptrdiff_t size = sizeof(real);
@@ -123,7 +127,7 @@ static void gather_pixels(char *rows, ptrdiff_t row_stride, const char *pixels, 
             }
 }
 
-/* pixels[j][k] = rows[k][j]. */
+/* Sets pixels[j][k] = rows[k][j]. */
 static void scatter_pixels(char *pixels, ptrdiff_t stride, const char *rows, ptrdiff_t row_stride, ptrdiff_t m,
                            ptrdiff_t n) {
     const ptrdiff_t size = sizeof(real);
