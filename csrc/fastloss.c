@@ -92,8 +92,7 @@ static void plan_tiles(fl_job *job) {
     if (job->members) merge_groups(job);
     coalesce(job);
     job->gang = gang_of(job);
-    /* There is only one class, so its stride now leads to the next group of the gang. */
-    for (int o = 0; o < OPERANDS && job->gang > 1; o++)
+    for (int o = 0; o < OPERANDS && job->gang > 1; o++) /* the only class's stride now leads to the next group */
         strides(job, o)[1] = strides(job, o)[0];
     job->tiles =
         job->members ? (job->groups + job->members - 1) / job->members : (job->pixels + job->width - 1) / job->width;

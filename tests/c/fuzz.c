@@ -1,9 +1,10 @@
-/* fuzz.c: makes jobs of bytes and runs them, for libFuzzer and for replay.c: any loss, shape, strides, offsets, dtypes,
- * labels and weights.
+/* fuzz.c: makes jobs from bytes and runs them, for libFuzzer and for replay.c.  A job may have any loss, shape,
+ * strides, offsets, dtypes, labels and weights.
  *
- * The jobs keep the promises of _batch.py and _core.pyx to csrc/, and no others: shapes agree, strides stay inside an
- * array, the output's elements are distinct, and there is a coefficient for each sum.  Every array is an allocation of
- * exactly the bytes that it reaches, so that AddressSanitizer sees the first byte read or written beyond it.
+ * The jobs keep the promises that _batch.py and _core.pyx make to csrc/, and no others.  Shapes agree, strides stay
+ * inside an array, the output's elements are distinct, and there is a coefficient for each sum.  Every array is an
+ * allocation of exactly the bytes that it reaches.  So AddressSanitizer sees the first byte that is read or written
+ * beyond it.
  */
 #include "fuzz.h"
 
@@ -47,8 +48,8 @@ static double *doubles(ptrdiff_t n, double low, double high) {
     return p;
 }
 
-/* An array of this shape with random strides: axes in any order, steps of any sign, gaps, broadcast axes (not in the
- * output), at any alignment.  Returns the address of its first element. */
+/* Makes an array of this shape with random strides: axes in any order, steps of any sign, gaps, broadcast axes (not in
+ * the output), at any alignment.  Returns the address of its first element. */
 static char *strided(int dtype, int n, const ptrdiff_t *shape, ptrdiff_t *stride, int output) {
     ptrdiff_t reach = size_of[dtype], before = 0, elements = 1;
     int order[MAX_DIMS + 2], style = (int)below(4);
@@ -73,7 +74,8 @@ static char *strided(int dtype, int n, const ptrdiff_t *shape, ptrdiff_t *stride
     return p + (elements ? before : 0);
 }
 
-/* Fills an array with numbers as a network gives them, in between with random bytes: infinities, NaNs and noise. */
+/* Fills an array with numbers such as a network gives.  `wild` in 256 of them are random bytes instead: infinities,
+ * NaNs and noise. */
 static void fill(const fl_operand *a, int n, const ptrdiff_t *shape, double low, double high, unsigned wild) {
     ptrdiff_t index[MAX_DIMS + 2] = {0}, elements = 1;
     for (int k = 0; k < n; k++) elements *= shape[k];

@@ -1,7 +1,7 @@
-/* losses.h: the losses of csrc/table.h as their objects in losses/ call them. fuzz.c and vectors.c read it.
+/* losses.h: the losses of csrc/table.h, as their objects in losses/ call them.  fuzz.c and vectors.c read this file.
  *
- * A new loss has one line here.  vectors.c then runs it on probabilities with parameters of 1/2, unless it has entries of
- * its own in vectors_table.h.
+ * A new loss needs one line here.  vectors.c then runs it on probabilities with parameters of 1/2, unless it has
+ * entries of its own in vectors_table.h.
  */
 #ifndef FASTLOSS_TEST_LOSSES_H
 #define FASTLOSS_TEST_LOSSES_H
@@ -9,7 +9,7 @@
 enum { PIXEL, ELEMENT, REGION, TRANSFORM, FUNCTION, LOGSUMEXP };
 static const struct {
     const char *name;
-    int kind, activations, maps; /* activations: how many, from FL_NONE on; -2: only sigmoid */
+    int kind, activations, maps; /* activations: how many, from FL_NONE on; -2 means only sigmoid */
 } losses[] = {
     {"cross_entropy", PIXEL, 1, 0},  {"nll", PIXEL, 1, 0},
     {"categorical", PIXEL, 1, 0},    {"focal", PIXEL, 3, 0},

@@ -1,4 +1,5 @@
-/* replay.c: runs fuzz.c's jobs of random bytes, large enough for threads, in a program for tools that need one.
+/* replay.c: runs fuzz.c's jobs of random bytes as a program, for tools that need one.  The jobs are large enough for
+ * threads.
  *
  *     replay COUNT [ELEMENTS]
  */

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# csrc/ under the sanitizers. `make sanitize` runs all four.
+# Runs csrc/ under the sanitizers. `make sanitize` runs all four.
 #
 #     tests/c/sanitize.sh fuzz|threads|valgrind|python [SECONDS or COUNT]
 #
@@ -8,8 +8,8 @@
 #   valgrind  memcheck over the same program at the baseline level; COUNT jobs (300)
 #   python    the extension built with ASan and UBSan, and the tests that reach every kernel
 #
-# Needs clang with libFuzzer, libomp with its tool archer, and valgrind: apt install clang libomp-dev valgrind.
-# libomp and archer for the threads, because libgomp's own synchronisation is invisible to ThreadSanitizer.
+# It needs clang with libFuzzer, libomp with its tool archer, and valgrind: apt install clang libomp-dev valgrind.
+# The threads run on libomp and archer, because libgomp's own synchronisation is invisible to ThreadSanitizer.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=build/sanitize
@@ -18,7 +18,7 @@ mkdir -p "$out/corpus"
 flags="-std=c11 -g -fno-omit-frame-pointer -fno-fast-math -fno-math-errno -fno-trapping-math -ffp-contract=off
     -fopenmp-simd -Icsrc -Itests/c"
 
-# compile COMPILER "FLAGS" "LEVELS" PROGRAM SOURCES...: csrc/, and these sources, into a program.
+# compile COMPILER "FLAGS" "LEVELS" PROGRAM SOURCES...: compiles csrc/ and these sources into a program.
 compile() {
     local cc=$1 own=$2 levels=$3 program=$4 level bits have="" objects=""
     shift 4
@@ -54,7 +54,7 @@ memcheck() {
 python() {
     FASTLOSS_REQUIRE_NATIVE=1 "${PYTHON:-.venv/bin/python}" -m pip --disable-pip-version-check -q install . --no-deps \
         --target "$out/package" --upgrade --config-settings=cmake.define.FASTLOSS_SANITIZE=address,undefined
-    # Leaks are Python's own; a failed allocation is to be a MemoryError. -s: pytest would keep the report.
+    # The leaks are Python's own. A failed allocation must become a MemoryError. -s stops pytest from keeping the report.
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" PYTHONPATH=$out/package \
         ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
         "${PYTHON:-.venv/bin/python}" -m pytest -q -s -m "not slow" -p no:cacheprovider \

@@ -1,8 +1,9 @@
-/* ulp.c: the largest error of each function of real_math.h over floats, in units in the last place of the exact result.
+/* ulp.c: finds the largest error of each function of real_math.h over floats, in units in the last place of the exact
+ * result.
  *
- * ulp STRIDE takes every STRIDE-th float of each range (1: all of them) and prints lines "function from to ulp
- * argument".  The exact result is libm's double, whose own error is 2^-29 of a float's ulp.  tests/functions/test_real_math.py
- * builds and reads it.
+ * ulp STRIDE takes every STRIDE-th float of each range (1: all of them).  It prints lines "function from to ulp
+ * argument".  The exact result is libm's double, whose own error is 2^-29 of a float's ulp.
+ * tests/functions/test_real_math.py builds and reads this program.
  */
 #define FL_REAL_BITS 32
 #include "../../csrc/real_math.h"
@@ -24,7 +25,7 @@ static const struct {
     const char *name;
     real (*function)(real);
     double (*exact)(double);
-    float from, to; /* of one sign, from nearer to 0 */
+    float from, to; /* both of one sign, and `from` is nearer to 0 */
 } functions[] = {
     {"exp", r_exp, exp_exact, -1e-30f, -10.0f},
     {"exp", r_exp, exp_exact, -10.0f, -87.2f},

@@ -1,8 +1,9 @@
-/* vectors.c: the C core without Python, over a table of jobs on made-up numbers; one line per job, with a hash of its bits.
+/* vectors.c: runs the C core without Python, over a table of jobs on made-up numbers.  It prints one line per job, with
+ * a hash of the result's bits.
  *
- * .ci/processors.py runs it for every processor, level and compiler, and compares the lines. `vectors [base|v3|v4]` prints
- * "level <name>" first. A job of many elements runs on several numbers of threads, and the line tells if their bits differ.
- * All inputs are exact binary fractions, so that every machine makes the same. */
+ * .ci/processors.py runs this program for every processor, level and compiler, and compares the lines.
+ * `vectors [base|v3|v4]` first prints "level <name>".  A job of many elements also runs on several numbers of threads, and its
+ * line reports if their bits differ.  All inputs are exact binary fractions, so every machine makes the same inputs. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 
 #if defined(__SSE2__)
 #include <xmmintrin.h>
-#define FLUSH 0x8040u /* MXCSR: flush to zero, denormals are zero */
+#define FLUSH 0x8040u /* MXCSR: flush to zero, and denormals are zero */
 static unsigned get_mode(void) { return _mm_getcsr(); }
 static void set_mode(unsigned mode) { _mm_setcsr(mode); }
 #elif defined(__aarch64__)
@@ -39,8 +40,8 @@ static uint64_t next(void) { /* splitmix64 */
     return z ^ z >> 31;
 }
 
-/* Most numbers are ordinary, some are at the ends of their range.  Only some batches have infinite logits, which make
- * infinite sums, whose bits show little. */
+/* Most numbers are ordinary, and some are at the ends of their range.  Only some batches have infinite logits.  These
+ * make infinite sums, whose bits show little. */
 static int infinite;
 
 static double number(enum kind kind) {
@@ -58,7 +59,7 @@ static double number(enum kind kind) {
     }
 }
 
-static uint16_t half_bits(double v) { /* truncated */
+static uint16_t half_bits(double v) { /* rounds towards zero */
     float f = (float)v;
     uint32_t b;
     memcpy(&b, &f, sizeof b);
@@ -82,7 +83,8 @@ static void put(char *to, int dtype, double v, int swapped) {
     for (int k = 0, n = size_of[dtype]; k < n; k++) to[k] = ((const char *)from)[swapped ? n - 1 - k : k];
 }
 
-/* An array of shape (groups, classes, height, width), or without classes. */
+/* Allocates an array of shape (groups, classes, height, width).  Without classes, the shape is (groups, height,
+ * width). */
 static char *array(fl_operand *to, const fl_job *job, int dtype, ptrdiff_t classes, int layout) {
     ptrdiff_t size = size_of[dtype], pixels = job->shape[0] * job->shape[1], rows_of = classes ? classes : 1;
     ptrdiff_t pixel = layout & LAST ? rows_of * size : size;
@@ -106,7 +108,7 @@ static void fill(fl_operand *to, const fl_job *job, int dtype, ptrdiff_t classes
     }
 }
 
-/* ---- hashes: FNV-1a; all NaNs are one, for processors make different ones
+/* ---- hashes by FNV-1a; all NaNs count as one, because processors make different NaNs
  * ------------------------------------------------ */
 static uint64_t hash_bytes(uint64_t h, const void *data, size_t n) {
     for (size_t k = 0; k < n; k++) h = (h ^ ((const unsigned char *)data)[k]) * 0x100000001b3u;
@@ -130,7 +132,7 @@ static uint64_t hash_numbers(uint64_t h, const char *data, int dtype, ptrdiff_t 
  * ----------------------------------------------------------------------------------------------------------------- */
 typedef struct {
     uint64_t hash;
-    double first; /* sum or element */
+    double first; /* the first sum or element */
 } result;
 
 static result run(const fl_job *job, int threads) {
@@ -168,7 +170,7 @@ typedef struct {
     double *class_weight, *coef[2];
 } made_job;
 
-/* Coefficients of both terms, and weights of the classes. */
+/* Makes the coefficients of both terms and the weights of the classes. */
 static void fill_terms(made_job *made, const entry *r, int b) {
     fl_job *job = &made->job;
     size_t coefs = (size_t)(job->groups * 3 * job->classes);
@@ -184,7 +186,7 @@ static void fill_terms(made_job *made, const entry *r, int b) {
     if (batches[b].layout & WEIGHTED) made->terms[0].class_weight = made->class_weight;
 }
 
-/* The kind of a loss in losses.h, or -1. */
+/* Returns the kind of a loss in losses.h, or -1. */
 static int kind_of(const char *loss) {
     for (int k = 0; k < LOSSES; k++)
         if (strcmp(losses[k].name, loss) == 0) return losses[k].kind;
@@ -197,7 +199,7 @@ static int has_entry(const char *loss) {
     return 0;
 }
 
-/* The number of an entry; those of losses without one come after the last. */
+/* Returns the number of an entry.  Losses without an entry get numbers after the last entry. */
 static uint64_t seed_of(const entry *r) {
     for (int k = 0; k < COUNT(entries); k++)
         if (r == &entries[k]) return (uint64_t)k;
@@ -299,7 +301,7 @@ static void run_distances(void) {
     }
 }
 
-/* Gradients of subnormal size: flushed on every thread if the caller flushes, else on none. */
+/* Computes gradients of subnormal size.  If the caller flushes, they are flushed on every thread, else on none. */
 static void run_flushed(void) {
 #ifdef FLUSH
     enum { CLASSES = 3, PIXELS = 1 << 17 };

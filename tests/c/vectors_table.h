@@ -1,6 +1,6 @@
-/* vectors_table.h: the jobs of vectors.c, every entry with every batch.
+/* vectors_table.h: the jobs of vectors.c.  Every entry runs with every batch.
  *
- * A loss without an entry gets one with probabilities and parameters of 1/2.
+ * A loss without an entry gets an entry with probabilities and parameters of 1/2.
  */
 #ifndef FASTLOSS_VECTORS_TABLE_H
 #define FASTLOSS_VECTORS_TABLE_H
@@ -14,7 +14,7 @@ typedef struct {
     int activation;
     enum kind input, target;
     double param[FL_MAX_PARAMS];
-    const char *second; /* a second term, of the same input and target */
+    const char *second; /* a second term, with the same input and target */
     int maps;
 } entry;
 
@@ -22,7 +22,7 @@ static const entry entries[] = {
     {"cross_entropy", FL_NONE, LOGITS, LABELS, {0}, NULL, 0},
     {"region", FL_SOFTMAX, LOGITS, LABELS, {0}, NULL, 0},
     {"region", FL_SOFTMAX, LOGITS, LABELS, {0}, "cross_entropy", 0},
-    {"cross_entropy", FL_NONE, LOGITS, LABELS, {0.125}, NULL, 0}, /* the large case stops above */
+    {"cross_entropy", FL_NONE, LOGITS, LABELS, {0.125}, NULL, 0}, /* the large batch runs only the entries above */
     {"cross_entropy", FL_NONE, LOGITS, PROBS, {0.125}, NULL, 0},
     {"region", FL_SOFTMAX, LOGITS, PROBS, {1}, NULL, 0},
     {"region", FL_SIGMOID, LOGITS, PROBS, {0}, NULL, 0},
@@ -76,13 +76,13 @@ static const struct {
     int layout;
 } batches[] = {
     {FL_F32, FL_I64, 2, 5, 37, 41, 0},
-    {FL_F32, FL_U8, 1, 19, 128, 130, 0}, /* two threads */
+    {FL_F32, FL_U8, 1, 19, 128, 130, 0}, /* large enough for two threads */
     {FL_F32, FL_I32, 2, 3, 1, 1, WEIGHTED},
     {FL_F32, FL_I64, 2, 1, 67, 71, 0},
     {FL_F32, FL_I16, 1, 2, 17, 255, LAST | WEIGHTED},
     {FL_F32, FL_U16, 3, 150, 9, 31, WEIGHTED | BY_CLASS},
     {FL_F32, FL_I64, 1, 300, 7, 19, LAST | SWAPPED},
-    {FL_F32, FL_I64, 1, 19, 340, 330, LARGE}, /* streaming stores */
+    {FL_F32, FL_I64, 1, 19, 340, 330, LARGE}, /* large enough for streaming stores */
     {FL_F64, FL_I64, 2, 5, 37, 41, 0},
     {FL_F64, FL_I64, 1, 1, 67, 71, WEIGHTED},
     {FL_F64, FL_U32, 1, 19, 64, 66, LAST | WEIGHTED},
