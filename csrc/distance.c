@@ -10,8 +10,8 @@
  * The arithmetic is in double, in units of the largest spacing, so equal spacings give whole numbers.  After the first
  * pass, the result array holds steps along the last axis.  After the second pass of a 3-D mask, it holds squared
  * distances as float.  Whole squared distances are exact below 2^24.  For the others, rounding moves a distance by half
- * an ulp at most, unless spacings differ by a factor of 10^15 or more.  Every element is computed the same way, whatever the
- * number of threads and the mask's layout.
+ * an ulp at most, unless spacings differ by a factor of 10^15 or more.  Every element is computed the same way,
+ * whatever the number of threads and the mask's layout.
  *
  * _core.pyx calls this file.  The file knows the number of a thread, which fl_parallel_for() gives it, and nothing else
  * about threads.  The reference is _reference/distance.py.
@@ -72,8 +72,8 @@ static void drop_short_axes(fl_distance *job) {
     job->ndim = n;
 }
 
-/* The bytes of scratch that a pass needs per thread: for flags, or for a block with its margins and a line's
- * envelope. */
+/* Returns the bytes of scratch that a pass needs per thread.  The first pass needs flags.  The others need a block with
+ * its margins, and the envelope of a line. */
 static ptrdiff_t scratch_of(const pass *p) {
     if (p->first) return least(LANES, p->lines) * p->length;
     return (ptrdiff_t)sizeof(double) * ((p->length + 2 * REACH) * LANES + 3 * p->length);
@@ -274,7 +274,7 @@ static void parabola_block(const fl_distance *job, const pass *p, ptrdiff_t oute
     double *f = (double *)scratch + REACH * LANES, w = job->weight[p->axis], scale = p->last ? job->scale : 0;
     ptrdiff_t n = p->length, lines = least(LANES, p->lines - line);
     float *out = job->out + outer * n * p->lines + line;
-    double weight = p->axis == job->ndim - 2 ? job->weight[job->ndim - 1] : 0; /* after the sweeps `out` holds steps */
+    double weight = p->axis == job->ndim - 2 ? job->weight[job->ndim - 1] : 0; /* after the sweeps, `out` holds steps */
     load_block(out, p->lines, n, lines, weight, f);
     if (search_block(f, n, w, out, p->lines, lines, scale)) return;
     for (ptrdiff_t l = 0; l < lines; l++) parabolas(f + l, n, w, f + (n + REACH) * LANES);

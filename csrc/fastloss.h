@@ -37,9 +37,9 @@ enum fl_activation { FL_NONE, FL_SIGMOID, FL_SOFTMAX };
 /* What a job does: either WEIGH by itself, or any of the other modes together. */
 enum fl_mode {
     FL_WEIGH = 1,    /* check labels and weights, and fill the weight sums only; the input is not read */
-    FL_FORWARD = 2,  /* fill the sums */
+    FL_FORWARD = 2,  /* fill all sums */
     FL_GRADIENT = 4, /* write d(value)/d(input) to the output, from the terms' coefficients */
-    FL_MAP = 8,      /* write the values of the one term to the output: per pixel (pixel losses) or per element */
+    FL_MAP = 8,      /* write the values of the only term to the output: per pixel (pixel losses) or per element */
     FL_BY_CLASS = 16 /* with FL_FORWARD: pixel and element losses also keep their sums class by class */
 };
 
@@ -60,8 +60,8 @@ typedef struct {
 typedef struct {
     int loss;       /* number of its entry in the table, from fl_find_loss() */
     int activation; /* for losses of probabilities */
-    const double *class_weight;  /* C numbers, or NULL */
-    double param[FL_MAX_PARAMS]; /* each loss documents its own (elements.h, pixels.h, regions.h) */
+    const double *class_weight;  /* C numbers, one per class, or NULL */
+    double param[FL_MAX_PARAMS]; /* each loss documents its parameters (elements.h, pixels.h, regions.h) */
     const double *class_param[FL_MAX_PARAMS]; /* each C numbers that replace param[k], or NULL */
     /* For FL_GRADIENT: d(value)/d(sum) of every group.  A region loss has one for each of I[C], A[C] and, if there
      * is one, A2[C]. */
@@ -94,7 +94,7 @@ typedef struct {
     ptrdiff_t chunks, chunks_per_group, slice_chunks; /* chunks of the job, per group, per slice */
     ptrdiff_t block;              /* how many classes a tile holds at a time, at most */
     ptrdiff_t members; /* whole groups per tile, if the groups are small; else 0 */
-    ptrdiff_t gang;    /* groups whose tiles are read together because they share cache lines; mostly 1 */
+    ptrdiff_t gang;    /* groups whose tiles are read together because they share cache lines; usually 1 */
     int stream;        /* the gradient is written by streaming stores (stream.h) */
     size_t scratch_bytes; /* per thread */
     char *scratch;
@@ -129,7 +129,7 @@ typedef struct {
     const char *key; /* one element, in the mask's byte order */
     int inverted;
     double spacing[FL_DISTANCE_DIMS]; /* finite and > 0 */
-    float *out; /* C-contiguous; it also holds the intermediate results of the passes */
+    float *out; /* C-contiguous; between the passes it holds their intermediate results */
     int threads;
 
     ptrdiff_t tasks; /* from here on: filled by fl_distance_prepare */

@@ -66,6 +66,8 @@ static char *piece(uintptr_t *at, size_t bytes) {
     return (char *)p;
 }
 
+/* Cuts the scratch into the rows of a tile, and returns the bytes that they take.  If no term reads the input itself,
+ * the exps take the place of the input, which leaves less to keep in L1. */
 static size_t carve(tile *t, const fl_job *job, char *scratch) {
     uintptr_t at = (uintptr_t)scratch;
     size_t row = (size_t)job->width * sizeof(real);
@@ -97,7 +99,6 @@ static size_t carve(tile *t, const fl_job *job, char *scratch) {
         t->terms[k].lanes = memset(lanes_of_term, 0, lanes);
     }
     t->own_x = (real *)(void *)piece(&at, reads ? rows : 0);
-    /* If no term reads the input itself, the exps take its place, which leaves less to keep in L1. */
     t->e = softmax && any_input(job) ? (real *)(void *)piece(&at, reads ? rows : 0) : t->own_x;
     int last = job->stream && job->output.stride[1] == dtype_size[job->output.dtype];
     t->pixels = last ? piece(&at, rows) : NULL;
@@ -115,8 +116,8 @@ static size_t scratch_bytes(const fl_job *job) {
 
 /* ---- sums */
 
-/* Fills wy.  With labels it is the class weight of the label, or 1.  With a dense target it is the mean of the weights by
- * class, or 1.  wy times the pixel weight is the pixel's weight in the mean of a pixel loss. */
+/* Fills wy.  With labels it is the class weight of the label, or 1.  With a dense target it is the mean of the weights
+ * by class, or 1.  wy times the pixel weight is the pixel's weight in the mean of a pixel loss. */
 static void label_weights(const tile *t, const fl_term *term, const term_rows *r) {
     real *restrict wy = r->wy;
     const ireal *restrict label = t->label;

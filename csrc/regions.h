@@ -135,7 +135,7 @@ static int region_is_common(const tile *t, const fl_term *term) {
     return term->activation == FL_SOFTMAX && t->job->labels && !t->wc && !t->members && !squared(term);
 }
 
-/* a = sum_c e_c u_c. */
+/* Adds up a = sum_c e_c u_c. */
 static void region_prepare_common(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
     real *restrict a = r->a;
     const ireal *restrict label = t->label;
@@ -148,7 +148,7 @@ static void region_prepare_common(tile *t, const fl_term *term, const term_rows 
     }
 }
 
-/* d/dx_c = w p_c (u_c - sum_j p_j u_j). */
+/* The gradient is d/dx_c = w p_c (u_c - sum_j p_j u_j). */
 static void region_backward_common(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
     real *restrict a = r->a, *restrict scale = r->p;
     const ireal *restrict label = t->label;

@@ -17,7 +17,7 @@ enum { FL_LINE = 64 };
 
 typedef struct {
     char *end;      /* the address at which the row goes on */
-    size_t held;    /* how many bytes before `end` are not written yet; they start a line */
+    size_t held;    /* how many bytes before `end` are not written yet; they begin where a line begins */
     char line[FL_LINE];
 } stream;
 

@@ -127,7 +127,7 @@ static void spread(const tile *t, const double *restrict of_group, real *restric
     const double *restrict from = of_group + t->group;
     ptrdiff_t members = t->members, each = t->each, most = least(t->width, padded(t->job->pixels));
     if (!members)
-        for (ptrdiff_t i = 0; i < most; i++) out[i] = (real)from[0]; /* serves every tile of the group */
+        for (ptrdiff_t i = 0; i < most; i++) out[i] = (real)from[0]; /* this fill serves every tile of the group */
     else if (each == 1)
         for (ptrdiff_t m = 0; m < members; m++) out[m] = (real)from[m];
     else

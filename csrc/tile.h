@@ -17,7 +17,7 @@
 #include "stream.h"
 
 #define FL_TILE 2048 /* the most pixels that a tile has (fastloss.c) */
-#define FL_PAD 64    /* a multiple of the 16 lanes and of FL_COLUMNS */
+#define FL_PAD 64    /* a multiple of the number of lanes, 16, and of FL_COLUMNS */
 /* A worker's stack may be only 16 KiB (OMP_STACKSIZE), so arrays longer than a cache line or two are in the scratch. */
 enum { FL_BUFFER = FL_TILE * 8 > BUFFERED *(int)sizeof(real) ? FL_TILE * 8 : BUFFERED *(int)sizeof(real) };
 
@@ -33,7 +33,7 @@ typedef struct {
 typedef struct {
     real *value; /* the value of each pixel */
     real *wy; /* the weight of the label's class */
-    real *a, *b; /* sums over the classes */
+    real *a, *b; /* sums over the classes, as each loss defines them */
     real *y, *p, *log_p; /* for the current class: the target, the probability, and the log of the probability */
     real *log_s; /* the log of the softmax's sum */
     real *a_lost, *b_lost; /* the rounding errors of a and b, to be put back */
@@ -49,14 +49,14 @@ typedef struct {
     /* From `group` on, the tile has `members` whole groups of `each` pixels.  If `members` is 0, it belongs to one
      * group. */
     ptrdiff_t members, each;
-    int alike; /* each member is one run, and the runs are equally far apart */
+    int alike; /* whether each member is one run, and the runs are equally far apart */
     double *sums; /* the sums of the chunk, or of the job if tiles have members */
 
     /* The class block that is loaded, and properties of the tile. */
     ptrdiff_t block, classes; /* the number of the block (-1: none), and how many classes it has */
-    int has_exps; /* e holds the exps of the block */
+    int has_exps; /* whether e holds the exps of the block */
     int faults; /* the faults (enum fl_fault) of the chunk so far */
-    int unweighted; /* every pixel has weight 1, and there is no padding */
+    int unweighted; /* whether every pixel has weight 1 and there is no padding */
 
     /* The next tile. */
     const char *ahead; /* its address in the input; NULL: nothing is prefetched */
@@ -68,7 +68,7 @@ typedef struct {
     real *w_mean; /* the mean of the pixel's weights by class; w is then 0 or 1 */
     real *m, *s; /* softmax: the maximum, and the sum of exps */
     real *d, *z; /* softmax: the label's logit - m, and s - 1 */
-    real *rest; /* softmax: the sum of the other classes' exps, for labels */
+    real *rest; /* softmax with labels: the sum of the other classes' exps */
 
     /* Rows, one per class of the block. */
     const real *x, *y; /* the input and the dense target: in own_x and own_y, or in place */
@@ -82,7 +82,7 @@ typedef struct {
     char *pixels; /* the output with channels last, before it goes to a stream */
     char *buffer; /* FL_BUFFER bytes for numbers that are being converted */
     double *product; /* with members: the products to be added up, one per pixel */
-    int64_t *value; /* the labels as they are given */
+    int64_t *value; /* the labels as the caller gives them */
     stream *streams; /* one per row of the output; NULL: the output is not streamed */
     int nruns;
     run *runs;
@@ -94,7 +94,8 @@ typedef struct {
 #define FL_PREFETCH(p) (void)(p)
 #endif
 
-/* How many bytes of the next tile's rows are fetched while this tile is computed (docs/internals/kernels.md). */
+/* The number of bytes of the next tile's rows that are prefetched while this tile is computed
+ * (docs/internals/kernels.md). */
 enum { FL_AHEAD = 1 << 16 };
 
 static void prefetch(const char *p, ptrdiff_t bytes) {

@@ -54,7 +54,7 @@ memcheck() {
 python() {
     FASTLOSS_REQUIRE_NATIVE=1 "${PYTHON:-.venv/bin/python}" -m pip --disable-pip-version-check -q install . --no-deps \
         --target "$out/package" --upgrade --config-settings=cmake.define.FASTLOSS_SANITIZE=address,undefined
-    # The leaks are Python's own. A failed allocation must become a MemoryError. -s stops pytest from keeping the report.
+    # The leaks are Python's own. A failed allocation must become a MemoryError. -s keeps pytest from hiding the report.
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" PYTHONPATH=$out/package \
         ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
         "${PYTHON:-.venv/bin/python}" -m pytest -q -s -m "not slow" -p no:cacheprovider \

@@ -2,8 +2,9 @@
  * a hash of the result's bits.
  *
  * .ci/processors.py runs this program for every processor, level and compiler, and compares the lines.
- * `vectors [base|v3|v4]` first prints "level <name>".  A job of many elements also runs on several numbers of threads, and its
- * line reports if their bits differ.  All inputs are exact binary fractions, so every machine makes the same inputs. */
+ * `vectors [base|v3|v4]` first prints "level <name>".  A job of many elements also runs on several numbers of threads,
+ * and its line reports if their bits differ.  All inputs are exact binary fractions, so every machine makes the same
+ * inputs. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,8 +30,7 @@ static void set_mode(unsigned mode) { __asm__ volatile("msr fpcr, %0" : : "r"((u
 
 #define COUNT(A) ((int)(sizeof(A) / sizeof *(A)))
 
-/* ---- numbers
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- numbers */
 static uint64_t state;
 
 static uint64_t next(void) { /* splitmix64 */
@@ -108,8 +108,7 @@ static void fill(fl_operand *to, const fl_job *job, int dtype, ptrdiff_t classes
     }
 }
 
-/* ---- hashes by FNV-1a; all NaNs count as one, because processors make different NaNs
- * ------------------------------------------------ */
+/* ---- hashes by FNV-1a; all NaNs count as one, because processors make different NaNs */
 static uint64_t hash_bytes(uint64_t h, const void *data, size_t n) {
     for (size_t k = 0; k < n; k++) h = (h ^ ((const unsigned char *)data)[k]) * 0x100000001b3u;
     return h;
@@ -128,8 +127,7 @@ static uint64_t hash_numbers(uint64_t h, const char *data, int dtype, ptrdiff_t 
     return h;
 }
 
-/* ---- jobs
- * ----------------------------------------------------------------------------------------------------------------- */
+/* ---- jobs */
 typedef struct {
     uint64_t hash;
     double first; /* the first sum or element */
