@@ -1,7 +1,8 @@
-"""The catalogue: class and function of each loss side by side, in one file per family.
+"""The catalogue: the class and the function of each loss, side by side, in one file per family.
 
-`LOSSES` has the classes of all losses with one input and one target by the name of their function, and
-`MULTI_INPUT_LOSSES` those that take several pairs. Every list here is derived from the `__all__` of the files.
+Two dictionaries map the name of a function to the class of its loss. `LOSSES` holds the losses with one input and one
+target; `MULTI_INPUT_LOSSES` holds those with several such pairs. Every list here is derived from the `__all__` of the
+files.
 """
 
 from .._engine.functions import FUNCTIONS
@@ -73,7 +74,7 @@ __all__ += regression.__all__
 __all__ += sensitivity_specificity.__all__
 __all__ += tversky.__all__
 
-# DiceCELoss is a sum of two of the others.
+# DiceCELoss is left out: it is a sum of two other losses.
 LOSSES: dict[str, type[Loss]] = {
     name: cls for name, cls in FUNCTIONS.items() if issubclass(cls, Loss) and not issubclass(cls, Composed)
 }

@@ -1,4 +1,4 @@
-"""Binary cross entropy that balances positives and negatives of each sample."""
+"""Binary cross entropy that balances the positives and the negatives of each sample."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ __all__ = ["BalancedBCELoss", "balanced_binary_cross_entropy"]
 class BalancedBCELoss(ElementLoss):
     r"""Binary cross entropy that weights positives by the share of negatives in the sample, and vice versa.
 
-    An element's value is $-[b\,y \log p + (1 - b)(1 - y) \log(1 - p)]$, where $b = 1 - \sum w y / \sum w$ over the
-    sample, with `pixel_weight` $w$. A thin edge then weighs as much as everything that is not an edge. $b$ depends on
-    the target only, so no gradient goes through it. An input with one dimension is one sample.
+    An element's value is $-[b\,y \log p + (1 - b)(1 - y) \log(1 - p)]$, where $b = 1 - \sum w y / \sum w$. The sums
+    are over the sample, and $w$ is `pixel_weight`. A thin edge then weighs as much as everything that is not an edge.
+    $b$ depends on the target only, so no gradient goes through $b$. An input with one dimension is one sample.
 
     Parameters
     ----------
     activation : {"sigmoid", None}, default "sigmoid"
-        The function that turns `input` into probabilities. None: `input` holds probabilities, whose logs are clamped
-        to at least -100.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities. Their logs are
+        clamped to at least -100.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
 
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    balanced_binary_cross_entropy : The function, which documents the arrays of a call.
-    BCEWithLogitsLoss : Takes a `pos_weight` that you choose.
+    balanced_binary_cross_entropy : The same loss as a function; its docstring describes the arrays.
+    BCEWithLogitsLoss : Has a `pos_weight` that you choose.
 
     References
     ----------
@@ -60,7 +60,7 @@ class BalancedBCELoss(ElementLoss):
     activations = BINARY_ACTIVATIONS
 
     def terms(self) -> tuple[Term, ...]:
-        # the sum over positives, that over negatives, and that of the targets
+        # the sum over the positives, the sum over the negatives, and the sum of the targets
         return (bce_term(self.activation, 1.0, 0.0), bce_term(self.activation, 0.0), Term("target", "element"))
 
     def by_sample(self) -> bool:
@@ -75,14 +75,14 @@ class BalancedBCELoss(ElementLoss):
 
     @staticmethod
     def _share(sums: list[Array]) -> Array:
-        """b, (groups, 1)."""
+        """The share b of each group, of shape (groups, 1)."""
         targets, weights = sums[2][:, :1], sums[2][:, 1:2]
         share: Array = 1 - np.divide(targets, weights, out=np.zeros_like(targets), where=weights > 0)
         return share
 
     @staticmethod
     def _blend(b: Array, positive: Array, negative: Array) -> Array:
-        """b positive + (1 - b) negative; a factor 0 silences inf."""
+        """b * positive + (1 - b) * negative. A factor of 0 gives 0, even where the other factor is inf."""
         first = np.multiply(b, positive, out=np.zeros_like(positive), where=b != 0)
         second = np.multiply(1 - b, negative, out=np.zeros_like(negative), where=b != 1)
         first += second
@@ -121,29 +121,30 @@ def balanced_binary_cross_entropy(
 ) -> float | Any:
     r"""Binary cross entropy that weights positives by the share of negatives in the sample, and vice versa.
 
-    An element's value is $-[b\,y \log p + (1 - b)(1 - y) \log(1 - p)]$, where $b = 1 - \sum w y / \sum w$ over the
-    sample, with `pixel_weight` $w$. A thin edge then weighs as much as everything that is not an edge. $b$ depends on
-    the target only, so no gradient goes through it. An input with one dimension is one sample.
+    An element's value is $-[b\,y \log p + (1 - b)(1 - y) \log(1 - p)]$, where $b = 1 - \sum w y / \sum w$. The sums
+    are over the sample, and $w$ is `pixel_weight`. A thin edge then weighs as much as everything that is not an edge.
+    $b$ depends on the target only, so no gradient goes through $b$. An input with one dimension is one sample.
 
     Parameters
     ----------
     input : array, any shape
-        The input of `activation`, or probabilities, of dtype float16, bfloat16, float32 or float64.
+        The values that `activation` is applied to, or probabilities. The dtype is float16, bfloat16, float32 or
+        float64.
     target : array, the input's shape
         Targets in [0, 1], of any real dtype.
     activation : {"sigmoid", None}, default "sigmoid"
-        The function that turns `input` into probabilities. None: `input` holds probabilities, whose logs are clamped
-        to at least -100.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities. Their logs are
+        clamped to at least -100.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
     pixel_weight : array, default None
-        Weights of the elements, 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element of weight 0
-        does not count.
+        The weights of the elements: each is 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element
+        with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -154,8 +155,8 @@ def balanced_binary_cross_entropy(
 
     See Also
     --------
-    BalancedBCELoss : The object, which also has gradients and partials.
-    BCEWithLogitsLoss : Takes a `pos_weight` that you choose.
+    BalancedBCELoss : The same loss as an object, with gradients and partials.
+    BCEWithLogitsLoss : Has a `pos_weight` that you choose.
 
     References
     ----------

@@ -18,28 +18,28 @@ __all__ = ["BCELoss", "BCEWithLogitsLoss", "binary_cross_entropy", "binary_cross
 class BCELoss(ElementLoss):
     r"""Binary cross entropy of probabilities, with the semantics of `torch.nn.BCELoss`.
 
-    An element's value is $-[b\,y \log p + (1 - y) \log(1 - p)]$. Logs are clamped to at least -100 and derivatives to
-    at most 1e12, so probabilities of 0 and 1 give finite results.
+    An element's value is $-[b\,y \log p + (1 - y) \log(1 - p)]$. Logs are clamped to at least -100, and derivatives
+    to at most 1e12. So probabilities of 0 and 1 give finite results.
 
     Parameters
     ----------
     pos_weight : float or array, shape (C,), default None
-        $b$, the weight of positive elements, >= 0. A vector holds one per class, on `axis`.
+        $b$, the weight of positive elements, >= 0. A vector holds one weight per class; the classes are on `axis`.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
     axis : int, default 1
-        The class axis of `input`; only a `pos_weight` with one number per class needs it.
+        The class axis of `input`. It matters only if `pos_weight` has one number per class.
 
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    binary_cross_entropy : The function, which documents the arrays of a call.
+    binary_cross_entropy : The same loss as a function; its docstring describes the arrays.
     BCEWithLogitsLoss : Takes logits, and is more accurate.
-    BalancedBCELoss : Makes the weights from the target.
+    BalancedBCELoss : Computes the weights from the target.
 
     References
     ----------
@@ -73,8 +73,8 @@ def binary_cross_entropy(
 ) -> float | Any:
     r"""Binary cross entropy of probabilities, with the semantics of `torch.nn.BCELoss`.
 
-    An element's value is $-[b\,y \log p + (1 - y) \log(1 - p)]$. Logs are clamped to at least -100 and derivatives to
-    at most 1e12, so probabilities of 0 and 1 give finite results.
+    An element's value is $-[b\,y \log p + (1 - y) \log(1 - p)]$. Logs are clamped to at least -100, and derivatives
+    to at most 1e12. So probabilities of 0 and 1 give finite results.
 
     Parameters
     ----------
@@ -83,19 +83,19 @@ def binary_cross_entropy(
     target : array, the input's shape
         Targets in [0, 1], of any real dtype.
     pos_weight : float or array, shape (C,), default None
-        $b$, the weight of positive elements, >= 0. A vector holds one per class, on `axis`.
+        $b$, the weight of positive elements, >= 0. A vector holds one weight per class; the classes are on `axis`.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
     axis : int, default 1
-        The class axis of `input`; only a `pos_weight` with one number per class needs it.
+        The class axis of `input`. It matters only if `pos_weight` has one number per class.
     pixel_weight : array, default None
-        Weights of the elements, 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element of weight 0
-        does not count.
+        The weights of the elements: each is 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element
+        with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -106,9 +106,9 @@ def binary_cross_entropy(
 
     See Also
     --------
-    BCELoss : The object, which also has gradients and partials.
+    BCELoss : The same loss as an object, with gradients and partials.
     BCEWithLogitsLoss : Takes logits, and is more accurate.
-    BalancedBCELoss : Makes the weights from the target.
+    BalancedBCELoss : Computes the weights from the target.
 
     References
     ----------
@@ -128,28 +128,29 @@ def binary_cross_entropy(
 class BCEWithLogitsLoss(ElementLoss):
     r"""Binary cross entropy of logits, with the names and the semantics of `torch.nn.BCEWithLogitsLoss`.
 
-    An element's value is $-[b\,y \log \sigma(x) + (1 - y) \log(1 - \sigma(x))]$, computed stably: for $b = 1$, $\max(x,
-    0) - x y + \log(1 + e^{-|x|})$. Label smoothing replaces $y$ by $(1 - \varepsilon) y + \varepsilon / 2$.
+    An element's value is $-[b\,y \log \sigma(x) + (1 - y) \log(1 - \sigma(x))]$. It is computed in a stable form, which
+    for $b = 1$ is $\max(x, 0) - x y + \log(1 + e^{-|x|})$. Label smoothing replaces $y$ by $(1 - \varepsilon) y +
+    \varepsilon / 2$.
 
     Parameters
     ----------
     pos_weight : float or array, shape (C,), default None
-        $b$, the weight of positive elements, >= 0. A vector holds one per class, on `axis`.
+        $b$, the weight of positive elements, >= 0. A vector holds one weight per class; the classes are on `axis`.
     label_smoothing : float, default 0.0
-        In [0, 1].
+        The amount of smoothing, in [0, 1]. 0 is none.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
     axis : int, default 1
-        The class axis of `input`; only a `pos_weight` with one number per class needs it.
+        The class axis of `input`. It matters only if `pos_weight` has one number per class.
 
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    binary_cross_entropy_with_logits : The function, which documents the arrays of a call.
+    binary_cross_entropy_with_logits : The same loss as a function; its docstring describes the arrays.
     CrossEntropyLoss : For mutually exclusive classes.
 
     Notes
@@ -186,8 +187,9 @@ def binary_cross_entropy_with_logits(
 ) -> float | Any:
     r"""Binary cross entropy of logits, with the names and the semantics of `torch.nn.BCEWithLogitsLoss`.
 
-    An element's value is $-[b\,y \log \sigma(x) + (1 - y) \log(1 - \sigma(x))]$, computed stably: for $b = 1$, $\max(x,
-    0) - x y + \log(1 + e^{-|x|})$. Label smoothing replaces $y$ by $(1 - \varepsilon) y + \varepsilon / 2$.
+    An element's value is $-[b\,y \log \sigma(x) + (1 - y) \log(1 - \sigma(x))]$. It is computed in a stable form, which
+    for $b = 1$ is $\max(x, 0) - x y + \log(1 + e^{-|x|})$. Label smoothing replaces $y$ by $(1 - \varepsilon) y +
+    \varepsilon / 2$.
 
     Parameters
     ----------
@@ -196,21 +198,21 @@ def binary_cross_entropy_with_logits(
     target : array, the input's shape
         Targets in [0, 1], of any real dtype.
     pos_weight : float or array, shape (C,), default None
-        $b$, the weight of positive elements, >= 0. A vector holds one per class, on `axis`.
+        $b$, the weight of positive elements, >= 0. A vector holds one weight per class; the classes are on `axis`.
     label_smoothing : float, default 0.0
-        In [0, 1].
+        The amount of smoothing, in [0, 1]. 0 is none.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
     axis : int, default 1
-        The class axis of `input`; only a `pos_weight` with one number per class needs it.
+        The class axis of `input`. It matters only if `pos_weight` has one number per class.
     pixel_weight : array, default None
-        Weights of the elements, 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element of weight 0
-        does not count.
+        The weights of the elements: each is 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element
+        with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -221,7 +223,7 @@ def binary_cross_entropy_with_logits(
 
     See Also
     --------
-    BCEWithLogitsLoss : The object, which also has gradients and partials.
+    BCEWithLogitsLoss : The same loss as an object, with gradients and partials.
     CrossEntropyLoss : For mutually exclusive classes.
 
     Notes

@@ -1,4 +1,4 @@
-"""Losses of distances to the target's boundary: probabilities weighted with distance maps."""
+"""Boundary losses: the probabilities or errors of pixels, weighted by their distance to the target's boundary."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["BoundaryLoss", "boundary_loss"]
 
 
 class DistanceLoss(MapsLoss, SumLoss):
-    """Base of the two losses: their options, and the loop over images and classes."""
+    """Base of BoundaryLoss and HausdorffDTLoss: the shared options, and the loop over images and classes."""
 
     takes_binary = True
-    weights_in_mean = False  # the kernels read them by class and pixel
+    weights_in_mean = False  # the kernels read the maps by class and pixel
     activations = ACTIVATIONS
     activation: str | None
     spacing: float | Sequence[float] | None
@@ -42,7 +42,7 @@ class DistanceLoss(MapsLoss, SumLoss):
         return True
 
     def _term(self, name: str) -> Term:
-        """A pixel's value is the mean over the classes that count; the maps of the others are 0."""
+        """A pixel's value is the mean over the chosen classes. The maps of the other classes are 0."""
         share = None if self.classes is None else 1 / len(self.classes)
         return Term(name, "pixel", ACTIVATIONS.index(self.activation), None, (share,))
 
@@ -55,13 +55,13 @@ class DistanceLoss(MapsLoss, SumLoss):
         return own
 
     def _each(self, batch: Batch, fill: Callable[[int, int, tuple[float, ...], Array], None]) -> Array:
-        """Maps of the input's shape from fill(sample, class, spacing, map), which writes one."""
+        """Maps of the input's shape. `fill(sample, class, spacing, map)` writes the map of one sample and class."""
         pixels = batch.input.shape[2:]
         if len(pixels) > MOST_DIMS:
             raise ValueError(f"input: expected at most {MOST_DIMS} pixel dimensions, got shape {batch.shape}")
         chosen = chosen_classes(self.classes, batch.classes)
         maps = np.zeros(batch.input.shape, np.float32)
-        if not pixels:  # a lone pixel has no boundary
+        if not pixels:  # a single pixel has no boundary
             return maps
         steps = as_spacing(self.spacing, len(pixels))
         for n in range(batch.samples):
@@ -71,16 +71,19 @@ class DistanceLoss(MapsLoss, SumLoss):
 
     @staticmethod
     def _target_mask(batch: Batch, n: int, c: int) -> tuple[Array, int, bool]:
-        """The mask of a class for `distance_to`: values, a number, and whether the mask is where they differ."""
+        """The mask of a class as arguments of `distance_to`: an array, a number, and a bool.
+
+        The mask is where the array equals the number; if the bool is true, it is where they differ.
+        """
         assert batch.target is not None
         if batch.labels:
             label = c + batch.label_base
-            return batch.target[n], -1 if label in batch.ignored else label, False  # -1: no pixel has it, then
+            return batch.target[n], -1 if label in batch.ignored else label, False  # -1: no pixel has the label -1
         return batch.target[n, c] > 0.5, 0, True
 
     @staticmethod
     def _counting(batch: Batch, n: int) -> Array:
-        """Where the pixels of an image count, (*S) or (C, *S)."""
+        """Which pixels of an image count: an array of shape (*S) or (C, *S)."""
         kept: Array = np.ones(batch.input.shape[2:], np.bool_)
         if batch.labels and batch.target is not None:
             for label in batch.ignored:
@@ -94,20 +97,21 @@ class DistanceLoss(MapsLoss, SumLoss):
 class BoundaryLoss(DistanceLoss):
     r"""Boundary loss: probabilities weighted by the signed distance to the boundary of the target.
 
-    A pixel's value is the mean over classes of $p_c \phi_c$, where $\phi_c$ is the `signed_distance` of the target's
-    class $c$: positive outside, negative inside. Unlike an overlap, it grows with the distance of the errors from the
-    target; it is negative for a good prediction. It is usually added to a region loss, with a small weight.
+    A pixel's value is the mean over classes of $p_c \phi_c$. Here $\phi_c$ is the `signed_distance` of the target's
+    class $c$: positive outside the class, negative inside. Unlike an overlap, the loss grows with the distance of the
+    errors from the target. It is negative for a good prediction. It is usually added to a region loss, with a small
+    weight.
 
     Parameters
     ----------
     activation : {"softmax", "sigmoid", None}, default "softmax"
-        The function that turns `input` into probabilities. None: it holds probabilities.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities.
     spacing : float or sequence of float, default None
-        The distance between neighbouring pixels, for all axes or one per axis. None: 1.
+        The distance between neighbouring pixels: one number for all axes, or one per axis. None: 1.
     classes : sequence of int, default None
-        The classes that count; None: all. The equivalent of MONAI's `include_background=False` is `range(1, C)`.
+        The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per pixel, shape (N, *S).
     axis : int, default 1
@@ -116,22 +120,23 @@ class BoundaryLoss(DistanceLoss):
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    boundary_loss : The function, which documents the arrays of a call.
+    boundary_loss : The same loss as a function; its docstring describes the arrays.
     HausdorffDTLoss, DiceLoss
 
     Notes
     -----
-    There are at most 3 pixel dimensions. A dense target counts as the mask of its values above 1/2. A class that is
-    nowhere or everywhere has no boundary, and its map is 0. The maps depend on the target only: `distance_maps` takes
-    them ready-made, in the input's shape, and the target may then be None. A single channel takes labels {0, 1}.
+    There are at most 3 pixel dimensions. For a dense target, the mask of a class is where its values exceed 1/2. A
+    class that no pixel or every pixel has is without a boundary, and its map is 0. The maps depend on the target only,
+    so you can pass ready-made ones as `distance_maps`, in the input's shape. The target may then be None. A single
+    channel takes labels {0, 1}.
 
     References
     ----------
-    Kervadec et al. 2019, arXiv:1812.07032. Their code and that of MONAI shift the inside by one pixel.
+    Kervadec et al. 2019, arXiv:1812.07032. Their code and MONAI's code shift the distances inside by one pixel.
 
     Examples
     --------
@@ -176,40 +181,41 @@ def boundary_loss(
 ) -> float | Any:
     r"""Boundary loss: probabilities weighted by the signed distance to the boundary of the target.
 
-    A pixel's value is the mean over classes of $p_c \phi_c$, where $\phi_c$ is the `signed_distance` of the target's
-    class $c$: positive outside, negative inside. Unlike an overlap, it grows with the distance of the errors from the
-    target; it is negative for a good prediction. It is usually added to a region loss, with a small weight.
+    A pixel's value is the mean over classes of $p_c \phi_c$. Here $\phi_c$ is the `signed_distance` of the target's
+    class $c$: positive outside the class, negative inside. Unlike an overlap, the loss grows with the distance of the
+    errors from the target. It is negative for a good prediction. It is usually added to a region loss, with a small
+    weight.
 
     Parameters
     ----------
     input : array, shape (N, C, *S)
-        The input of `activation`, or probabilities, of dtype float16, bfloat16, float32 or float64. The classes are on
-        `axis`.
+        The values that `activation` is applied to, or probabilities. The dtype is float16, bfloat16, float32 or
+        float64. The classes are on `axis`.
     target : array, shape (N, *S) or (N, C, *S)
         Labels of any integer or bool dtype, or a dense target: a float or bool array of the input's shape. A single
         channel takes labels {0, 1}, of shape (N, *S) or (N, 1, *S).
     activation : {"softmax", "sigmoid", None}, default "softmax"
-        The function that turns `input` into probabilities. None: it holds probabilities.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities.
     spacing : float or sequence of float, default None
-        The distance between neighbouring pixels, for all axes or one per axis. None: 1.
+        The distance between neighbouring pixels: one number for all axes, or one per axis. None: 1.
     classes : sequence of int, default None
-        The classes that count; None: all. The equivalent of MONAI's `include_background=False` is `range(1, C)`.
+        The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per pixel, shape (N, *S).
     axis : int, default 1
         The class axis of `input`.
     pixel_weight : array, default None
-        Weights of the pixels, 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S), with a dense target also to (N,
-        C, *S). A pixel of weight 0 does not count.
+        The weights of the pixels: each is 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S); with a dense
+        target, it may also broadcast to (N, C, *S). A pixel with weight 0 does not count.
     distance_maps : array, the input's shape, default None
-        Ready-made maps instead of those that the call would make.
+        Ready-made maps. None: the call computes the maps.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -222,18 +228,19 @@ def boundary_loss(
 
     See Also
     --------
-    BoundaryLoss : The object, which also has gradients and partials.
+    BoundaryLoss : The same loss as an object, with gradients and partials.
     HausdorffDTLoss, DiceLoss
 
     Notes
     -----
-    There are at most 3 pixel dimensions. A dense target counts as the mask of its values above 1/2. A class that is
-    nowhere or everywhere has no boundary, and its map is 0. The maps depend on the target only: `distance_maps` takes
-    them ready-made, in the input's shape, and the target may then be None. A single channel takes labels {0, 1}.
+    There are at most 3 pixel dimensions. For a dense target, the mask of a class is where its values exceed 1/2. A
+    class that no pixel or every pixel has is without a boundary, and its map is 0. The maps depend on the target only,
+    so you can pass ready-made ones as `distance_maps`, in the input's shape. The target may then be None. A single
+    channel takes labels {0, 1}.
 
     References
     ----------
-    Kervadec et al. 2019, arXiv:1812.07032. Their code and that of MONAI shift the inside by one pixel.
+    Kervadec et al. 2019, arXiv:1812.07032. Their code and MONAI's code shift the distances inside by one pixel.
 
     Examples
     --------

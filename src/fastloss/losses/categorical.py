@@ -1,4 +1,4 @@
-"""Cross entropy over a class axis: of logits, of log-probabilities, of probabilities."""
+"""Cross entropy over a class axis, for logits, for log-probabilities and for probabilities."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ __all__ = [
 class CrossEntropyLoss(LabelLoss):
     r"""Softmax cross entropy of logits, with the names and the semantics of `torch.nn.CrossEntropyLoss`.
 
-    With labels $y$ a pixel's value is $w_y (\log \sum_c e^{x_c} - x_y)$; with a dense target it is $-\sum_c w_c y_c
+    With labels $y$, a pixel's value is $w_y (\log \sum_c e^{x_c} - x_y)$. With a dense target, it is $-\sum_c w_c y_c
     (x_c - \log \sum_j e^{x_j})$. Label smoothing $\varepsilon$ replaces the target by $(1 - \varepsilon) y +
-    \varepsilon / C$. The mean over the kept pixels is $\sum w l / \sum w$ with $w = w_y \cdot$ `pixel_weight` for
-    labels, and $w =$ `pixel_weight` for a dense target, as in torch. The small loss of a confident pixel keeps its
-    relative accuracy. A logit of -inf masks its class.
+    \varepsilon / C$. The mean over the kept pixels is $\sum w l / \sum w$, where $l$ is a pixel's loss. As in torch,
+    $w = w_y \cdot$ `pixel_weight` for labels, and $w =$ `pixel_weight` for a dense target. The small loss of a
+    confident pixel keeps its relative accuracy. A logit of -inf masks its class.
 
     Parameters
     ----------
     class_weight : array, shape (C,), default None
-        Weights of the pixels by their target class: finite, >= 0.
+        One weight per class, finite, >= 0. A pixel gets the weight of its target class.
     label_smoothing : float, default 0.0
-        In [0, 1].
+        The amount of smoothing, in [0, 1]. 0 is none.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per pixel, shape (N, *S).
     axis : int, default 1
@@ -47,11 +47,11 @@ class CrossEntropyLoss(LabelLoss):
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    cross_entropy : The function, which documents the arrays of a call.
+    cross_entropy : The same loss as a function; its docstring describes the arrays.
     DiceLoss : Measures overlap.
     BCEWithLogitsLoss : For classes that are not mutually exclusive.
 
@@ -91,11 +91,11 @@ def cross_entropy(
 ) -> float | Any:
     r"""Softmax cross entropy of logits, with the names and the semantics of `torch.nn.CrossEntropyLoss`.
 
-    With labels $y$ a pixel's value is $w_y (\log \sum_c e^{x_c} - x_y)$; with a dense target it is $-\sum_c w_c y_c
+    With labels $y$, a pixel's value is $w_y (\log \sum_c e^{x_c} - x_y)$. With a dense target, it is $-\sum_c w_c y_c
     (x_c - \log \sum_j e^{x_j})$. Label smoothing $\varepsilon$ replaces the target by $(1 - \varepsilon) y +
-    \varepsilon / C$. The mean over the kept pixels is $\sum w l / \sum w$ with $w = w_y \cdot$ `pixel_weight` for
-    labels, and $w =$ `pixel_weight` for a dense target, as in torch. The small loss of a confident pixel keeps its
-    relative accuracy. A logit of -inf masks its class.
+    \varepsilon / C$. The mean over the kept pixels is $\sum w l / \sum w$, where $l$ is a pixel's loss. As in torch,
+    $w = w_y \cdot$ `pixel_weight` for labels, and $w =$ `pixel_weight` for a dense target. The small loss of a
+    confident pixel keeps its relative accuracy. A logit of -inf masks its class.
 
     Parameters
     ----------
@@ -104,23 +104,23 @@ def cross_entropy(
     target : array, shape (N, *S) or (N, C, *S)
         Labels of any integer or bool dtype, or a dense target: a float or bool array of the input's shape.
     class_weight : array, shape (C,), default None
-        Weights of the pixels by their target class: finite, >= 0.
+        One weight per class, finite, >= 0. A pixel gets the weight of its target class.
     label_smoothing : float, default 0.0
-        In [0, 1].
+        The amount of smoothing, in [0, 1]. 0 is none.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per pixel, shape (N, *S).
     axis : int, default 1
         The class axis of `input`.
     pixel_weight : array, default None
-        Weights of the pixels, 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S), with a dense target also to (N,
-        C, *S). A pixel of weight 0 does not count.
+        The weights of the pixels: each is 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S); with a dense
+        target, it may also broadcast to (N, C, *S). A pixel with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def cross_entropy(
 
     See Also
     --------
-    CrossEntropyLoss : The object, which also has gradients and partials.
+    CrossEntropyLoss : The same loss as an object, with gradients and partials.
     DiceLoss : Measures overlap.
     BCEWithLogitsLoss : For classes that are not mutually exclusive.
 
@@ -155,15 +155,16 @@ def cross_entropy(
 class NLLLoss(LabelLoss):
     r"""Negative log-likelihood of log-probabilities, with the semantics of `torch.nn.NLLLoss`.
 
-    With labels $y$ a pixel's value is $-w_y q_y$; with a dense target $-\sum_c w_c y_c q_c$. The mean is that of
-    `CrossEntropyLoss`, which computes this loss of `log_softmax(logits)` in one step, more accurately.
+    With labels $y$, a pixel's value is $-w_y q_y$; with a dense target, it is $-\sum_c w_c y_c q_c$. The mean is
+    defined as for `CrossEntropyLoss`. For logits, `CrossEntropyLoss` is more accurate: it computes the `log_softmax`
+    and this loss in one step.
 
     Parameters
     ----------
     class_weight : array, shape (C,), default None
-        Weights of the pixels by their target class: finite, >= 0.
+        One weight per class, finite, >= 0. A pixel gets the weight of its target class.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per pixel, shape (N, *S).
     axis : int, default 1
@@ -172,11 +173,11 @@ class NLLLoss(LabelLoss):
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    nll_loss : The function, which documents the arrays of a call.
+    nll_loss : The same loss as a function; its docstring describes the arrays.
     CategoricalCrossEntropyLoss : Takes probabilities.
 
     References
@@ -213,8 +214,9 @@ def nll_loss(
 ) -> float | Any:
     r"""Negative log-likelihood of log-probabilities, with the semantics of `torch.nn.NLLLoss`.
 
-    With labels $y$ a pixel's value is $-w_y q_y$; with a dense target $-\sum_c w_c y_c q_c$. The mean is that of
-    `CrossEntropyLoss`, which computes this loss of `log_softmax(logits)` in one step, more accurately.
+    With labels $y$, a pixel's value is $-w_y q_y$; with a dense target, it is $-\sum_c w_c y_c q_c$. The mean is
+    defined as for `CrossEntropyLoss`. For logits, `CrossEntropyLoss` is more accurate: it computes the `log_softmax`
+    and this loss in one step.
 
     Parameters
     ----------
@@ -223,21 +225,21 @@ def nll_loss(
     target : array, shape (N, *S) or (N, C, *S)
         Labels of any integer or bool dtype, or a dense target: a float or bool array of the input's shape.
     class_weight : array, shape (C,), default None
-        Weights of the pixels by their target class: finite, >= 0.
+        One weight per class, finite, >= 0. A pixel gets the weight of its target class.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per pixel, shape (N, *S).
     axis : int, default 1
         The class axis of `input`.
     pixel_weight : array, default None
-        Weights of the pixels, 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S), with a dense target also to (N,
-        C, *S). A pixel of weight 0 does not count.
+        The weights of the pixels: each is 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S); with a dense
+        target, it may also broadcast to (N, C, *S). A pixel with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -250,7 +252,7 @@ def nll_loss(
 
     See Also
     --------
-    NLLLoss : The object, which also has gradients and partials.
+    NLLLoss : The same loss as an object, with gradients and partials.
     CategoricalCrossEntropyLoss : Takes probabilities.
 
     References
@@ -271,18 +273,18 @@ def nll_loss(
 class CategoricalCrossEntropyLoss(LabelLoss):
     r"""Cross entropy of probabilities: Keras' categorical (dense) and sparse categorical (labels) cross entropy.
 
-    With labels $y$ a pixel's value is $-w_y \log p_y$; with a dense target $-\sum_c w_c y_c \log p_c$. Logs are at
-    least -100 and derivatives $1/p$ at most 1e12, so a probability of 0 gives a finite result. The probabilities are
-    not normalised again. Smoothing and mean are those of `CrossEntropyLoss`.
+    With labels $y$, a pixel's value is $-w_y \log p_y$; with a dense target, it is $-\sum_c w_c y_c \log p_c$. Logs
+    are clamped to at least -100, and derivatives $1/p$ to at most 1e12. So a probability of 0 gives a finite result.
+    The probabilities are not normalised again. Label smoothing and the mean are defined as for `CrossEntropyLoss`.
 
     Parameters
     ----------
     class_weight : array, shape (C,), default None
-        Weights of the pixels by their target class: finite, >= 0.
+        One weight per class, finite, >= 0. A pixel gets the weight of its target class.
     label_smoothing : float, default 0.0
-        In [0, 1].
+        The amount of smoothing, in [0, 1]. 0 is none.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per pixel, shape (N, *S).
     axis : int, default 1
@@ -291,12 +293,12 @@ class CategoricalCrossEntropyLoss(LabelLoss):
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    categorical_cross_entropy : The function, which documents the arrays of a call.
-    CrossEntropyLoss : Takes logits; more accurate and faster than a softmax followed by this loss.
+    categorical_cross_entropy : The same loss as a function; its docstring describes the arrays.
+    CrossEntropyLoss : Takes logits. It is more accurate and faster than a softmax followed by this loss.
 
     References
     ----------
@@ -334,9 +336,9 @@ def categorical_cross_entropy(
 ) -> float | Any:
     r"""Cross entropy of probabilities: Keras' categorical (dense) and sparse categorical (labels) cross entropy.
 
-    With labels $y$ a pixel's value is $-w_y \log p_y$; with a dense target $-\sum_c w_c y_c \log p_c$. Logs are at
-    least -100 and derivatives $1/p$ at most 1e12, so a probability of 0 gives a finite result. The probabilities are
-    not normalised again. Smoothing and mean are those of `CrossEntropyLoss`.
+    With labels $y$, a pixel's value is $-w_y \log p_y$; with a dense target, it is $-\sum_c w_c y_c \log p_c$. Logs
+    are clamped to at least -100, and derivatives $1/p$ to at most 1e12. So a probability of 0 gives a finite result.
+    The probabilities are not normalised again. Label smoothing and the mean are defined as for `CrossEntropyLoss`.
 
     Parameters
     ----------
@@ -345,23 +347,23 @@ def categorical_cross_entropy(
     target : array, shape (N, *S) or (N, C, *S)
         Labels of any integer or bool dtype, or a dense target: a float or bool array of the input's shape.
     class_weight : array, shape (C,), default None
-        Weights of the pixels by their target class: finite, >= 0.
+        One weight per class, finite, >= 0. A pixel gets the weight of its target class.
     label_smoothing : float, default 0.0
-        In [0, 1].
+        The amount of smoothing, in [0, 1]. 0 is none.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per pixel, shape (N, *S).
     axis : int, default 1
         The class axis of `input`.
     pixel_weight : array, default None
-        Weights of the pixels, 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S), with a dense target also to (N,
-        C, *S). A pixel of weight 0 does not count.
+        The weights of the pixels: each is 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S); with a dense
+        target, it may also broadcast to (N, C, *S). A pixel with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -374,8 +376,8 @@ def categorical_cross_entropy(
 
     See Also
     --------
-    CategoricalCrossEntropyLoss : The object, which also has gradients and partials.
-    CrossEntropyLoss : Takes logits; more accurate and faster than a softmax followed by this loss.
+    CategoricalCrossEntropyLoss : The same loss as an object, with gradients and partials.
+    CrossEntropyLoss : Takes logits. It is more accurate and faster than a softmax followed by this loss.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Losses of detectors: class and box, and Faster R-CNN's anchors."""
+"""Losses for detectors: the loss of class and box, and Faster R-CNN's loss for anchors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["DetectionLoss", "FasterRCNNLoss", "detection_loss", "faster_rcnn_los
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class DetectionLoss(MultiInputLoss):
-    r"""Class and box of a detector: cross entropy and smooth L1.
+    r"""Class and box loss of a detector: cross entropy for the class, smooth L1 for the box.
 
     The loss is $\alpha L_{cls} + (1 - \alpha) L_{box}$; both terms are means.
 
@@ -32,16 +32,16 @@ class DetectionLoss(MultiInputLoss):
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    detection_loss : The function, which documents the arrays of a call.
-    FasterRCNNLoss : For anchors, of which not all are sampled.
+    detection_loss : The same loss as a function; its docstring describes the arrays.
+    FasterRCNNLoss : For anchors, where not every anchor is sampled.
 
     Notes
     -----
-    `value_and_grad` returns the gradients as a tuple, (of `cls`, of `box`).
+    `value_and_grad` returns the gradients as a tuple: that of `cls`, then that of `box`.
 
     Examples
     --------
@@ -67,7 +67,7 @@ class DetectionLoss(MultiInputLoss):
 
 @function_of(DetectionLoss)
 def detection_loss(cls: Any, cls_target: Any, box: Any, box_target: Any, *, alpha: float = 0.5) -> float:
-    r"""Class and box of a detector: cross entropy and smooth L1.
+    r"""Class and box loss of a detector: cross entropy for the class, smooth L1 for the box.
 
     The loss is $\alpha L_{cls} + (1 - \alpha) L_{box}$; both terms are means.
 
@@ -100,8 +100,8 @@ def detection_loss(cls: Any, cls_target: Any, box: Any, box_target: Any, *, alph
 
     See Also
     --------
-    DetectionLoss : The object, which also has gradients and partials.
-    faster_rcnn_loss : For anchors, of which not all are sampled.
+    DetectionLoss : The same loss as an object, with gradients and partials.
+    faster_rcnn_loss : For anchors, where not every anchor is sampled.
 
     Examples
     --------
@@ -113,7 +113,7 @@ def detection_loss(cls: Any, cls_target: Any, box: Any, box_target: Any, *, alph
 
 
 def _normaliser(value: Any, name: str) -> float | None:
-    """n_cls or n_box, checked: None or a number above 0."""
+    """The checked value of the option n_cls or n_box: None or a number above 0."""
     if value is None:
         return None
     if number(value, name) <= 0:
@@ -122,7 +122,7 @@ def _normaliser(value: Any, name: str) -> float | None:
 
 
 class AnchorLoss(MultiInputLoss):
-    """Base of Faster and Mask R-CNN: the two terms over anchors."""
+    """Base of the losses of Faster and Mask R-CNN: the two terms over anchors."""
 
     lambda_: float  # declared by each loss, in the order of its function's signature
     n_cls: float | None
@@ -164,11 +164,12 @@ class AnchorLoss(MultiInputLoss):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class FasterRCNNLoss(AnchorLoss):
-    r"""Faster R-CNN's loss of anchors: binary cross entropy of their class, and smooth L1 of the positive ones' box.
+    r"""Faster R-CNN's loss for anchors: binary cross entropy for the class, and smooth L1 for the positives' boxes.
 
     The loss is $\frac{1}{n_{cls}} \sum_i \mathrm{BCE}(x_i, y_i) + \frac{\lambda}{n_{box}} \sum_i y_i\,
-    \mathrm{smooth}_{L1}(t_i - t_i^*)$. The first sum is over the sampled anchors, the second over the positive ones and
-    their four coordinates. Without a sampled anchor (and `n_cls` None) the loss is nan, as any mean of nothing.
+    \mathrm{smooth}_{L1}(t_i - t_i^*)$. The first sum is over the sampled anchors. The second is over the positive
+    anchors and their four coordinates. If no anchor is sampled and `n_cls` is None, the loss is nan, like any mean of
+    nothing.
 
     Parameters
     ----------
@@ -176,24 +177,25 @@ class FasterRCNNLoss(AnchorLoss):
         $\lambda$, >= 0.
     n_cls : float, default None
         The normaliser of the class term, > 0 (256 in the paper: the anchors of a batch). None: the number of sampled
-        anchors; over merged partials, of all their anchors.
+        anchors; for merged partials, the number over all of them.
     n_box : float, default None
-        The normaliser of the box term, > 0 (about 2400 in the paper: the locations). None: the number of all anchors.
+        The normaliser of the box term, > 0 (about 2400 in the paper: the locations). None: the number of all anchors,
+        sampled or not.
 
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    faster_rcnn_loss : The function, which documents the arrays of a call.
-    MaskRCNNLoss : With masks.
-    DetectionLoss : Class and box without anchors.
+    faster_rcnn_loss : The same loss as a function; its docstring describes the arrays.
+    MaskRCNNLoss : Also has a term for masks.
+    DetectionLoss : The loss of class and box, without anchors.
 
     Notes
     -----
-    `value_and_grad` returns the gradients as a tuple, (of `cls_logits`, of `box_pred`).
+    `value_and_grad` returns the gradients as a tuple: that of `cls_logits`, then that of `box_pred`.
 
     References
     ----------
@@ -225,11 +227,12 @@ def faster_rcnn_loss(
     n_cls: float | None = None,
     n_box: float | None = None,
 ) -> float:
-    r"""Faster R-CNN's loss of anchors: binary cross entropy of their class, and smooth L1 of the positive ones' box.
+    r"""Faster R-CNN's loss for anchors: binary cross entropy for the class, and smooth L1 for the positives' boxes.
 
     The loss is $\frac{1}{n_{cls}} \sum_i \mathrm{BCE}(x_i, y_i) + \frac{\lambda}{n_{box}} \sum_i y_i\,
-    \mathrm{smooth}_{L1}(t_i - t_i^*)$. The first sum is over the sampled anchors, the second over the positive ones and
-    their four coordinates. Without a sampled anchor (and `n_cls` None) the loss is nan, as any mean of nothing.
+    \mathrm{smooth}_{L1}(t_i - t_i^*)$. The first sum is over the sampled anchors. The second is over the positive
+    anchors and their four coordinates. If no anchor is sampled and `n_cls` is None, the loss is nan, like any mean of
+    nothing.
 
     Parameters
     ----------
@@ -238,16 +241,17 @@ def faster_rcnn_loss(
     labels : array, the shape of `cls_logits`
         Integers: 1 positive, 0 negative, -1 not sampled.
     box_pred : array, the shape of `labels` and (4,)
-        Predicted box coordinates. Those of an anchor that does not count have no effect, NaN included.
+        Predicted box coordinates. The coordinates of an anchor that does not count have no effect, even if NaN.
     box_target : array, the shape of `box_pred`
         Target box coordinates, of any real dtype.
     lambda_ : float, default 10.0
         $\lambda$, >= 0.
     n_cls : float, default None
         The normaliser of the class term, > 0 (256 in the paper: the anchors of a batch). None: the number of sampled
-        anchors; over merged partials, of all their anchors.
+        anchors; for merged partials, the number over all of them.
     n_box : float, default None
-        The normaliser of the box term, > 0 (about 2400 in the paper: the locations). None: the number of all anchors.
+        The normaliser of the box term, > 0 (about 2400 in the paper: the locations). None: the number of all anchors,
+        sampled or not.
 
     Returns
     -------
@@ -263,8 +267,8 @@ def faster_rcnn_loss(
 
     See Also
     --------
-    FasterRCNNLoss : The object, which also has gradients and partials.
-    mask_rcnn_loss : With masks.
+    FasterRCNNLoss : The same loss as an object, with gradients and partials.
+    mask_rcnn_loss : Also has a term for masks.
 
     References
     ----------

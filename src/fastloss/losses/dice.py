@@ -1,4 +1,4 @@
-"""The two overlaps: Dice and Jaccard."""
+"""The two overlap losses: Dice and Jaccard."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ __all__ = ["DiceLoss", "JaccardLoss", "dice_loss", "jaccard_loss"]
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class DiceLoss(RegionLoss):
-    r"""Soft Dice loss: one minus twice the overlap over the sizes, F1 of soft counts.
+    r"""Soft Dice loss: one minus the F1 score of soft counts, which is twice the overlap divided by the sizes.
 
-    Per sample and class: $1 - (2 I + s) / (A + B + s)$, where $I = \sum p y$, $A = \sum p$, $B = \sum y$ over the
-    pixels that count. The defaults are those of MONAI.
+    Per sample and class, the value is $1 - (2 I + s) / (A + B + s)$, where $I = \sum p y$, $A = \sum p$, $B = \sum y$
+    over the pixels that count. The defaults are MONAI's.
 
     Parameters
     ----------
     activation : {"softmax", "sigmoid", None}, default "softmax"
-        The function that turns `input` into probabilities. None: it holds probabilities.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities.
     smooth : float or (float, float), default 1e-05
         $s$, >= 0. A pair is (numerator, denominator).
     squared : bool, default False
         Whether the denominator is $\sum p^2 + \sum y^2$, as in V-Net.
     class_weight : array, shape (C,), default None
-        Weights of the classes in the mean over samples and classes: finite, >= 0.
+        One weight per class for the mean over samples and classes, finite, >= 0.
     classes : sequence of int, default None
-        The classes that count; None: all. The equivalent of MONAI's `include_background=False` is `range(1, C)`.
+        The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     batch : bool, default False
-        Whether the sums go over the pixels of the whole batch (over merged partials, of the whole data set) instead of
-        each sample.
+        Whether each sum is over the pixels of the whole batch, instead of one sample. For merged partials, it is then
+        over the whole data set.
     absent : {"keep", "zero", "skip", "nan"}, default "keep"
-        What a class without a target pixel contributes: "keep" the value of the formula; "zero" 0; "skip" nothing, so
-        that it does not count; "nan" nan.
+        The value of a class without a target pixel. "keep" takes the value of the formula, "zero" takes 0, and "nan"
+        takes nan; "skip" leaves the class out of the mean.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over samples and classes. "none" returns one value per sample and chosen class, shape (N, C'), or (C',) with
-        `batch`.
+        The reduction over samples and classes. "none" returns one value per sample and chosen class, shape (N, C'), or
+        (C',) with `batch`.
     axis : int, default 1
         The class axis of `input`.
 
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    dice_loss : The function, which documents the arrays of a call.
+    dice_loss : The same loss as a function; its docstring describes the arrays.
     TverskyLoss : Weights false positives and false negatives separately.
     JaccardLoss
 
@@ -111,50 +111,50 @@ def dice_loss(
     axis: int = 1,
     pixel_weight: Any = None,
 ) -> float | Any:
-    r"""Soft Dice loss: one minus twice the overlap over the sizes, F1 of soft counts.
+    r"""Soft Dice loss: one minus the F1 score of soft counts, which is twice the overlap divided by the sizes.
 
-    Per sample and class: $1 - (2 I + s) / (A + B + s)$, where $I = \sum p y$, $A = \sum p$, $B = \sum y$ over the
-    pixels that count. The defaults are those of MONAI.
+    Per sample and class, the value is $1 - (2 I + s) / (A + B + s)$, where $I = \sum p y$, $A = \sum p$, $B = \sum y$
+    over the pixels that count. The defaults are MONAI's.
 
     Parameters
     ----------
     input : array, shape (N, C, *S)
-        The input of `activation`, or probabilities, of dtype float16, bfloat16, float32 or float64. The classes are on
-        `axis`.
+        The values that `activation` is applied to, or probabilities. The dtype is float16, bfloat16, float32 or
+        float64. The classes are on `axis`.
     target : array, shape (N, *S) or (N, C, *S)
         Labels of any integer or bool dtype, or a dense target: a float or bool array of the input's shape. A single
         channel takes labels {0, 1}, of shape (N, *S) or (N, 1, *S).
     activation : {"softmax", "sigmoid", None}, default "softmax"
-        The function that turns `input` into probabilities. None: it holds probabilities.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities.
     smooth : float or (float, float), default 1e-05
         $s$, >= 0. A pair is (numerator, denominator).
     squared : bool, default False
         Whether the denominator is $\sum p^2 + \sum y^2$, as in V-Net.
     class_weight : array, shape (C,), default None
-        Weights of the classes in the mean over samples and classes: finite, >= 0.
+        One weight per class for the mean over samples and classes, finite, >= 0.
     classes : sequence of int, default None
-        The classes that count; None: all. The equivalent of MONAI's `include_background=False` is `range(1, C)`.
+        The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     batch : bool, default False
-        Whether the sums go over the pixels of the whole batch (over merged partials, of the whole data set) instead of
-        each sample.
+        Whether each sum is over the pixels of the whole batch, instead of one sample. For merged partials, it is then
+        over the whole data set.
     absent : {"keep", "zero", "skip", "nan"}, default "keep"
-        What a class without a target pixel contributes: "keep" the value of the formula; "zero" 0; "skip" nothing, so
-        that it does not count; "nan" nan.
+        The value of a class without a target pixel. "keep" takes the value of the formula, "zero" takes 0, and "nan"
+        takes nan; "skip" leaves the class out of the mean.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over samples and classes. "none" returns one value per sample and chosen class, shape (N, C'), or (C',) with
-        `batch`.
+        The reduction over samples and classes. "none" returns one value per sample and chosen class, shape (N, C'), or
+        (C',) with `batch`.
     axis : int, default 1
         The class axis of `input`.
     pixel_weight : array, default None
-        Weights of the pixels, 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S), with a dense target also to (N,
-        C, *S). A pixel of weight 0 does not count.
+        The weights of the pixels: each is 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S); with a dense
+        target, it may also broadcast to (N, C, *S). A pixel with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def dice_loss(
 
     See Also
     --------
-    DiceLoss : The object, which also has gradients and partials.
+    DiceLoss : The same loss as an object, with gradients and partials.
     TverskyLoss : Weights false positives and false negatives separately.
     JaccardLoss
 
@@ -191,41 +191,41 @@ def dice_loss(
 class JaccardLoss(RegionLoss):
     r"""Soft Jaccard loss: one minus intersection over union.
 
-    Per sample and class: $1 - (I + s) / (A + B - I + s)$, where $I = \sum p y$, $A = \sum p$, $B = \sum y$ over the
-    pixels that count.
+    Per sample and class, the value is $1 - (I + s) / (A + B - I + s)$, where $I = \sum p y$, $A = \sum p$, $B = \sum y$
+    over the pixels that count.
 
     Parameters
     ----------
     activation : {"softmax", "sigmoid", None}, default "softmax"
-        The function that turns `input` into probabilities. None: it holds probabilities.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities.
     smooth : float or (float, float), default 1e-05
         $s$, >= 0. A pair is (numerator, denominator).
     class_weight : array, shape (C,), default None
-        Weights of the classes in the mean over samples and classes: finite, >= 0.
+        One weight per class for the mean over samples and classes, finite, >= 0.
     classes : sequence of int, default None
-        The classes that count; None: all. The equivalent of MONAI's `include_background=False` is `range(1, C)`.
+        The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     batch : bool, default False
-        Whether the sums go over the pixels of the whole batch (over merged partials, of the whole data set) instead of
-        each sample.
+        Whether each sum is over the pixels of the whole batch, instead of one sample. For merged partials, it is then
+        over the whole data set.
     absent : {"keep", "zero", "skip", "nan"}, default "keep"
-        What a class without a target pixel contributes: "keep" the value of the formula; "zero" 0; "skip" nothing, so
-        that it does not count; "nan" nan.
+        The value of a class without a target pixel. "keep" takes the value of the formula, "zero" takes 0, and "nan"
+        takes nan; "skip" leaves the class out of the mean.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over samples and classes. "none" returns one value per sample and chosen class, shape (N, C'), or (C',) with
-        `batch`.
+        The reduction over samples and classes. "none" returns one value per sample and chosen class, shape (N, C'), or
+        (C',) with `batch`.
     axis : int, default 1
         The class axis of `input`.
 
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    jaccard_loss : The function, which documents the arrays of a call.
+    jaccard_loss : The same loss as a function; its docstring describes the arrays.
     DiceLoss
 
     References
@@ -276,46 +276,46 @@ def jaccard_loss(
 ) -> float | Any:
     r"""Soft Jaccard loss: one minus intersection over union.
 
-    Per sample and class: $1 - (I + s) / (A + B - I + s)$, where $I = \sum p y$, $A = \sum p$, $B = \sum y$ over the
-    pixels that count.
+    Per sample and class, the value is $1 - (I + s) / (A + B - I + s)$, where $I = \sum p y$, $A = \sum p$, $B = \sum y$
+    over the pixels that count.
 
     Parameters
     ----------
     input : array, shape (N, C, *S)
-        The input of `activation`, or probabilities, of dtype float16, bfloat16, float32 or float64. The classes are on
-        `axis`.
+        The values that `activation` is applied to, or probabilities. The dtype is float16, bfloat16, float32 or
+        float64. The classes are on `axis`.
     target : array, shape (N, *S) or (N, C, *S)
         Labels of any integer or bool dtype, or a dense target: a float or bool array of the input's shape. A single
         channel takes labels {0, 1}, of shape (N, *S) or (N, 1, *S).
     activation : {"softmax", "sigmoid", None}, default "softmax"
-        The function that turns `input` into probabilities. None: it holds probabilities.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities.
     smooth : float or (float, float), default 1e-05
         $s$, >= 0. A pair is (numerator, denominator).
     class_weight : array, shape (C,), default None
-        Weights of the classes in the mean over samples and classes: finite, >= 0.
+        One weight per class for the mean over samples and classes, finite, >= 0.
     classes : sequence of int, default None
-        The classes that count; None: all. The equivalent of MONAI's `include_background=False` is `range(1, C)`.
+        The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     batch : bool, default False
-        Whether the sums go over the pixels of the whole batch (over merged partials, of the whole data set) instead of
-        each sample.
+        Whether each sum is over the pixels of the whole batch, instead of one sample. For merged partials, it is then
+        over the whole data set.
     absent : {"keep", "zero", "skip", "nan"}, default "keep"
-        What a class without a target pixel contributes: "keep" the value of the formula; "zero" 0; "skip" nothing, so
-        that it does not count; "nan" nan.
+        The value of a class without a target pixel. "keep" takes the value of the formula, "zero" takes 0, and "nan"
+        takes nan; "skip" leaves the class out of the mean.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over samples and classes. "none" returns one value per sample and chosen class, shape (N, C'), or (C',) with
-        `batch`.
+        The reduction over samples and classes. "none" returns one value per sample and chosen class, shape (N, C'), or
+        (C',) with `batch`.
     axis : int, default 1
         The class axis of `input`.
     pixel_weight : array, default None
-        Weights of the pixels, 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S), with a dense target also to (N,
-        C, *S). A pixel of weight 0 does not count.
+        The weights of the pixels: each is 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S); with a dense
+        target, it may also broadcast to (N, C, *S). A pixel with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -328,7 +328,7 @@ def jaccard_loss(
 
     See Also
     --------
-    JaccardLoss : The object, which also has gradients and partials.
+    JaccardLoss : The same loss as an object, with gradients and partials.
     DiceLoss
 
     References

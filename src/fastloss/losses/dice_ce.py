@@ -1,4 +1,4 @@
-"""Dice and cross entropy, the pair that everybody uses, by name."""
+"""The sum of Dice loss and cross entropy, the most common pair, as a loss with a name of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["DiceCELoss", "dice_ce_loss"]
 
 
 class ChannelCrossEntropy(CrossEntropyLoss):
-    """The cross entropy of `DiceCELoss`: BCE with logits for one channel, which the Dice loss takes as binary."""
+    """The cross entropy of `DiceCELoss`. For one channel, it is BCE with logits, as the Dice loss is then binary."""
 
     takes_binary = True
     exclusive = False
@@ -33,7 +33,7 @@ class ChannelCrossEntropy(CrossEntropyLoss):
 class DiceCELoss(Composed):
     r"""Dice loss and cross entropy of logits, weighted and added: `dice * DiceLoss(...) + ce * CrossEntropyLoss(...)`.
 
-    One pass and one softmax serve both. The defaults are those of MONAI's `DiceCELoss` with `softmax=True,
+    Both are computed in one pass, with one softmax. The defaults are those of MONAI's `DiceCELoss` with `softmax=True,
     to_onehot_y=True`.
 
     Parameters
@@ -43,41 +43,41 @@ class DiceCELoss(Composed):
     ce : float, default 1.0
         The weight of the cross entropy.
     activation : {"softmax", "sigmoid"}, default "softmax"
-        The function that makes the probabilities of the Dice loss. The cross entropy is that of a softmax, except for a
-        single channel with "sigmoid", where it is `BCEWithLogitsLoss`, as in MONAI. A single channel with "softmax" is
-        an error.
+        The function that turns the logits into probabilities for the Dice loss. The cross entropy always uses a
+        softmax, with one exception: a single channel with "sigmoid" gets `BCEWithLogitsLoss`, as in MONAI. A single
+        channel with "softmax" is an error.
     smooth : float or (float, float), default 1e-05
         $s$ of the Dice loss, >= 0. A pair is (numerator, denominator).
     squared : bool, default False
         Whether the denominator of the Dice loss is $\sum p^2 + \sum y^2$, as in V-Net.
     class_weight : array, shape (C,), default None
-        For both losses: weights of the classes in the mean of the Dice loss, and of the pixels by their labels in the
-        cross entropy. For a single channel it is the `pos_weight` of the cross entropy.
+        One weight per class, for both losses: it weights the classes in the mean of the Dice loss, and the pixels with
+        that label in the cross entropy. For a single channel, it is the `pos_weight` of the cross entropy.
     classes : sequence of int, default None
-        The classes that count; None: all. The equivalent of MONAI's `include_background=False` is `range(1, C)`.
+        The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     batch : bool, default False
-        Whether the sums go over the pixels of the whole batch (over merged partials, of the whole data set) instead of
-        each sample.
+        Whether each sum is over the pixels of the whole batch, instead of one sample. For merged partials, it is then
+        over the whole data set.
     absent : {"keep", "zero", "skip", "nan"}, default "keep"
-        What a class without a target pixel contributes: "keep" the value of the formula; "zero" 0; "skip" nothing, so
-        that it does not count; "nan" nan.
+        The value of a class without a target pixel. "keep" takes the value of the formula, "zero" takes 0, and "nan"
+        takes nan; "skip" leaves the class out of the mean.
     label_smoothing : float, default 0.0
-        That of the cross entropy, in [0, 1].
+        The label smoothing of the cross entropy, in [0, 1].
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum"}, default "mean"
-        That of both losses; a sum of the two has no map.
+        The reduction of both losses. There is no "none", because a sum of the two has no map.
     axis : int, default 1
         The class axis of `input`.
 
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    dice_ce_loss : The function, which documents the arrays of a call.
+    dice_ce_loss : The same loss as a function; its docstring describes the arrays.
     DiceLoss, CrossEntropyLoss
 
     Examples
@@ -143,7 +143,7 @@ def dice_ce_loss(
 ) -> float | Any:
     r"""Dice loss and cross entropy of logits, weighted and added: `dice * DiceLoss(...) + ce * CrossEntropyLoss(...)`.
 
-    One pass and one softmax serve both. The defaults are those of MONAI's `DiceCELoss` with `softmax=True,
+    Both are computed in one pass, with one softmax. The defaults are those of MONAI's `DiceCELoss` with `softmax=True,
     to_onehot_y=True`.
 
     Parameters
@@ -157,35 +157,35 @@ def dice_ce_loss(
     ce : float, default 1.0
         The weight of the cross entropy.
     activation : {"softmax", "sigmoid"}, default "softmax"
-        The function that makes the probabilities of the Dice loss. The cross entropy is that of a softmax, except for a
-        single channel with "sigmoid", where it is `BCEWithLogitsLoss`, as in MONAI. A single channel with "softmax" is
-        an error.
+        The function that turns the logits into probabilities for the Dice loss. The cross entropy always uses a
+        softmax, with one exception: a single channel with "sigmoid" gets `BCEWithLogitsLoss`, as in MONAI. A single
+        channel with "softmax" is an error.
     smooth : float or (float, float), default 1e-05
         $s$ of the Dice loss, >= 0. A pair is (numerator, denominator).
     squared : bool, default False
         Whether the denominator of the Dice loss is $\sum p^2 + \sum y^2$, as in V-Net.
     class_weight : array, shape (C,), default None
-        For both losses: weights of the classes in the mean of the Dice loss, and of the pixels by their labels in the
-        cross entropy. For a single channel it is the `pos_weight` of the cross entropy.
+        One weight per class, for both losses: it weights the classes in the mean of the Dice loss, and the pixels with
+        that label in the cross entropy. For a single channel, it is the `pos_weight` of the cross entropy.
     classes : sequence of int, default None
-        The classes that count; None: all. The equivalent of MONAI's `include_background=False` is `range(1, C)`.
+        The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     batch : bool, default False
-        Whether the sums go over the pixels of the whole batch (over merged partials, of the whole data set) instead of
-        each sample.
+        Whether each sum is over the pixels of the whole batch, instead of one sample. For merged partials, it is then
+        over the whole data set.
     absent : {"keep", "zero", "skip", "nan"}, default "keep"
-        What a class without a target pixel contributes: "keep" the value of the formula; "zero" 0; "skip" nothing, so
-        that it does not count; "nan" nan.
+        The value of a class without a target pixel. "keep" takes the value of the formula, "zero" takes 0, and "nan"
+        takes nan; "skip" leaves the class out of the mean.
     label_smoothing : float, default 0.0
-        That of the cross entropy, in [0, 1].
+        The label smoothing of the cross entropy, in [0, 1].
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum"}, default "mean"
-        That of both losses; a sum of the two has no map.
+        The reduction of both losses. There is no "none", because a sum of the two has no map.
     axis : int, default 1
         The class axis of `input`.
     pixel_weight : array, default None
-        Weights of the pixels, 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S), with a dense target also to (N,
-        C, *S). A pixel of weight 0 does not count.
+        The weights of the pixels: each is 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S); with a dense
+        target, it may also broadcast to (N, C, *S). A pixel with weight 0 does not count.
 
     Returns
     -------
@@ -203,7 +203,7 @@ def dice_ce_loss(
 
     See Also
     --------
-    DiceCELoss : The object, which also has gradients and partials.
+    DiceCELoss : The same loss as an object, with gradients and partials.
     DiceLoss, CrossEntropyLoss
 
     Examples

@@ -1,4 +1,4 @@
-"""Divergences of distributions: Kullback-Leibler and Jensen-Shannon."""
+"""Kullback-Leibler divergences of categorical and of Bernoulli distributions."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ __all__ = ["BinaryKLDivLoss", "KLDivLoss", "binary_kl_div", "kl_div"]
 class KLDivLoss(ElementLoss):
     r"""Kullback-Leibler divergence of log-probabilities, with the semantics of `torch.nn.KLDivLoss`.
 
-    An element's value is $y (\log y - q)$, or $e^y (y - q)$ with `log_target`; $0 \log 0 = 0$. As in torch, each class
-    of a pixel is an element of its own; `reduction` "batchmean" and "sum" also sum over the classes.
+    An element's value is $y (\log y - q)$, or $e^y (y - q)$ with `log_target`. $0 \log 0$ is 0. As in torch, each class
+    of a pixel is an element of its own. The reductions "batchmean" and "sum" also sum over the classes.
 
     Parameters
     ----------
     log_target : bool, default False
-        Whether `target` holds log-probabilities as well.
+        Whether `target` also holds log-probabilities.
     reduction : {"mean", "sum", "batchmean", "none"}, default "mean"
-        "batchmean" is the sum divided by the number of samples: the divergence by its definition.
+        "batchmean" divides the sum by the number of samples, as the divergence is defined.
 
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    kl_div : The function, which documents the arrays of a call.
+    kl_div : The same loss as a function; its docstring describes the arrays.
     JSDivLoss
     BinaryKLDivLoss : For Bernoulli distributions.
 
@@ -93,27 +93,27 @@ def kl_div(
 ) -> float | Any:
     r"""Kullback-Leibler divergence of log-probabilities, with the semantics of `torch.nn.KLDivLoss`.
 
-    An element's value is $y (\log y - q)$, or $e^y (y - q)$ with `log_target`; $0 \log 0 = 0$. As in torch, each class
-    of a pixel is an element of its own; `reduction` "batchmean" and "sum" also sum over the classes.
+    An element's value is $y (\log y - q)$, or $e^y (y - q)$ with `log_target`. $0 \log 0$ is 0. As in torch, each class
+    of a pixel is an element of its own. The reductions "batchmean" and "sum" also sum over the classes.
 
     Parameters
     ----------
     input : array, any shape
         Log-probabilities, of dtype float16, bfloat16, float32 or float64.
     target : array, the input's shape
-        Probabilities; log-probabilities with `log_target`, of any real dtype.
+        Probabilities, or log-probabilities with `log_target`, of any real dtype.
     log_target : bool, default False
-        Whether `target` holds log-probabilities as well.
+        Whether `target` also holds log-probabilities.
     reduction : {"mean", "sum", "batchmean", "none"}, default "mean"
-        "batchmean" is the sum divided by the number of samples: the divergence by its definition.
+        "batchmean" divides the sum by the number of samples, as the divergence is defined.
     pixel_weight : array, default None
-        Weights of the elements, 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element of weight 0
-        does not count.
+        The weights of the elements: each is 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element
+        with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def kl_div(
 
     See Also
     --------
-    KLDivLoss : The object, which also has gradients and partials.
+    KLDivLoss : The same loss as an object, with gradients and partials.
     JSDivLoss
     BinaryKLDivLoss : For Bernoulli distributions.
 
@@ -146,27 +146,27 @@ def kl_div(
 class BinaryKLDivLoss(ElementLoss):
     r"""Kullback-Leibler divergence of Bernoulli distributions, and its alpha form.
 
-    An element's value is $y \log \frac y m + (1 - y) \log \frac{1 - y}{1 - m}$ with $m = \alpha p + (1 - \alpha) y$; $0
-    \log 0 = 0$. With $\alpha = 1$ it is KL(y‖p), binary cross entropy less the entropy of the target.
+    An element's value is $y \log \frac y m + (1 - y) \log \frac{1 - y}{1 - m}$ with $m = \alpha p + (1 - \alpha) y$.
+    $0 \log 0$ is 0. With $\alpha = 1$, the value is KL(y‖p): binary cross entropy minus the entropy of the target.
 
     Parameters
     ----------
     alpha : float, default 1.0
         The share of $p$ in $m$, in [0, 1]. Below 1 the value is bounded, even where $p$ is 0 and $y$ is not.
     activation : {"sigmoid", None}, default None
-        The function that turns `input` into probabilities. None: `input` holds probabilities, whose logs are clamped
-        to at least -100.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities. Their logs are
+        clamped to at least -100.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
 
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    binary_kl_div : The function, which documents the arrays of a call.
+    binary_kl_div : The same loss as a function; its docstring describes the arrays.
     KLDivLoss, JSDivLoss
 
     References
@@ -207,8 +207,8 @@ def binary_kl_div(
 ) -> float | Any:
     r"""Kullback-Leibler divergence of Bernoulli distributions, and its alpha form.
 
-    An element's value is $y \log \frac y m + (1 - y) \log \frac{1 - y}{1 - m}$ with $m = \alpha p + (1 - \alpha) y$; $0
-    \log 0 = 0$. With $\alpha = 1$ it is KL(y‖p), binary cross entropy less the entropy of the target.
+    An element's value is $y \log \frac y m + (1 - y) \log \frac{1 - y}{1 - m}$ with $m = \alpha p + (1 - \alpha) y$.
+    $0 \log 0$ is 0. With $\alpha = 1$, the value is KL(y‖p): binary cross entropy minus the entropy of the target.
 
     Parameters
     ----------
@@ -219,18 +219,18 @@ def binary_kl_div(
     alpha : float, default 1.0
         The share of $p$ in $m$, in [0, 1]. Below 1 the value is bounded, even where $p$ is 0 and $y$ is not.
     activation : {"sigmoid", None}, default None
-        The function that turns `input` into probabilities. None: `input` holds probabilities, whose logs are clamped
-        to at least -100.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities. Their logs are
+        clamped to at least -100.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
     pixel_weight : array, default None
-        Weights of the elements, 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element of weight 0
-        does not count.
+        The weights of the elements: each is 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element
+        with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -241,7 +241,7 @@ def binary_kl_div(
 
     See Also
     --------
-    BinaryKLDivLoss : The object, which also has gradients and partials.
+    BinaryKLDivLoss : The same loss as an object, with gradients and partials.
     KLDivLoss, JSDivLoss
 
     References

@@ -19,21 +19,22 @@ __all__ = ["BinaryFocalLoss", "FocalLoss", "binary_focal_loss", "focal_loss"]
 class FocalLoss(SumLoss):
     r"""Focal loss over a class axis, with gamma and alpha for each class.
 
-    A pixel's value is $-\sum_c \alpha_c (1 - p_c)^{\gamma_c} y_c \log p_c$; with labels, only the label's class has a
-    term. $\gamma = 0$ without $\alpha$ is cross entropy. The mean divides by the sum of `pixel_weight`; $\alpha$ does
-    not enter its weight.
+    A pixel's value is $-\sum_c \alpha_c (1 - p_c)^{\gamma_c} y_c \log p_c$. With labels, only the label's class has a
+    term. $\gamma = 0$ without $\alpha$ is cross entropy. The mean divides by the sum of `pixel_weight`, in which
+    $\alpha$ has no part.
 
     Parameters
     ----------
     gamma : float or array, shape (C,), default 2.0
-        $\gamma$, >= 0, for all classes or one per class. The larger it is, the less confident pixels count.
+        $\gamma$, >= 0: one number for all classes, or one per class. A larger $\gamma$ reduces the weight of confident
+        pixels.
     alpha : array, shape (C,), default None
-        $\alpha$, >= 0: a factor of each class. None: 1.
+        $\alpha$, >= 0: one factor per class. None: 1.
     activation : {"softmax", "sigmoid", None}, default "softmax"
-        The function that turns `input` into probabilities. None: it holds probabilities, whose logs are clamped to at
-        least -100.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities. Their logs are
+        clamped to at least -100.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per pixel, shape (N, *S).
     axis : int, default 1
@@ -42,12 +43,12 @@ class FocalLoss(SumLoss):
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    focal_loss : The function, which documents the arrays of a call.
-    BinaryFocalLoss : Also has a term for the negatives.
+    focal_loss : The same loss as a function; its docstring describes the arrays.
+    BinaryFocalLoss : Also has a term for negatives.
 
     References
     ----------
@@ -96,38 +97,39 @@ def focal_loss(
 ) -> float | Any:
     r"""Focal loss over a class axis, with gamma and alpha for each class.
 
-    A pixel's value is $-\sum_c \alpha_c (1 - p_c)^{\gamma_c} y_c \log p_c$; with labels, only the label's class has a
-    term. $\gamma = 0$ without $\alpha$ is cross entropy. The mean divides by the sum of `pixel_weight`; $\alpha$ does
-    not enter its weight.
+    A pixel's value is $-\sum_c \alpha_c (1 - p_c)^{\gamma_c} y_c \log p_c$. With labels, only the label's class has a
+    term. $\gamma = 0$ without $\alpha$ is cross entropy. The mean divides by the sum of `pixel_weight`, in which
+    $\alpha$ has no part.
 
     Parameters
     ----------
     input : array, shape (N, C, *S)
-        The input of `activation`, or probabilities, of dtype float16, bfloat16, float32 or float64. The classes are on
-        `axis`.
+        The values that `activation` is applied to, or probabilities. The dtype is float16, bfloat16, float32 or
+        float64. The classes are on `axis`.
     target : array, shape (N, *S) or (N, C, *S)
         Labels of any integer or bool dtype, or a dense target: a float or bool array of the input's shape.
     gamma : float or array, shape (C,), default 2.0
-        $\gamma$, >= 0, for all classes or one per class. The larger it is, the less confident pixels count.
+        $\gamma$, >= 0: one number for all classes, or one per class. A larger $\gamma$ reduces the weight of confident
+        pixels.
     alpha : array, shape (C,), default None
-        $\alpha$, >= 0: a factor of each class. None: 1.
+        $\alpha$, >= 0: one factor per class. None: 1.
     activation : {"softmax", "sigmoid", None}, default "softmax"
-        The function that turns `input` into probabilities. None: it holds probabilities, whose logs are clamped to at
-        least -100.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities. Their logs are
+        clamped to at least -100.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per pixel, shape (N, *S).
     axis : int, default 1
         The class axis of `input`.
     pixel_weight : array, default None
-        Weights of the pixels, 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S), with a dense target also to (N,
-        C, *S). A pixel of weight 0 does not count.
+        The weights of the pixels: each is 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S); with a dense
+        target, it may also broadcast to (N, C, *S). A pixel with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -140,8 +142,8 @@ def focal_loss(
 
     See Also
     --------
-    FocalLoss : The object, which also has gradients and partials.
-    BinaryFocalLoss : Also has a term for the negatives.
+    FocalLoss : The same loss as an object, with gradients and partials.
+    BinaryFocalLoss : Also has a term for negatives.
 
     References
     ----------
@@ -159,39 +161,41 @@ def focal_loss(
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class BinaryFocalLoss(ElementLoss):
-    r"""Focal loss of elements; for targets 0 and 1 that of `torchvision.ops.sigmoid_focal_loss`.
+    r"""Focal loss of single elements. For targets 0 and 1, it equals `torchvision.ops.sigmoid_focal_loss`.
 
     An element's value is $-\alpha b (1 - p)^\gamma y \log p - (1 - \alpha) p^\gamma (1 - y) \log(1 - p)$.
 
     Parameters
     ----------
     gamma : float, default 2.0
-        $\gamma$, >= 0. The larger it is, the less confident elements count; 0 is (weighted) binary cross entropy.
+        $\gamma$, >= 0. A larger $\gamma$ reduces the weight of confident elements. With 0, the loss is (weighted)
+        binary cross entropy.
     alpha : float, default 0.25
-        $\alpha$, in [0, 1]: the weight of positives; that of negatives is $1 - \alpha$. None: both are 1.
+        $\alpha$, in [0, 1]: the weight of positives. The weight of negatives is $1 - \alpha$. None: both are 1.
     pos_weight : float or array, shape (C,), default None
-        $b$, a further weight of positive elements, >= 0. A vector holds one per class, on `axis`.
+        $b$, a further weight of positive elements, >= 0. A vector holds one weight per class; the classes are on
+        `axis`.
     activation : {"sigmoid", None}, default "sigmoid"
-        The function that turns `input` into probabilities. None: `input` holds probabilities, whose logs are clamped
-        to at least -100.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities. Their logs are
+        clamped to at least -100.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
     axis : int, default 1
-        The class axis of `input`; only a `pos_weight` with one number per class needs it.
+        The class axis of `input`. It matters only if `pos_weight` has one number per class.
 
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    binary_focal_loss : The function, which documents the arrays of a call.
+    binary_focal_loss : The same loss as a function; its docstring describes the arrays.
     FocalLoss : For mutually exclusive classes.
 
     References
     ----------
-    Lin et al. 2017, arXiv:1708.02002; `pos_weight` is that of kornia's `binary_focal_loss_with_logits`.
+    Lin et al. 2017, arXiv:1708.02002. `pos_weight` is taken from kornia's `binary_focal_loss_with_logits`.
 
     Examples
     --------
@@ -237,7 +241,7 @@ def binary_focal_loss(
     axis: int = 1,
     pixel_weight: Any = None,
 ) -> float | Any:
-    r"""Focal loss of elements; for targets 0 and 1 that of `torchvision.ops.sigmoid_focal_loss`.
+    r"""Focal loss of single elements. For targets 0 and 1, it equals `torchvision.ops.sigmoid_focal_loss`.
 
     An element's value is $-\alpha b (1 - p)^\gamma y \log p - (1 - \alpha) p^\gamma (1 - y) \log(1 - p)$.
 
@@ -248,26 +252,28 @@ def binary_focal_loss(
     target : array, the input's shape
         Targets in [0, 1], of any real dtype.
     gamma : float, default 2.0
-        $\gamma$, >= 0. The larger it is, the less confident elements count; 0 is (weighted) binary cross entropy.
+        $\gamma$, >= 0. A larger $\gamma$ reduces the weight of confident elements. With 0, the loss is (weighted)
+        binary cross entropy.
     alpha : float, default 0.25
-        $\alpha$, in [0, 1]: the weight of positives; that of negatives is $1 - \alpha$. None: both are 1.
+        $\alpha$, in [0, 1]: the weight of positives. The weight of negatives is $1 - \alpha$. None: both are 1.
     pos_weight : float or array, shape (C,), default None
-        $b$, a further weight of positive elements, >= 0. A vector holds one per class, on `axis`.
+        $b$, a further weight of positive elements, >= 0. A vector holds one weight per class; the classes are on
+        `axis`.
     activation : {"sigmoid", None}, default "sigmoid"
-        The function that turns `input` into probabilities. None: `input` holds probabilities, whose logs are clamped
-        to at least -100.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities. Their logs are
+        clamped to at least -100.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
     axis : int, default 1
-        The class axis of `input`; only a `pos_weight` with one number per class needs it.
+        The class axis of `input`. It matters only if `pos_weight` has one number per class.
     pixel_weight : array, default None
-        Weights of the elements, 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element of weight 0
-        does not count.
+        The weights of the elements: each is 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element
+        with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -278,12 +284,12 @@ def binary_focal_loss(
 
     See Also
     --------
-    BinaryFocalLoss : The object, which also has gradients and partials.
+    BinaryFocalLoss : The same loss as an object, with gradients and partials.
     FocalLoss : For mutually exclusive classes.
 
     References
     ----------
-    Lin et al. 2017, arXiv:1708.02002; `pos_weight` is that of kornia's `binary_focal_loss_with_logits`.
+    Lin et al. 2017, arXiv:1708.02002. `pos_weight` is taken from kornia's `binary_focal_loss_with_logits`.
 
     Examples
     --------

@@ -20,19 +20,20 @@ __all__ = ["FocalTverskyLoss", "focal_tversky_loss"]
 class FocalTverskyLoss(RegionLoss):
     r"""Focal Tversky loss: a power of `TverskyLoss`, class by class.
 
-    Per sample and class: $a_c (1 - T_c)^{\gamma_c}$, where $T = (TP + s) / (TP + \alpha FP + \beta FN + s)$ is the
-    score of `TverskyLoss`; $1 - T$ is at least 0. A $\gamma$ below 1 strengthens the gradient of a class that is almost
-    right, one above 1 that of a class that is wrong.
+    Per sample and class, the value is $a_c (1 - T_c)^{\gamma_c}$, where $T = (TP + s) / (TP + \alpha FP + \beta FN +
+    s)$ is the score of `TverskyLoss`. $1 - T$ is clamped to at least 0. A $\gamma$ below 1 strengthens the gradient of
+    a class that is almost right. A $\gamma$ above 1 strengthens the gradient of a class that is wrong.
 
     Parameters
     ----------
     activation : {"softmax", "sigmoid", None}, default "softmax"
-        The function that turns `input` into probabilities. None: it holds probabilities.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities.
     gamma : float or array, shape (C,), default 0.75
-        The exponent, >= 0, for all classes or one per class. 1 is `TverskyLoss`; the exponent in the paper is
-        $1/\gamma$.
+        The exponent, >= 0: one number for all classes, or one per class. With 1, the loss is `TverskyLoss`. The
+        paper's $\gamma$ is the inverse: its exponent is $1/\gamma$.
     class_alpha : array, shape (C,), default None
-        $a_c$, >= 0, a factor of each class's value. Unlike `class_weight`, it does not enter the weight of the mean.
+        $a_c$, >= 0: one factor per class, for its value. Unlike `class_weight`, it does not change the divisor of the
+        mean.
     alpha : float, default 0.5
         The weight of false positives, >= 0.
     beta : float, default 0.5
@@ -40,37 +41,37 @@ class FocalTverskyLoss(RegionLoss):
     smooth : float or (float, float), default 1e-05
         $s$, >= 0. A pair is (numerator, denominator).
     class_weight : array, shape (C,), default None
-        Weights of the classes in the mean over samples and classes: finite, >= 0.
+        One weight per class for the mean over samples and classes, finite, >= 0.
     classes : sequence of int, default None
-        The classes that count; None: all. The equivalent of MONAI's `include_background=False` is `range(1, C)`.
+        The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     batch : bool, default False
-        Whether the sums go over the pixels of the whole batch (over merged partials, of the whole data set) instead of
-        each sample.
+        Whether each sum is over the pixels of the whole batch, instead of one sample. For merged partials, it is then
+        over the whole data set.
     absent : {"keep", "zero", "skip", "nan"}, default "keep"
-        What a class without a target pixel contributes: "keep" the value of the formula; "zero" 0; "skip" nothing, so
-        that it does not count; "nan" nan.
+        The value of a class without a target pixel. "keep" takes the value of the formula, "zero" takes 0, and "nan"
+        takes nan; "skip" leaves the class out of the mean.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over samples and classes. "none" returns one value per sample and chosen class, shape (N, C'), or (C',) with
-        `batch`.
+        The reduction over samples and classes. "none" returns one value per sample and chosen class, shape (N, C'), or
+        (C',) with `batch`.
     axis : int, default 1
         The class axis of `input`.
 
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    focal_tversky_loss : The function, which documents the arrays of a call.
+    focal_tversky_loss : The same loss as a function; its docstring describes the arrays.
     TverskyLoss
 
     Notes
     -----
-    With $\gamma < 1$ the slope of the power is infinite at $T = 1$. There the base counts as the smallest normal
-    float32, so that the gradient is large but finite.
+    With $\gamma < 1$, the slope of the power is infinite at $T = 1$. There the smallest normal float32 replaces the
+    base, so the gradient is large but finite.
 
     References
     ----------
@@ -119,7 +120,7 @@ class FocalTverskyLoss(RegionLoss):
 
         def derivatives() -> tuple[Array, ...]:
             slope = factor * gamma * np.maximum(base, np.where(gamma < 1, LEAST_BASE, 0)) ** (gamma - 1)
-            slope = np.where(loss < 0, 0, slope)  # clamped
+            slope = np.where(loss < 0, 0, slope)  # the loss is clamped there
             return tuple(slope * d for d in overlap_derivatives())
 
         return factor * base**gamma, derivatives
@@ -148,25 +149,26 @@ def focal_tversky_loss(
 ) -> float | Any:
     r"""Focal Tversky loss: a power of `TverskyLoss`, class by class.
 
-    Per sample and class: $a_c (1 - T_c)^{\gamma_c}$, where $T = (TP + s) / (TP + \alpha FP + \beta FN + s)$ is the
-    score of `TverskyLoss`; $1 - T$ is at least 0. A $\gamma$ below 1 strengthens the gradient of a class that is almost
-    right, one above 1 that of a class that is wrong.
+    Per sample and class, the value is $a_c (1 - T_c)^{\gamma_c}$, where $T = (TP + s) / (TP + \alpha FP + \beta FN +
+    s)$ is the score of `TverskyLoss`. $1 - T$ is clamped to at least 0. A $\gamma$ below 1 strengthens the gradient of
+    a class that is almost right. A $\gamma$ above 1 strengthens the gradient of a class that is wrong.
 
     Parameters
     ----------
     input : array, shape (N, C, *S)
-        The input of `activation`, or probabilities, of dtype float16, bfloat16, float32 or float64. The classes are on
-        `axis`.
+        The values that `activation` is applied to, or probabilities. The dtype is float16, bfloat16, float32 or
+        float64. The classes are on `axis`.
     target : array, shape (N, *S) or (N, C, *S)
         Labels of any integer or bool dtype, or a dense target: a float or bool array of the input's shape. A single
         channel takes labels {0, 1}, of shape (N, *S) or (N, 1, *S).
     activation : {"softmax", "sigmoid", None}, default "softmax"
-        The function that turns `input` into probabilities. None: it holds probabilities.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities.
     gamma : float or array, shape (C,), default 0.75
-        The exponent, >= 0, for all classes or one per class. 1 is `TverskyLoss`; the exponent in the paper is
-        $1/\gamma$.
+        The exponent, >= 0: one number for all classes, or one per class. With 1, the loss is `TverskyLoss`. The
+        paper's $\gamma$ is the inverse: its exponent is $1/\gamma$.
     class_alpha : array, shape (C,), default None
-        $a_c$, >= 0, a factor of each class's value. Unlike `class_weight`, it does not enter the weight of the mean.
+        $a_c$, >= 0: one factor per class, for its value. Unlike `class_weight`, it does not change the divisor of the
+        mean.
     alpha : float, default 0.5
         The weight of false positives, >= 0.
     beta : float, default 0.5
@@ -174,30 +176,30 @@ def focal_tversky_loss(
     smooth : float or (float, float), default 1e-05
         $s$, >= 0. A pair is (numerator, denominator).
     class_weight : array, shape (C,), default None
-        Weights of the classes in the mean over samples and classes: finite, >= 0.
+        One weight per class for the mean over samples and classes, finite, >= 0.
     classes : sequence of int, default None
-        The classes that count; None: all. The equivalent of MONAI's `include_background=False` is `range(1, C)`.
+        The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     batch : bool, default False
-        Whether the sums go over the pixels of the whole batch (over merged partials, of the whole data set) instead of
-        each sample.
+        Whether each sum is over the pixels of the whole batch, instead of one sample. For merged partials, it is then
+        over the whole data set.
     absent : {"keep", "zero", "skip", "nan"}, default "keep"
-        What a class without a target pixel contributes: "keep" the value of the formula; "zero" 0; "skip" nothing, so
-        that it does not count; "nan" nan.
+        The value of a class without a target pixel. "keep" takes the value of the formula, "zero" takes 0, and "nan"
+        takes nan; "skip" leaves the class out of the mean.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over samples and classes. "none" returns one value per sample and chosen class, shape (N, C'), or (C',) with
-        `batch`.
+        The reduction over samples and classes. "none" returns one value per sample and chosen class, shape (N, C'), or
+        (C',) with `batch`.
     axis : int, default 1
         The class axis of `input`.
     pixel_weight : array, default None
-        Weights of the pixels, 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S), with a dense target also to (N,
-        C, *S). A pixel of weight 0 does not count.
+        The weights of the pixels: each is 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S); with a dense
+        target, it may also broadcast to (N, C, *S). A pixel with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -210,13 +212,13 @@ def focal_tversky_loss(
 
     See Also
     --------
-    FocalTverskyLoss : The object, which also has gradients and partials.
+    FocalTverskyLoss : The same loss as an object, with gradients and partials.
     TverskyLoss
 
     Notes
     -----
-    With $\gamma < 1$ the slope of the power is infinite at $T = 1$. There the base counts as the smallest normal
-    float32, so that the gradient is large but finite.
+    With $\gamma < 1$, the slope of the power is infinite at $T = 1$. There the smallest normal float32 replaces the
+    base, so the gradient is large but finite.
 
     References
     ----------

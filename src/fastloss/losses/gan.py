@@ -23,35 +23,35 @@ def _loss(activation: str | None) -> SumLoss:
 
 
 def _part(name: str, d: Any, target: float) -> Part:
-    """-log of D, or of 1 - D: BCE with the target 1, or 0, of which one number in memory is enough."""
+    """-log D or -log(1 - D), as BCE with the target 1 or 0. The target is a broadcast view of one number."""
     array = as_input(d, name)
     return Part(names=(name, name), input=array, target=np.broadcast_to(np.float32(target), array.shape))
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class GANDiscriminatorLoss(MultiInputLoss):
-    r"""The discriminator's side of a minimax GAN: to tell real samples from generated ones.
+    r"""The loss of the discriminator of a minimax GAN, which learns to tell real samples from generated ones.
 
     The loss is $-\mathrm{mean} \log D(x) - \mathrm{mean} \log(1 - D(G(z)))$.
 
     Parameters
     ----------
     activation : {None, "sigmoid"}, default None
-        None: the arrays hold probabilities $D$, whose logs are at least -100; "sigmoid": they hold logits.
+        None: the arrays hold probabilities $D$, whose logs are clamped to at least -100. "sigmoid": they hold logits.
 
     Raises
     ------
     ValueError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    gan_discriminator_loss : The function, which documents the arrays of a call.
-    GANGeneratorLoss : The other side.
+    gan_discriminator_loss : The same loss as a function; its docstring describes the arrays.
+    GANGeneratorLoss : The loss of the generator.
 
     Notes
     -----
-    `value_and_grad(d_real, d_fake)` returns the gradients as a tuple, (of `d_real`, of `d_fake`).
+    `value_and_grad(d_real, d_fake)` returns the gradients as a tuple: that of `d_real`, then that of `d_fake`.
 
     References
     ----------
@@ -78,7 +78,7 @@ class GANDiscriminatorLoss(MultiInputLoss):
 
 @function_of(GANDiscriminatorLoss)
 def gan_discriminator_loss(d_real: Any, d_fake: Any, *, activation: str | None = None) -> float:
-    r"""The discriminator's side of a minimax GAN: to tell real samples from generated ones.
+    r"""The loss of the discriminator of a minimax GAN, which learns to tell real samples from generated ones.
 
     The loss is $-\mathrm{mean} \log D(x) - \mathrm{mean} \log(1 - D(G(z)))$.
 
@@ -87,9 +87,9 @@ def gan_discriminator_loss(d_real: Any, d_fake: Any, *, activation: str | None =
     d_real : array, any shape
         The discriminator's output for real samples, of dtype float16, bfloat16, float32 or float64.
     d_fake : array, any shape
-        Its output for generated samples, of any of these dtypes.
+        The discriminator's output for generated samples, of any of these dtypes.
     activation : {None, "sigmoid"}, default None
-        None: the arrays hold probabilities $D$, whose logs are at least -100; "sigmoid": they hold logits.
+        None: the arrays hold probabilities $D$, whose logs are clamped to at least -100. "sigmoid": they hold logits.
 
     Returns
     -------
@@ -105,8 +105,8 @@ def gan_discriminator_loss(d_real: Any, d_fake: Any, *, activation: str | None =
 
     See Also
     --------
-    GANDiscriminatorLoss : The object, which also has gradients and partials.
-    gan_generator_loss : The other side.
+    GANDiscriminatorLoss : The same loss as an object, with gradients and partials.
+    gan_generator_loss : The loss of the generator.
 
     References
     ----------
@@ -123,30 +123,31 @@ def gan_discriminator_loss(d_real: Any, d_fake: Any, *, activation: str | None =
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class GANGeneratorLoss(MultiInputLoss):
-    r"""The generator's side of a GAN: its samples are to be taken for real ones.
+    r"""The loss of the generator of a GAN, which learns to make samples that the discriminator takes for real.
 
-    The loss is $-\mathrm{mean} \log D(G(z))$, or if `saturating` $\mathrm{mean} \log(1 - D(G(z)))$.
+    The loss is $-\mathrm{mean} \log D(G(z))$. If `saturating`, it is $\mathrm{mean} \log(1 - D(G(z)))$.
 
     Parameters
     ----------
     saturating : bool, default False
-        Whether to use the second form, that of the minimax game. Its gradient vanishes where the discriminator is sure.
+        Whether to use the second form, which the minimax game has. Its gradient vanishes where the discriminator is
+        sure that a sample is generated.
     activation : {None, "sigmoid"}, default None
-        None: the array holds probabilities $D$, whose logs are at least -100; "sigmoid": it holds logits.
+        None: the array holds probabilities $D$, whose logs are clamped to at least -100. "sigmoid": it holds logits.
 
     Raises
     ------
     ValueError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    gan_generator_loss : The function, which documents the array of a call.
-    GANDiscriminatorLoss : The other side.
+    gan_generator_loss : The same loss as a function; its docstring describes the array.
+    GANDiscriminatorLoss : The loss of the discriminator.
 
     Notes
     -----
-    `value_and_grad(d_fake)` returns the gradients as a tuple of one.
+    `value_and_grad(d_fake)` returns the gradient in a tuple with one entry.
 
     References
     ----------
@@ -176,18 +177,19 @@ class GANGeneratorLoss(MultiInputLoss):
 
 @function_of(GANGeneratorLoss)
 def gan_generator_loss(d_fake: Any, *, saturating: bool = False, activation: str | None = None) -> float:
-    r"""The generator's side of a GAN: its samples are to be taken for real ones.
+    r"""The loss of the generator of a GAN, which learns to make samples that the discriminator takes for real.
 
-    The loss is $-\mathrm{mean} \log D(G(z))$, or if `saturating` $\mathrm{mean} \log(1 - D(G(z)))$.
+    The loss is $-\mathrm{mean} \log D(G(z))$. If `saturating`, it is $\mathrm{mean} \log(1 - D(G(z)))$.
 
     Parameters
     ----------
     d_fake : array, any shape
         The discriminator's output for generated samples, of dtype float16, bfloat16, float32 or float64.
     saturating : bool, default False
-        Whether to use the second form, that of the minimax game. Its gradient vanishes where the discriminator is sure.
+        Whether to use the second form, which the minimax game has. Its gradient vanishes where the discriminator is
+        sure that a sample is generated.
     activation : {None, "sigmoid"}, default None
-        None: the array holds probabilities $D$, whose logs are at least -100; "sigmoid": it holds logits.
+        None: the array holds probabilities $D$, whose logs are clamped to at least -100. "sigmoid": it holds logits.
 
     Returns
     -------
@@ -203,8 +205,8 @@ def gan_generator_loss(d_fake: Any, *, saturating: bool = False, activation: str
 
     See Also
     --------
-    GANGeneratorLoss : The object, which also has gradients and partials.
-    gan_discriminator_loss : The other side.
+    GANGeneratorLoss : The same loss as an object, with gradients and partials.
+    gan_discriminator_loss : The loss of the discriminator.
 
     References
     ----------

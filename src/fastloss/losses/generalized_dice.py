@@ -22,45 +22,46 @@ __all__ = ["GeneralizedDiceLoss", "generalized_dice_loss"]
 class GeneralizedDiceLoss(RegionLoss):
     r"""Generalised Dice loss: one overlap for all classes of a sample, weighted by their sizes.
 
-    Per sample: $1 - (2 \sum_c v_c I_c + s) / (\sum_c v_c (A_c + B_c) + s)$, where $I = \sum p y$, $A = \sum p$, $B =
-    \sum y$ over the pixels that count, and $v_c = 1 / B_c^2$ or as `weighting` chooses. For a class with no target
-    pixels $v_c$ would be infinite; the largest finite $v_c$ of the sample is used (with `batch`, of the batch). If no
-    $v_c$ is finite, all are 0, the loss is $1 - s / s = 0$, and it has no gradient. MONAI has the same rules.
+    Per sample, the value is $1 - (2 \sum_c v_c I_c + s) / (\sum_c v_c (A_c + B_c) + s)$, where $I = \sum p y$, $A =
+    \sum p$, $B = \sum y$ over the pixels that count. By default $v_c = 1 / B_c^2$; see `weighting`. For a class with no
+    target pixels, $v_c$ would be infinite. It is then the largest finite $v_c$ of the sample (with `batch`, of the
+    batch). If no $v_c$ is finite, all are 0. The loss is then $1 - s / s = 0$, and it has no gradient. MONAI has the
+    same rules.
 
     Parameters
     ----------
     activation : {"softmax", "sigmoid", None}, default "softmax"
-        The function that turns `input` into probabilities. None: it holds probabilities.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities.
     weighting : {"square", "simple", "uniform"}, default "square"
         Whether $v_c$ is $1 / B_c^2$, $1 / B_c$ or 1.
     smooth : float or (float, float), default 1e-05
-        $s$, >= 0. A pair is (numerator, denominator). It is added to sums of about 1 for "simple", but of about $1 / B$
-        for "square": choose a smaller one for large images.
+        $s$, >= 0. A pair is (numerator, denominator). It is added to weighted sums, which are about 1 for "simple" but
+        about $1 / B$ for "square". So for "square", large images need a smaller $s$.
     class_weight : array, shape (C,), default None
-        A factor of $v_c$, >= 0.
+        One factor of $v_c$ per class, >= 0.
     classes : sequence of int, default None
-        The classes that count; None: all. The equivalent of MONAI's `include_background=False` is `range(1, C)`.
+        The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     batch : bool, default False
-        Whether the sums go over the pixels of the whole batch (over merged partials, of the whole data set) instead of
-        each sample.
+        Whether each sum is over the pixels of the whole batch, instead of one sample. For merged partials, it is then
+        over the whole data set.
     absent : {"keep", "skip"}, default "keep"
-        A class without a target pixel is weighted as said above, or left out of both sums. A sample with no class left
-        does not count.
+        The weight of a class without a target pixel. "keep" weights it as described above; "skip" leaves it out of both
+        sums. A sample with no class left does not count.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over samples. "none" returns one value per sample, shape (N,), or () with `batch`.
+        The reduction over samples. "none" returns one value per sample, shape (N,), or () with `batch`.
     axis : int, default 1
         The class axis of `input`.
 
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    generalized_dice_loss : The function, which documents the arrays of a call.
+    generalized_dice_loss : The same loss as a function; its docstring describes the arrays.
     DiceLoss : Has one overlap per class.
 
     References
@@ -96,7 +97,7 @@ class GeneralizedDiceLoss(RegionLoss):
         v: Array = np.where(w > 0, s.B ** POWERS[self.weighting], 0)
         finite = np.where(np.isinf(v), 0, v)
         v = w * np.where(np.isinf(v), finite.max(axis=1, keepdims=True), v)
-        # Relative to the largest, nothing overflows, and EPS is small against the sums.
+        # Divided by the largest weight, no product overflows, and EPS is small compared with the sums.
         largest = v.max(axis=1, keepdims=True)
         largest = np.where(largest > 0, largest, 1)
         v, (num, den) = v / largest, (t / largest for t in smooth_pair(self.smooth))
@@ -149,50 +150,51 @@ def generalized_dice_loss(
 ) -> float | Any:
     r"""Generalised Dice loss: one overlap for all classes of a sample, weighted by their sizes.
 
-    Per sample: $1 - (2 \sum_c v_c I_c + s) / (\sum_c v_c (A_c + B_c) + s)$, where $I = \sum p y$, $A = \sum p$, $B =
-    \sum y$ over the pixels that count, and $v_c = 1 / B_c^2$ or as `weighting` chooses. For a class with no target
-    pixels $v_c$ would be infinite; the largest finite $v_c$ of the sample is used (with `batch`, of the batch). If no
-    $v_c$ is finite, all are 0, the loss is $1 - s / s = 0$, and it has no gradient. MONAI has the same rules.
+    Per sample, the value is $1 - (2 \sum_c v_c I_c + s) / (\sum_c v_c (A_c + B_c) + s)$, where $I = \sum p y$, $A =
+    \sum p$, $B = \sum y$ over the pixels that count. By default $v_c = 1 / B_c^2$; see `weighting`. For a class with no
+    target pixels, $v_c$ would be infinite. It is then the largest finite $v_c$ of the sample (with `batch`, of the
+    batch). If no $v_c$ is finite, all are 0. The loss is then $1 - s / s = 0$, and it has no gradient. MONAI has the
+    same rules.
 
     Parameters
     ----------
     input : array, shape (N, C, *S)
-        The input of `activation`, or probabilities, of dtype float16, bfloat16, float32 or float64. The classes are on
-        `axis`.
+        The values that `activation` is applied to, or probabilities. The dtype is float16, bfloat16, float32 or
+        float64. The classes are on `axis`.
     target : array, shape (N, *S) or (N, C, *S)
         Labels of any integer or bool dtype, or a dense target: a float or bool array of the input's shape. A single
         channel takes labels {0, 1}, of shape (N, *S) or (N, 1, *S).
     activation : {"softmax", "sigmoid", None}, default "softmax"
-        The function that turns `input` into probabilities. None: it holds probabilities.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities.
     weighting : {"square", "simple", "uniform"}, default "square"
         Whether $v_c$ is $1 / B_c^2$, $1 / B_c$ or 1.
     smooth : float or (float, float), default 1e-05
-        $s$, >= 0. A pair is (numerator, denominator). It is added to sums of about 1 for "simple", but of about $1 / B$
-        for "square": choose a smaller one for large images.
+        $s$, >= 0. A pair is (numerator, denominator). It is added to weighted sums, which are about 1 for "simple" but
+        about $1 / B$ for "square". So for "square", large images need a smaller $s$.
     class_weight : array, shape (C,), default None
-        A factor of $v_c$, >= 0.
+        One factor of $v_c$ per class, >= 0.
     classes : sequence of int, default None
-        The classes that count; None: all. The equivalent of MONAI's `include_background=False` is `range(1, C)`.
+        The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     batch : bool, default False
-        Whether the sums go over the pixels of the whole batch (over merged partials, of the whole data set) instead of
-        each sample.
+        Whether each sum is over the pixels of the whole batch, instead of one sample. For merged partials, it is then
+        over the whole data set.
     absent : {"keep", "skip"}, default "keep"
-        A class without a target pixel is weighted as said above, or left out of both sums. A sample with no class left
-        does not count.
+        The weight of a class without a target pixel. "keep" weights it as described above; "skip" leaves it out of both
+        sums. A sample with no class left does not count.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over samples. "none" returns one value per sample, shape (N,), or () with `batch`.
+        The reduction over samples. "none" returns one value per sample, shape (N,), or () with `batch`.
     axis : int, default 1
         The class axis of `input`.
     pixel_weight : array, default None
-        Weights of the pixels, 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S), with a dense target also to (N,
-        C, *S). A pixel of weight 0 does not count.
+        The weights of the pixels: each is 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S); with a dense
+        target, it may also broadcast to (N, C, *S). A pixel with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -205,7 +207,7 @@ def generalized_dice_loss(
 
     See Also
     --------
-    GeneralizedDiceLoss : The object, which also has gradients and partials.
+    GeneralizedDiceLoss : The same loss as an object, with gradients and partials.
     DiceLoss : Has one overlap per class.
 
     References

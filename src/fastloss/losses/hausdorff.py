@@ -25,21 +25,22 @@ class HausdorffDTLoss(DistanceLoss):
     r"""Hausdorff distance loss by distance transforms: squared errors weighted by the distance to both boundaries.
 
     A pixel's value is the mean over classes of $(p_c - y_c)^2 (D_p^\alpha + D_y^\alpha)$. $D$ is the distance to the
-    boundary of a mask: `distance_transform(mask)` plus that of its complement. The mask of $D_y$ is the target's class;
-    that of $D_p$ holds the pixels that count where $p_c > 1/2$. No gradient goes through the distances.
+    boundary of a mask: the `distance_transform` of the mask plus that of its complement. For $D_y$, the mask is the
+    target's class. For $D_p$, the mask is where $p_c > 1/2$, among the pixels that count. No gradient goes through the
+    distances.
 
     Parameters
     ----------
     alpha : float, default 2.0
-        $\alpha$, >= 0. The larger it is, the more distant errors outweigh near ones.
+        $\alpha$, >= 0. With a larger $\alpha$, distant errors outweigh near ones by more.
     activation : {"softmax", "sigmoid", None}, default "softmax"
-        The function that turns `input` into probabilities. None: it holds probabilities.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities.
     spacing : float or sequence of float, default None
-        The distance between neighbouring pixels, for all axes or one per axis. None: 1.
+        The distance between neighbouring pixels: one number for all axes, or one per axis. None: 1.
     classes : sequence of int, default None
-        The classes that count; None: all. The equivalent of MONAI's `include_background=False` is `range(1, C)`.
+        The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per pixel, shape (N, *S).
     axis : int, default 1
@@ -48,19 +49,19 @@ class HausdorffDTLoss(DistanceLoss):
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    hausdorff_dt_loss : The function, which documents the arrays of a call.
+    hausdorff_dt_loss : The same loss as a function; its docstring describes the arrays.
     BoundaryLoss
-    hausdorff_distance : The distance itself.
+    hausdorff_distance : The Hausdorff distance itself.
 
     Notes
     -----
-    There are at most 3 pixel dimensions. A dense target counts as the mask of its values above 1/2. A mask that is
-    empty or full has no boundary, and its $D$ is 0, as in MONAI. `distance_maps` takes $D_p^\alpha + D_y^\alpha$
-    ready-made, in the input's shape. A single channel takes labels {0, 1}.
+    There are at most 3 pixel dimensions. For a dense target, the mask of a class is where its values exceed 1/2. A mask
+    that is empty or full has no boundary, and its $D$ is 0, as in MONAI. You can pass ready-made maps $D_p^\alpha +
+    D_y^\alpha$ as `distance_maps`, in the input's shape. A single channel takes labels {0, 1}.
 
     References
     ----------
@@ -98,20 +99,20 @@ class HausdorffDTLoss(DistanceLoss):
         return self._each(batch, fill)
 
     def _predicted(self, x: Array) -> Array:
-        """Where p > 1/2, of one image, (C, *S)."""
+        """The mask of one image, of shape (C, *S): where p > 1/2."""
         if self.activation == "sigmoid":
-            with np.errstate(invalid="ignore"):  # a bfloat16's NaN
+            with np.errstate(invalid="ignore"):  # comparing a NaN in bfloat16 warns
                 mask: Array = x > 0
             return mask
         mask = (x if self.activation is None else softmax(x.astype(real_dtype(x.dtype)), axis=0)) > 0.5
         return mask
 
     def _field(self, mask: tuple[Array, int, bool], spacing: tuple[float, ...]) -> Array:
-        """D^alpha."""
+        """The map D^alpha of a mask."""
         values, k, inverted = mask
         field = distance_to(values, k, inverted, spacing)
-        field += distance_to(values, k, not inverted, spacing)  # one of the two is 0, unless a mask is full: inf
-        field[np.isinf(field)] = 0
+        field += distance_to(values, k, not inverted, spacing)  # every pixel is 0 in one of the two
+        field[np.isinf(field)] = 0  # inf: the mask is empty or full
         with np.errstate(over="ignore", under="ignore"):
             powers = field ** np.float32(self.alpha)
         if np.isinf(powers).any():
@@ -141,41 +142,42 @@ def hausdorff_dt_loss(
     r"""Hausdorff distance loss by distance transforms: squared errors weighted by the distance to both boundaries.
 
     A pixel's value is the mean over classes of $(p_c - y_c)^2 (D_p^\alpha + D_y^\alpha)$. $D$ is the distance to the
-    boundary of a mask: `distance_transform(mask)` plus that of its complement. The mask of $D_y$ is the target's class;
-    that of $D_p$ holds the pixels that count where $p_c > 1/2$. No gradient goes through the distances.
+    boundary of a mask: the `distance_transform` of the mask plus that of its complement. For $D_y$, the mask is the
+    target's class. For $D_p$, the mask is where $p_c > 1/2$, among the pixels that count. No gradient goes through the
+    distances.
 
     Parameters
     ----------
     input : array, shape (N, C, *S)
-        The input of `activation`, or probabilities, of dtype float16, bfloat16, float32 or float64. The classes are on
-        `axis`.
+        The values that `activation` is applied to, or probabilities. The dtype is float16, bfloat16, float32 or
+        float64. The classes are on `axis`.
     target : array, shape (N, *S) or (N, C, *S)
         Labels of any integer or bool dtype, or a dense target: a float or bool array of the input's shape. A single
         channel takes labels {0, 1}, of shape (N, *S) or (N, 1, *S).
     alpha : float, default 2.0
-        $\alpha$, >= 0. The larger it is, the more distant errors outweigh near ones.
+        $\alpha$, >= 0. With a larger $\alpha$, distant errors outweigh near ones by more.
     activation : {"softmax", "sigmoid", None}, default "softmax"
-        The function that turns `input` into probabilities. None: it holds probabilities.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities.
     spacing : float or sequence of float, default None
-        The distance between neighbouring pixels, for all axes or one per axis. None: 1.
+        The distance between neighbouring pixels: one number for all axes, or one per axis. None: 1.
     classes : sequence of int, default None
-        The classes that count; None: all. The equivalent of MONAI's `include_background=False` is `range(1, C)`.
+        The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per pixel, shape (N, *S).
     axis : int, default 1
         The class axis of `input`.
     pixel_weight : array, default None
-        Weights of the pixels, 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S), with a dense target also to (N,
-        C, *S). A pixel of weight 0 does not count.
+        The weights of the pixels: each is 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S); with a dense
+        target, it may also broadcast to (N, C, *S). A pixel with weight 0 does not count.
     distance_maps : array, the input's shape, default None
-        Ready-made maps instead of those that the call would make.
+        Ready-made maps. None: the call computes the maps.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -188,15 +190,15 @@ def hausdorff_dt_loss(
 
     See Also
     --------
-    HausdorffDTLoss : The object, which also has gradients and partials.
+    HausdorffDTLoss : The same loss as an object, with gradients and partials.
     BoundaryLoss
-    hausdorff_distance : The distance itself.
+    hausdorff_distance : The Hausdorff distance itself.
 
     Notes
     -----
-    There are at most 3 pixel dimensions. A dense target counts as the mask of its values above 1/2. A mask that is
-    empty or full has no boundary, and its $D$ is 0, as in MONAI. `distance_maps` takes $D_p^\alpha + D_y^\alpha$
-    ready-made, in the input's shape. A single channel takes labels {0, 1}.
+    There are at most 3 pixel dimensions. For a dense target, the mask of a class is where its values exceed 1/2. A mask
+    that is empty or full has no boundary, and its $D$ is 0, as in MONAI. You can pass ready-made maps $D_p^\alpha +
+    D_y^\alpha$ as `distance_maps`, in the input's shape. A single channel takes labels {0, 1}.
 
     References
     ----------

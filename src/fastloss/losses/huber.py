@@ -1,4 +1,4 @@
-"""Losses for regression that are quadratic near 0 and linear for outliers, of d = input - target."""
+"""Losses for regression that are quadratic for small and linear for large d, where d = input - target."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ __all__ = ["HuberLoss", "PseudoHuberLoss", "SmoothL1Loss", "huber_loss", "pseudo
 class HuberLoss(ElementLoss):
     r"""Huber loss: squared error near 0, absolute error beyond.
 
-    An element's value is $d^2 / 2$ where $|d| \le \delta$, else $\delta (|d| - \delta / 2)$.
+    With $d$ = input - target, an element's value is $d^2 / 2$ where $|d| \le \delta$, else $\delta (|d| - \delta / 2)$.
 
     Parameters
     ----------
     delta : float, default 1.0
-        $\delta$, from 1e-30 to 1e30: the $|d|$ beyond which the loss is linear.
+        $\delta$, from 1e-30 to 1e30. The loss is linear where $|d|$ is larger.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
 
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    huber_loss : The function, which documents the arrays of a call.
+    huber_loss : The same loss as a function; its docstring describes the arrays.
     SmoothL1Loss : This loss divided by delta.
 
     References
@@ -70,7 +70,7 @@ def huber_loss(
 ) -> float | Any:
     r"""Huber loss: squared error near 0, absolute error beyond.
 
-    An element's value is $d^2 / 2$ where $|d| \le \delta$, else $\delta (|d| - \delta / 2)$.
+    With $d$ = input - target, an element's value is $d^2 / 2$ where $|d| \le \delta$, else $\delta (|d| - \delta / 2)$.
 
     Parameters
     ----------
@@ -79,17 +79,17 @@ def huber_loss(
     target : array, the input's shape
         Targets, of any real dtype.
     delta : float, default 1.0
-        $\delta$, from 1e-30 to 1e30: the $|d|$ beyond which the loss is linear.
+        $\delta$, from 1e-30 to 1e30. The loss is linear where $|d|$ is larger.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
     pixel_weight : array, default None
-        Weights of the elements, 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element of weight 0
-        does not count.
+        The weights of the elements: each is 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element
+        with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def huber_loss(
 
     See Also
     --------
-    HuberLoss : The object, which also has gradients and partials.
+    HuberLoss : The same loss as an object, with gradients and partials.
     SmoothL1Loss : This loss divided by delta.
 
     References
@@ -121,7 +121,8 @@ def huber_loss(
 class SmoothL1Loss(ElementLoss):
     r"""Smooth L1 loss: absolute error, quadratic near 0.
 
-    An element's value is $d^2 / (2 \beta)$ where $|d| < \beta$, else $|d| - \beta / 2$; $\beta = 0$ is L1.
+    With $d$ = input - target, an element's value is $d^2 / (2 \beta)$ where $|d| < \beta$, else $|d| - \beta / 2$. With
+    $\beta = 0$, the loss is L1.
 
     Parameters
     ----------
@@ -133,11 +134,11 @@ class SmoothL1Loss(ElementLoss):
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    smooth_l1_loss : The function, which documents the arrays of a call.
+    smooth_l1_loss : The same loss as a function; its docstring describes the arrays.
     HuberLoss : This loss times beta.
 
     References
@@ -176,7 +177,8 @@ def smooth_l1_loss(
 ) -> float | Any:
     r"""Smooth L1 loss: absolute error, quadratic near 0.
 
-    An element's value is $d^2 / (2 \beta)$ where $|d| < \beta$, else $|d| - \beta / 2$; $\beta = 0$ is L1.
+    With $d$ = input - target, an element's value is $d^2 / (2 \beta)$ where $|d| < \beta$, else $|d| - \beta / 2$. With
+    $\beta = 0$, the loss is L1.
 
     Parameters
     ----------
@@ -189,13 +191,13 @@ def smooth_l1_loss(
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
     pixel_weight : array, default None
-        Weights of the elements, 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element of weight 0
-        does not count.
+        The weights of the elements: each is 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element
+        with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -206,7 +208,7 @@ def smooth_l1_loss(
 
     See Also
     --------
-    SmoothL1Loss : The object, which also has gradients and partials.
+    SmoothL1Loss : The same loss as an object, with gradients and partials.
     HuberLoss : This loss times beta.
 
     References
@@ -227,8 +229,8 @@ def smooth_l1_loss(
 class PseudoHuberLoss(ElementLoss):
     r"""Pseudo-Huber loss: a smooth absolute error with a scale.
 
-    An element's value is $\delta^2 (\sqrt{1 + (d / \delta)^2} - 1)$, as in `scipy.special.pseudo_huber`. It is smooth,
-    and finite for any finite $d$.
+    With $d$ = input - target, an element's value is $\delta^2 (\sqrt{1 + (d / \delta)^2} - 1)$, as in
+    `scipy.special.pseudo_huber`. It is smooth, and finite for any finite $d$.
 
     Parameters
     ----------
@@ -240,11 +242,11 @@ class PseudoHuberLoss(ElementLoss):
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    pseudo_huber_loss : The function, which documents the arrays of a call.
+    pseudo_huber_loss : The same loss as a function; its docstring describes the arrays.
     HuberLoss
 
     References
@@ -281,8 +283,8 @@ def pseudo_huber_loss(
 ) -> float | Any:
     r"""Pseudo-Huber loss: a smooth absolute error with a scale.
 
-    An element's value is $\delta^2 (\sqrt{1 + (d / \delta)^2} - 1)$, as in `scipy.special.pseudo_huber`. It is smooth,
-    and finite for any finite $d$.
+    With $d$ = input - target, an element's value is $\delta^2 (\sqrt{1 + (d / \delta)^2} - 1)$, as in
+    `scipy.special.pseudo_huber`. It is smooth, and finite for any finite $d$.
 
     Parameters
     ----------
@@ -295,13 +297,13 @@ def pseudo_huber_loss(
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
     pixel_weight : array, default None
-        Weights of the elements, 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element of weight 0
-        does not count.
+        The weights of the elements: each is 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element
+        with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -312,7 +314,7 @@ def pseudo_huber_loss(
 
     See Also
     --------
-    PseudoHuberLoss : The object, which also has gradients and partials.
+    PseudoHuberLoss : The same loss as an object, with gradients and partials.
     HuberLoss
 
     References

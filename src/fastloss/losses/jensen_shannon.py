@@ -19,10 +19,10 @@ class JSDivLoss(SumLoss):
     r"""Jensen-Shannon divergence of probabilities, and its alpha form.
 
     A pixel's value is $[KL(y \| m(p)) + KL(p \| m(y))] / 2$ with $m(p) = \alpha p + (1 - \alpha) y$ and $m(y) = \alpha
-    y + (1 - \alpha) p$, where $KL(u \| v) = \sum_c u_c \log(u_c / v_c)$ over the class axis. With `binary` each element
-    is the parameter of a Bernoulli distribution and has a value of its own. $\alpha = 1/2$ is the Jensen-Shannon
-    divergence, $\alpha = 1$ half of the Jeffreys divergence, the symmetric KL. The unit is nats; for $\alpha = 1/2$ the
-    value is at most log 2.
+    y + (1 - \alpha) p$. Here $KL(u \| v) = \sum_c u_c \log(u_c / v_c)$, summed over the class axis. With `binary`, each
+    element is the parameter of a Bernoulli distribution and has a value of its own. $\alpha = 1/2$ gives the
+    Jensen-Shannon divergence. $\alpha = 1$ gives half of the Jeffreys divergence, which is the symmetric KL. The unit
+    is nats. For $\alpha = 1/2$, the value is at most log 2.
 
     Parameters
     ----------
@@ -33,9 +33,10 @@ class JSDivLoss(SumLoss):
     binary : bool, default False
         Whether each element is a Bernoulli distribution. `input` then has any shape.
     activation : {"softmax", "sigmoid", None}, default None
-        The function that turns `input` into probabilities. None: it holds probabilities. `binary` takes no softmax.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities. "softmax" is an
+        error with `binary`.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per pixel, shape (N, *S), or with `binary`
         one per element.
@@ -43,11 +44,11 @@ class JSDivLoss(SumLoss):
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    js_div : The function, which documents the arrays of a call.
+    js_div : The same loss as a function; its docstring describes the arrays.
     KLDivLoss
 
     References
@@ -101,16 +102,16 @@ def js_div(
     r"""Jensen-Shannon divergence of probabilities, and its alpha form.
 
     A pixel's value is $[KL(y \| m(p)) + KL(p \| m(y))] / 2$ with $m(p) = \alpha p + (1 - \alpha) y$ and $m(y) = \alpha
-    y + (1 - \alpha) p$, where $KL(u \| v) = \sum_c u_c \log(u_c / v_c)$ over the class axis. With `binary` each element
-    is the parameter of a Bernoulli distribution and has a value of its own. $\alpha = 1/2$ is the Jensen-Shannon
-    divergence, $\alpha = 1$ half of the Jeffreys divergence, the symmetric KL. The unit is nats; for $\alpha = 1/2$ the
-    value is at most log 2.
+    y + (1 - \alpha) p$. Here $KL(u \| v) = \sum_c u_c \log(u_c / v_c)$, summed over the class axis. With `binary`, each
+    element is the parameter of a Bernoulli distribution and has a value of its own. $\alpha = 1/2$ gives the
+    Jensen-Shannon divergence. $\alpha = 1$ gives half of the Jeffreys divergence, which is the symmetric KL. The unit
+    is nats. For $\alpha = 1/2$, the value is at most log 2.
 
     Parameters
     ----------
     input : array, shape (N, C, *S)
-        The input of `activation`, or probabilities, of dtype float16, bfloat16, float32 or float64. The classes are on
-        `axis`.
+        The values that `activation` is applied to, or probabilities. The dtype is float16, bfloat16, float32 or
+        float64. The classes are on `axis`.
     target : array, shape (N, *S) or (N, C, *S)
         Labels of any integer or bool dtype, or a dense target: a float or bool array of the input's shape.
     alpha : float, default 0.5
@@ -120,20 +121,21 @@ def js_div(
     binary : bool, default False
         Whether each element is a Bernoulli distribution. `input` then has any shape.
     activation : {"softmax", "sigmoid", None}, default None
-        The function that turns `input` into probabilities. None: it holds probabilities. `binary` takes no softmax.
+        The function that turns `input` into probabilities. None: `input` already holds probabilities. "softmax" is an
+        error with `binary`.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per pixel, shape (N, *S), or with `binary`
         one per element.
     pixel_weight : array, default None
-        Weights of the pixels, 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S), with a dense target also to (N,
-        C, *S). A pixel of weight 0 does not count.
+        The weights of the pixels: each is 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S); with a dense
+        target, it may also broadcast to (N, C, *S). A pixel with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -146,7 +148,7 @@ def js_div(
 
     See Also
     --------
-    JSDivLoss : The object, which also has gradients and partials.
+    JSDivLoss : The same loss as an object, with gradients and partials.
     KLDivLoss
 
     References

@@ -1,4 +1,4 @@
-"""Losses of margins: perceptron, soft margin, multi-label soft margin."""
+"""Margin losses: perceptron, soft margin, multi-label soft margin."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ __all__ = [
 class PerceptronLoss(LabelLoss):
     r"""Perceptron loss: cross entropy without its normaliser.
 
-    With labels $y$ a pixel's value is $w_y (\max_c x_c - x_y)$; with a dense target $\sum_c w_c y_c (\max_j x_j -
-    x_c)$. Of several equal maxima, the first takes the gradient. The mean is that of `CrossEntropyLoss`.
+    With labels $y$, a pixel's value is $w_y (\max_c x_c - x_y)$; with a dense target, it is $\sum_c w_c y_c (\max_j x_j
+    - x_c)$. If several maxima are equal, the first gets the gradient. The mean is defined as for `CrossEntropyLoss`.
 
     Parameters
     ----------
     class_weight : array, shape (C,), default None
-        Weights of the pixels by their target class: finite, >= 0.
+        One weight per class, finite, >= 0. A pixel gets the weight of its target class.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per pixel, shape (N, *S).
     axis : int, default 1
@@ -42,11 +42,11 @@ class PerceptronLoss(LabelLoss):
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    perceptron_loss : The function, which documents the arrays of a call.
+    perceptron_loss : The same loss as a function; its docstring describes the arrays.
     CrossEntropyLoss
 
     References
@@ -83,8 +83,8 @@ def perceptron_loss(
 ) -> float | Any:
     r"""Perceptron loss: cross entropy without its normaliser.
 
-    With labels $y$ a pixel's value is $w_y (\max_c x_c - x_y)$; with a dense target $\sum_c w_c y_c (\max_j x_j -
-    x_c)$. Of several equal maxima, the first takes the gradient. The mean is that of `CrossEntropyLoss`.
+    With labels $y$, a pixel's value is $w_y (\max_c x_c - x_y)$; with a dense target, it is $\sum_c w_c y_c (\max_j x_j
+    - x_c)$. If several maxima are equal, the first gets the gradient. The mean is defined as for `CrossEntropyLoss`.
 
     Parameters
     ----------
@@ -93,21 +93,21 @@ def perceptron_loss(
     target : array, shape (N, *S) or (N, C, *S)
         Labels of any integer or bool dtype, or a dense target: a float or bool array of the input's shape.
     class_weight : array, shape (C,), default None
-        Weights of the pixels by their target class: finite, >= 0.
+        One weight per class, finite, >= 0. A pixel gets the weight of its target class.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels do not count. A dense target has no labels to ignore: use `pixel_weight`.
+        The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per pixel, shape (N, *S).
     axis : int, default 1
         The class axis of `input`.
     pixel_weight : array, default None
-        Weights of the pixels, 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S), with a dense target also to (N,
-        C, *S). A pixel of weight 0 does not count.
+        The weights of the pixels: each is 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S); with a dense
+        target, it may also broadcast to (N, C, *S). A pixel with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def perceptron_loss(
 
     See Also
     --------
-    PerceptronLoss : The object, which also has gradients and partials.
+    PerceptronLoss : The same loss as an object, with gradients and partials.
     CrossEntropyLoss
 
     References
@@ -141,7 +141,7 @@ def perceptron_loss(
 class SoftMarginLoss(ElementLoss):
     r"""Soft margin loss: binary cross entropy of logits for targets -1 and 1.
 
-    An element's value is $\log(1 + e^{-y x})$ with $y \in \{-1, 1\}$. It is stable where that of torch overflows.
+    An element's value is $\log(1 + e^{-y x})$ with $y \in \{-1, 1\}$. It is finite where torch's value overflows.
 
     Parameters
     ----------
@@ -151,12 +151,12 @@ class SoftMarginLoss(ElementLoss):
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    soft_margin_loss : The function, which documents the arrays of a call.
-    BCEWithLogitsLoss : The same for targets in {0, 1}.
+    soft_margin_loss : The same loss as a function; its docstring describes the arrays.
+    BCEWithLogitsLoss : The same loss for targets in {0, 1}.
 
     References
     ----------
@@ -188,7 +188,7 @@ def soft_margin_loss(
 ) -> float | Any:
     r"""Soft margin loss: binary cross entropy of logits for targets -1 and 1.
 
-    An element's value is $\log(1 + e^{-y x})$ with $y \in \{-1, 1\}$. It is stable where that of torch overflows.
+    An element's value is $\log(1 + e^{-y x})$ with $y \in \{-1, 1\}$. It is finite where torch's value overflows.
 
     Parameters
     ----------
@@ -199,13 +199,13 @@ def soft_margin_loss(
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
     pixel_weight : array, default None
-        Weights of the elements, 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element of weight 0
-        does not count.
+        The weights of the elements: each is 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element
+        with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -216,8 +216,8 @@ def soft_margin_loss(
 
     See Also
     --------
-    SoftMarginLoss : The object, which also has gradients and partials.
-    BCEWithLogitsLoss : The same for targets in {0, 1}.
+    SoftMarginLoss : The same loss as an object, with gradients and partials.
+    BCEWithLogitsLoss : The same loss for targets in {0, 1}.
 
     References
     ----------
@@ -242,7 +242,7 @@ class MultiLabelSoftMarginLoss(SumLoss):
     Parameters
     ----------
     class_weight : array, shape (C,), default None
-        Finite, >= 0: a factor of each class. As in torch, it does not enter the weight of the mean.
+        One factor per class, finite, >= 0. As in torch, it does not change the divisor of the mean.
     axis : int, default 1
         The class axis of `input`.
     reduction : {"mean", "sum", "none"}, default "mean"
@@ -251,11 +251,11 @@ class MultiLabelSoftMarginLoss(SumLoss):
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    multilabel_soft_margin_loss : The function, which documents the arrays of a call.
+    multilabel_soft_margin_loss : The same loss as a function; its docstring describes the arrays.
     BCEWithLogitsLoss
 
     References
@@ -300,19 +300,19 @@ def multilabel_soft_margin_loss(
     target : array, shape (N, *S) or (N, C, *S)
         Labels of any integer or bool dtype, or a dense target: a float or bool array of the input's shape.
     class_weight : array, shape (C,), default None
-        Finite, >= 0: a factor of each class. As in torch, it does not enter the weight of the mean.
+        One factor per class, finite, >= 0. As in torch, it does not change the divisor of the mean.
     axis : int, default 1
         The class axis of `input`.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per pixel, shape (N, *S).
     pixel_weight : array, default None
-        Weights of the pixels, 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S), with a dense target also to (N,
-        C, *S). A pixel of weight 0 does not count.
+        The weights of the pixels: each is 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S); with a dense
+        target, it may also broadcast to (N, C, *S). A pixel with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -325,7 +325,7 @@ def multilabel_soft_margin_loss(
 
     See Also
     --------
-    MultiLabelSoftMarginLoss : The object, which also has gradients and partials.
+    MultiLabelSoftMarginLoss : The same loss as an object, with gradients and partials.
     BCEWithLogitsLoss
 
     References

@@ -1,4 +1,4 @@
-"""Mask R-CNN's losses: of the masks, and of anchors and masks together."""
+"""Mask R-CNN's losses: one for the masks, and one for anchors and masks together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ MASK_TERM = (1.0, Mean(loss=BCEWithLogitsLoss(), empty=0.0))
 
 
 def _mask_part(mask_logits: Any, class_ids: Any, mask_target: Any) -> Part:
-    """The channel of its class of each region: a copy, 1/K of the logits, whose gradient goes back to its place."""
+    """The part of a call for the masks: each region's logits in the channel of its class.
+
+    They are a copy of 1/K of all logits. `widen` writes their gradient to the same places of a full one.
+    """
     x, k = as_input(mask_logits, "mask_logits"), as_labels(class_ids, "class_ids")
     y = as_array(mask_target, "mask_target")
     if x.ndim < 2:
@@ -44,18 +47,18 @@ def _mask_part(mask_logits: Any, class_ids: Any, mask_target: Any) -> Part:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class MaskRCNNMaskLoss(MultiInputLoss):
-    """Mask R-CNN's loss of masks: the mean binary cross entropy with logits of each region's own class channel.
+    """Mask R-CNN's loss for masks: mean binary cross entropy of the logits in the channel of each region's class.
 
-    The other classes' channels do not compete; their gradient is 0. Without a region the loss is 0.
+    The channels of the other classes do not enter the loss, and their gradient is 0. Without a region, the loss is 0.
 
     See Also
     --------
-    mask_rcnn_mask_loss : The function, which documents the arrays of a call.
-    MaskRCNNLoss : With class and box.
+    mask_rcnn_mask_loss : The same loss as a function; its docstring describes the arrays.
+    MaskRCNNLoss : Also has terms for class and box.
 
     Notes
     -----
-    `value_and_grad` returns the gradients as a tuple of one.
+    `value_and_grad` returns the gradient in a tuple with one entry.
 
     References
     ----------
@@ -77,16 +80,16 @@ class MaskRCNNMaskLoss(MultiInputLoss):
 
 @function_of(MaskRCNNMaskLoss)
 def mask_rcnn_mask_loss(mask_logits: Any, class_ids: Any, mask_target: Any) -> float:
-    """Mask R-CNN's loss of masks: the mean binary cross entropy with logits of each region's own class channel.
+    """Mask R-CNN's loss for masks: mean binary cross entropy of the logits in the channel of each region's class.
 
-    The other classes' channels do not compete; their gradient is 0. Without a region the loss is 0.
+    The channels of the other classes do not enter the loss, and their gradient is 0. Without a region, the loss is 0.
 
     Parameters
     ----------
     mask_logits : array, shape (R, K, *S)
         Mask logits of R regions and K classes, usually (R, K, m, m).
     class_ids : array, shape (R,)
-        Integers in [0, K): the class of each region.
+        The class of each region, an integer in [0, K).
     mask_target : array, shape (R, *S)
         The masks, of any real dtype, in [0, 1].
 
@@ -106,8 +109,8 @@ def mask_rcnn_mask_loss(mask_logits: Any, class_ids: Any, mask_target: Any) -> f
 
     See Also
     --------
-    MaskRCNNMaskLoss : The object, which also has gradients and partials.
-    mask_rcnn_loss : With class and box.
+    MaskRCNNMaskLoss : The same loss as an object, with gradients and partials.
+    mask_rcnn_loss : Also has terms for class and box.
 
     References
     ----------
@@ -134,23 +137,24 @@ class MaskRCNNLoss(AnchorLoss):
         The weight of $L_{box}$, >= 0.
     n_cls : float, default None
         The normaliser of the class term, > 0 (256 in the paper: the anchors of a batch). None: the number of sampled
-        anchors; over merged partials, of all their anchors.
+        anchors; for merged partials, the number over all of them.
     n_box : float, default None
-        The normaliser of the box term, > 0 (about 2400 in the paper: the locations). None: the number of all anchors.
+        The normaliser of the box term, > 0 (about 2400 in the paper: the locations). None: the number of all anchors,
+        sampled or not.
 
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    mask_rcnn_loss : The function, which documents the arrays of a call.
+    mask_rcnn_loss : The same loss as a function; its docstring describes the arrays.
     FasterRCNNLoss, MaskRCNNMaskLoss : The two summands.
 
     Notes
     -----
-    `value_and_grad` returns the gradients as a tuple, (of `cls_logits`, of `box_pred`, of `mask_logits`).
+    `value_and_grad` returns the gradients as a tuple: those of `cls_logits`, `box_pred` and `mask_logits`.
 
     References
     ----------
@@ -211,22 +215,23 @@ def mask_rcnn_loss(
     labels : array, the shape of `cls_logits`
         Integers: 1 positive, 0 negative, -1 not sampled.
     box_pred : array, the shape of `labels` and (4,)
-        Predicted box coordinates. Those of an anchor that does not count have no effect, NaN included.
+        Predicted box coordinates. The coordinates of an anchor that does not count have no effect, even if NaN.
     box_target : array, the shape of `box_pred`
         Target box coordinates, of any real dtype.
     mask_logits : array, shape (R, K, *S)
         Mask logits of R regions and K classes, usually (R, K, m, m).
     class_ids : array, shape (R,)
-        Integers in [0, K): the class of each region.
+        The class of each region, an integer in [0, K).
     mask_target : array, shape (R, *S)
         The masks, of any real dtype, in [0, 1].
     lambda_ : float, default 10.0
         The weight of $L_{box}$, >= 0.
     n_cls : float, default None
         The normaliser of the class term, > 0 (256 in the paper: the anchors of a batch). None: the number of sampled
-        anchors; over merged partials, of all their anchors.
+        anchors; for merged partials, the number over all of them.
     n_box : float, default None
-        The normaliser of the box term, > 0 (about 2400 in the paper: the locations). None: the number of all anchors.
+        The normaliser of the box term, > 0 (about 2400 in the paper: the locations). None: the number of all anchors,
+        sampled or not.
 
     Returns
     -------
@@ -244,7 +249,7 @@ def mask_rcnn_loss(
 
     See Also
     --------
-    MaskRCNNLoss : The object, which also has gradients and partials.
+    MaskRCNNLoss : The same loss as an object, with gradients and partials.
     faster_rcnn_loss, mask_rcnn_mask_loss : The two summands.
 
     References

@@ -1,4 +1,4 @@
-"""Losses for regression, of the difference d = input - target."""
+"""Losses for regression, as functions of the difference d = input - target."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["L1Loss", "LogCoshLoss", "MSELoss", "l1_loss", "log_cosh_loss", "mse_
 class MSELoss(ElementLoss):
     """Mean squared error.
 
-    An element's value is $d^2$.
+    An element's value is $d^2$, where $d$ = input - target.
 
     Parameters
     ----------
@@ -26,11 +26,11 @@ class MSELoss(ElementLoss):
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    mse_loss : The function, which documents the arrays of a call.
+    mse_loss : The same loss as a function; its docstring describes the arrays.
     HuberLoss : Less sensitive to outliers.
 
     References
@@ -61,7 +61,7 @@ def mse_loss(
 ) -> float | Any:
     """Mean squared error.
 
-    An element's value is $d^2$.
+    An element's value is $d^2$, where $d$ = input - target.
 
     Parameters
     ----------
@@ -72,13 +72,13 @@ def mse_loss(
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
     pixel_weight : array, default None
-        Weights of the elements, 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element of weight 0
-        does not count.
+        The weights of the elements: each is 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element
+        with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def mse_loss(
 
     See Also
     --------
-    MSELoss : The object, which also has gradients and partials.
+    MSELoss : The same loss as an object, with gradients and partials.
     HuberLoss : Less sensitive to outliers.
 
     References
@@ -110,7 +110,7 @@ def mse_loss(
 class L1Loss(ElementLoss):
     """Mean absolute error.
 
-    An element's value is $|d|$; its gradient at $d = 0$ is 0.
+    An element's value is $|d|$, where $d$ = input - target. The gradient at $d = 0$ is 0.
 
     Parameters
     ----------
@@ -120,11 +120,11 @@ class L1Loss(ElementLoss):
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    l1_loss : The function, which documents the arrays of a call.
+    l1_loss : The same loss as a function; its docstring describes the arrays.
     SmoothL1Loss, LogCoshLoss : Smooth at 0.
 
     References
@@ -155,7 +155,7 @@ def l1_loss(
 ) -> float | Any:
     """Mean absolute error.
 
-    An element's value is $|d|$; its gradient at $d = 0$ is 0.
+    An element's value is $|d|$, where $d$ = input - target. The gradient at $d = 0$ is 0.
 
     Parameters
     ----------
@@ -166,13 +166,13 @@ def l1_loss(
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
     pixel_weight : array, default None
-        Weights of the elements, 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element of weight 0
-        does not count.
+        The weights of the elements: each is 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element
+        with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def l1_loss(
 
     See Also
     --------
-    L1Loss : The object, which also has gradients and partials.
+    L1Loss : The same loss as an object, with gradients and partials.
     SmoothL1Loss, LogCoshLoss : Smooth at 0.
 
     References
@@ -204,8 +204,8 @@ def l1_loss(
 class LogCoshLoss(ElementLoss):
     r"""Logarithm of the hyperbolic cosine: a smooth absolute error.
 
-    An element's value is $\log \cosh d = |d| + \log(1 + e^{-2|d|}) - \log 2$. It does not overflow for a finite $d$,
-    and it keeps its relative accuracy for a small one.
+    With $d$ = input - target, an element's value is $\log \cosh d = |d| + \log(1 + e^{-2|d|}) - \log 2$. It does not
+    overflow for a finite $d$, and it keeps its relative accuracy for a small $d$.
 
     Parameters
     ----------
@@ -215,11 +215,11 @@ class LogCoshLoss(ElementLoss):
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; a call raises the errors of the function.
+        If an option is wrong. A call raises the same errors as the function.
 
     See Also
     --------
-    log_cosh_loss : The function, which documents the arrays of a call.
+    log_cosh_loss : The same loss as a function; its docstring describes the arrays.
     PseudoHuberLoss : Has a scale.
 
     References
@@ -250,8 +250,8 @@ def log_cosh_loss(
 ) -> float | Any:
     r"""Logarithm of the hyperbolic cosine: a smooth absolute error.
 
-    An element's value is $\log \cosh d = |d| + \log(1 + e^{-2|d|}) - \log 2$. It does not overflow for a finite $d$,
-    and it keeps its relative accuracy for a small one.
+    With $d$ = input - target, an element's value is $\log \cosh d = |d| + \log(1 + e^{-2|d|}) - \log 2$. It does not
+    overflow for a finite $d$, and it keeps its relative accuracy for a small $d$.
 
     Parameters
     ----------
@@ -262,13 +262,13 @@ def log_cosh_loss(
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
     pixel_weight : array, default None
-        Weights of the elements, 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element of weight 0
-        does not count.
+        The weights of the elements: each is 0 or from 1e-30 to 1e30. The shape broadcasts to the input's. An element
+        with weight 0 does not count.
 
     Returns
     -------
     float, or array if `reduction` is "none"
-        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, else float32.
+        The loss. An array has the dtype of the arithmetic: float64 for a float64 input, otherwise float32.
 
     Raises
     ------
@@ -279,7 +279,7 @@ def log_cosh_loss(
 
     See Also
     --------
-    LogCoshLoss : The object, which also has gradients and partials.
+    LogCoshLoss : The same loss as an object, with gradients and partials.
     PseudoHuberLoss : Has a scale.
 
     References
