@@ -1,4 +1,4 @@
-"""Terms, the kernels that a loss asks for, and the modes of a run. Every layer above uses it; it imports none."""
+"""Terms, the kernels that a loss asks for, and the modes of a run. All layers import this file; it imports none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BINARY_ACTIVATIONS = (None, "sigmoid")
 
 
 class Mode:
-    """Flags of a run (enum fl_mode in csrc/fastloss.h). They are integers: | of an IntFlag takes 0.5 microseconds."""
+    """Flags of a run (enum fl_mode in csrc/fastloss.h): integers, since `|` of two IntFlags takes 0.5 microseconds."""
 
     WEIGH = 1
     FORWARD = 2
@@ -20,24 +20,24 @@ class Mode:
 
 
 class Term(NamedTuple):
-    """One kernel and its parameters, each one number or one per class. `kind` decides how many sums it has."""
+    """One kernel and its parameters. A parameter is one number, or one per class. `kind` sets how many sums it has."""
 
     name: str
     kind: str  # "pixel", "element", "region" or "transform"
     activation: int = 0  # index into ACTIVATIONS
     class_weight: tuple[float, ...] | None = None
     params: tuple[float | tuple[float, ...] | None, ...] = ()  # None: 1 / C
-    names: tuple[str, ...] = ()  # the options that its params come from, to name one of the wrong length
-    single: Term | None = None  # the term that replaces this one for a single class, with as many sums
+    names: tuple[str, ...] = ()  # the option each param comes from, for an error about its length
+    single: Term | None = None  # replaces this term if there is one class; it has as many sums
 
     def size(self, classes: int, mode: int) -> int:
-        if self.kind == "region":  # params: whether squares and the weight are needed
+        if self.kind == "region":  # the params tell whether squares and the sum of weights are needed
             return (3 + 2 * bool(self.params[0]) + bool(self.params[1])) * classes
         return 0 if self.kind == "transform" else 2 + (2 * classes if mode & Mode.BY_CLASS else 0)
 
 
 class Terms(tuple[Term, ...]):
-    """The terms of one run, with the plans that _backend.py makes of them, one per number of classes."""
+    """The terms of one run. They keep the plans that _backend.py makes of them, one per number of classes."""
 
     plans: dict[int, Any]
 

@@ -1,12 +1,12 @@
 """How a loss works: formulas over sums, the methods of every loss, weighted sums, partials that merge.
 
-    exact_sum.py    sums of float64 that no order or grouping changes
+    exact_sum.py    float64 sums that do not depend on order or grouping
     partial.py      Partial, the mergeable sums of some samples
     formula.py      the hooks that define a loss, and the passes over a batch that follow from them
     loss.py         Loss, with its calls, sums and products; Composed, the weighted sum
-    sums.py         losses that are one kernel's weighted sum
+    sums.py         losses that are the weighted sum of one kernel's values
     region.py       losses that are a formula over the sums of regions
-    multi_input.py  weighted sums of losses, each on inputs of its own
+    multi_input.py  weighted sums of losses, each with its own inputs
     functions.py    the registry of the functions, and their cache of losses
 
 The catalogue is losses/. Nothing here knows which backend computes.

@@ -1,7 +1,7 @@
-"""Exact sums of float64 numbers, so that order and grouping of merges never matter.
+"""Exact sums of float64 numbers, which make the order and the grouping of merges irrelevant. Called by formula.py.
 
-A sum is held as an expansion: rows of float64 whose exact sum is the value, each row the rounded remainder of those
-before it. That form is unique, so equal sums have equal bits, however they were reached. Called by formula.py.
+A sum is stored as an expansion: rows of float64 whose exact sum is the value. Each row is what the rows before it leave
+over, rounded. This form is unique, so equal sums have equal bits, whatever the order of the additions was.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy as np
 
 from .._arrays import Array
 
-MANY = 200  # numbers from which passes over a column are faster than fsum
-ZERO = np.zeros(())  # adding it takes 0.3 microseconds, adding 0.0 half of one
+MANY = 200  # from this many numbers on, passes over a column are faster than fsum
+ZERO = np.zeros(())  # adding it takes 0.3 microseconds; adding 0.0 takes 0.5
 
 
 def _expansion(numbers: list[float]) -> list[float]:
-    """The exact sum of `numbers` (math.fsum), then that of the rounding error, until none is left."""
+    """The rounded sum of `numbers` (math.fsum), then the sum of what is left over, until nothing is left."""
     try:
         parts = [math.fsum(numbers)]
         while math.isfinite(parts[-1]) and parts[-1] != 0:
@@ -30,18 +30,18 @@ def _expansion(numbers: list[float]) -> list[float]:
 
 
 def _split(column: Array) -> list[float]:
-    """A few numbers whose exact sum is that of the column, by passes over it as a whole.
+    """A few numbers whose exact sum is that of the column. They come from passes over the whole column.
 
-    Adding a number far above all others cuts each at the same bit. The upper parts are multiples of that bit, so their
-    sum is exact in any order; the lower parts are left for the next pass (Rump, Ogita and Oishi 2008, AccSum). A pass
-    takes 53 bits less those of the length.
+    A pass adds a number far above all others, which cuts every number at the same bit. The upper parts are multiples of
+    that bit, so their sum is exact in any order. The lower parts are left for the next pass (Rump, Ogita and Oishi
+    2008, AccSum). A pass takes 53 bits, less the bits of the column's length.
     """
     parts: list[float] = []
     margin = math.frexp(len(column) + 2)[1]
     rest, upper = np.empty_like(column), np.empty_like(column)
     while len(parts) < 8:
         high, low = float(column.max()), float(column.min())
-        if high == low and high.is_integer() and abs(high) * len(column) < 2**53:  # weights of 1, or nothing left
+        if high == low and high.is_integer() and abs(high) * len(column) < 2**53:  # weights are all 1, or all is done
             return [*parts, high * len(column)]
         exponent = math.frexp(max(high, -low))[1] + margin
         if not (math.isfinite(high) and math.isfinite(low)) or exponent > 1023:
@@ -55,7 +55,7 @@ def _split(column: Array) -> list[float]:
 
 
 def exact_sum(rows: Iterable[Array]) -> Array:
-    """The expansion, of shape (m, k), of the exact column sums of arrays of shape (n, k); of no rows it is 0."""
+    """The exact column sums of arrays of shape (n, k), as an expansion of shape (m, k). Without rows, they are 0."""
     many = list(rows)
     stack = many[0] if len(many) == 1 else np.concatenate(many)
     if len(stack) == 1:

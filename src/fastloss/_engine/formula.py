@@ -1,8 +1,8 @@
 """Formula: the hooks that define a loss, and the passes over a batch that follow from them.
 
-    terms()                 the kernels to run; their sums come back
-    partial_of(sums)        numbers that merge by addition, one row per sample or one for all
-    value_of(numbers)       the value, from the merged numbers
+    terms()                 the kernels to run, which return sums
+    partial_of(sums)        numbers that merge by addition: one row per sample, or one row for all samples
+    value_of(numbers)       the value, computed from the merged numbers
     coefficients(sums, ...) d(value)/d(sums), which the kernels turn into the gradient
     make_weights(batch)     weights made from the data, if the loss has any
 
@@ -23,14 +23,14 @@ from .._batch import LARGE_SAMPLE, MANY_SAMPLES, Batch
 from .._terms import Mode, Term, Terms
 from .exact_sum import exact_sum
 
-SUM_BYTES = 1 << 20  # of sums that are made at a time: they stay in the L2 cache
+SUM_BYTES = 1 << 20  # the sums that are computed at a time take so many bytes; they stay in the L2 cache
 
 
 class Formula:
     """A loss as formulas over sums."""
 
     kind: ClassVar[str] = (
-        "pixel"  # "pixel": labels or dense targets on a class axis; "element": two arrays of one shape
+        "pixel"  # "pixel": input with a class axis, labels or dense target; "element": two arrays of the same shape
     )
     weights_in_mean: ClassVar[bool] = True  # whether weights from make_weights count in the mean, as pixel_weight does
     makes_weights: ClassVar[bool] = False  # whether make_weights is defined
@@ -43,7 +43,7 @@ class Formula:
     # ---- what a subclass defines
 
     def terms(self) -> tuple[Term, ...]:
-        """The kernels to run; sums come back in this order."""
+        """The kernels to run. Their sums are returned in this order."""
         raise NotImplementedError
 
     def by_sample(self) -> bool:
@@ -51,19 +51,19 @@ class Formula:
         return False
 
     def partial_of(self, sums: list[Array]) -> Array:
-        """Each term's sums, of shape (groups, n) -> numbers of shape (groups, k) that merge by addition."""
+        """Turn each term's sums, of shape (groups, n), into numbers of shape (groups, k) that merge by addition."""
         raise NotImplementedError
 
     def partial_size(self, classes: int) -> int:
-        """k, how many numbers there are."""
+        """k, the number of columns of `partial_of`."""
         raise NotImplementedError
 
     def value_of(self, numbers: Array, classes: int) -> float:
-        """The value, from the merged numbers (k,)."""
+        """The value, computed from the merged numbers of shape (k,)."""
         raise NotImplementedError
 
     def values_of(self, rows: Array, classes: int) -> Array:
-        """The value of each row of numbers (n, k), to the bit that of `value_of`."""
+        """The value of each row of numbers, of shape (n, k). It has the same bits as that of `value_of`."""
         raise NotImplementedError
 
     def coefficients(self, sums: list[Array], numbers: Array, classes: int) -> list[Array]:
@@ -71,26 +71,26 @@ class Formula:
         raise NotImplementedError
 
     def class_partial_of(self, sums: list[Array]) -> Array:
-        """Numbers of shape (groups, k) for the values class by class; sums are those of Mode.BY_CLASS."""
+        """Mergeable numbers, of shape (groups, k), for the values per class. A run with Mode.BY_CLASS gives `sums`."""
         raise NotImplementedError
 
     def class_values_of(self, numbers: Array, classes: int) -> Array:
-        """The values class by class, (C,), from merged class_partial_of."""
+        """The values per class, of shape (C,), computed from the merged numbers of `class_partial_of`."""
         raise NotImplementedError
 
     def is_linear(self) -> bool:
-        """Whether the coefficients depend only on the weights, so that value and gradient take one pass."""
+        """Whether the coefficients depend only on the weights. Then value and gradient take one pass."""
         return True
 
     def value_map(self, batch: Batch) -> Array:
-        """The values of reduction="none"."""
+        """The array of values that reduction="none" returns."""
         raise NotImplementedError
 
     def make_weights(self, batch: Batch) -> Array:
-        """Weights made from the data, for a loss that has them: of the pixels, (N, *S), or by class, (N, C, *S).
+        """Make weights from the data, for a loss that has them: per pixel, (N, *S), or per pixel and class, (N, C, *S).
 
-        They are data: no gradient goes through them. With `weights_in_mean` they multiply `pixel_weight`. Without it,
-        they have shape (N, C, *S), and the loss's kernel reads them as its map. docs/custom-loss.md shows such a loss.
+        No gradient goes through the weights. With `weights_in_mean`, they multiply `pixel_weight`. Without it, they
+        have shape (N, C, *S), and the loss's kernel reads them as its map. docs/custom-loss.md shows such a loss.
         """
         raise NotImplementedError
 
@@ -107,24 +107,25 @@ class Formula:
         return batch.weighted(weights) if self.weights_in_mean else batch.mapped(weights)
 
     def groups_by_sample(self, batch: Batch) -> bool:
-        """Whether each sample is a group of its own: merging large ones is exact, small ones share tiles."""
+        """Whether each sample is a group of its own. If samples are large, merging their sums must be exact; small
+        samples share tiles."""
         return len(batch.input) == 1 or self.by_sample() or batch.pixels >= LARGE_SAMPLE
 
     def sums(self, batch: Batch, mode: int = Mode.FORWARD) -> list[Array]:
         return _backend.run(batch, self.kernel_terms, mode, self.groups_by_sample(batch))
 
     def merged(self, sums: list[Array]) -> Array:
-        """The merged numbers as an expansion, (m, k)."""
+        """The merged numbers as an expansion of shape (m, k)."""
         return exact_sum([self.partial_of(sums)])
 
     def _total(self, sums: list[Array]) -> Array:
-        """The merged numbers rounded to float64, (k,)."""
+        """The merged numbers rounded to float64, of shape (k,)."""
         rows = self.partial_of(sums)  # one row needs no addition, which saves 0.5 microseconds
         total: Array = rows[0] if len(rows) == 1 else exact_sum([rows])[0]
         return total
 
     def value(self, batch: Batch) -> float | Any:
-        """The loss of a batch; the map with reduction="none"."""
+        """The loss of a batch, or the map with reduction="none"."""
         if self.reduction == "none":
             return self.value_map(batch)
         parts = self._parts(batch) if len(batch.input) > MANY_SAMPLES else None
@@ -137,7 +138,7 @@ class Formula:
         return self.merged(self.sums(batch)) if parts is None else self._merge(parts)
 
     def _parts(self, batch: Batch) -> list[tuple[slice, Batch]] | None:
-        """Many small samples in parts that have SUM_BYTES of sums each; None: all at once."""
+        """A batch of many samples, cut into parts whose sums take SUM_BYTES each. None: one part is enough."""
         if batch.samples <= MANY_SAMPLES or not self.by_sample():
             return None
         size = sum(t.size(batch.classes, Mode.FORWARD) for t in self.kernel_terms)
@@ -162,13 +163,13 @@ class Formula:
             numbers = self._total(sums) if parts is None else self._merge(parts)[0]
             for cut, part in parts or [
                 (slice(None), batch)
-            ]:  # the sums of a part are made again, which is cheaper than keeping all
+            ]:  # computing the sums of a part again is cheaper than keeping all sums
                 coefs = self.coefficients(sums or self.sums(part), numbers, batch.classes)
                 _backend.run(part, terms, Mode.GRADIENT, by_sample=by_sample, output=out[cut], coefs=coefs)
         return self.value_map(batch) if self.reduction == "none" else self.value_of(numbers, batch.classes)
 
     def _unweighted(self, batch: Batch) -> list[Array]:
-        """The sums of weights of a batch in which every pixel counts once."""
+        """The sums of weights of a batch in which every pixel has weight 1."""
         by_sample = self.groups_by_sample(batch)
         groups, pixels = (batch.samples, batch.pixels) if by_sample else (1, batch.pixels * batch.samples)
         counts = [pixels * (batch.classes if t.kind == "element" else 1) for t in self.kernel_terms]

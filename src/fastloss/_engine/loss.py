@@ -1,4 +1,4 @@
-"""Loss, the base of all losses of one input and one target, and Composed, the weighted sum that `+` and `*` make.
+"""Loss, the base of all losses with one input and one target, and Composed, the weighted sum that `+` and `*` make.
 
 Losses are frozen dataclasses. Nothing here knows a backend or a thread.
 """
@@ -22,31 +22,31 @@ from .partial import Partial
 
 
 class Loss(Formula):
-    """Base of all losses of one input and one target. See its subclasses."""
+    """Base of all losses with one input and one target. Its subclasses are the losses themselves."""
 
     takes_binary: ClassVar[bool] = False  # a single channel takes labels {0, 1}
     target_optional: ClassVar[bool] = False  # the target may be None if distance maps are given
     reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
     activations: ClassVar[tuple[str | None, ...]] = ()
-    exclusive: ClassVar[bool] = False  # its classes are mutually exclusive, so a single channel has no meaning
-    axis: int | None = None  # None: any
-    ignore_index: int | Sequence[int] | None = None  # None: any
+    exclusive: ClassVar[bool] = False  # the classes are mutually exclusive, so a single channel makes no sense
+    axis: int | None = None  # None: the loss works with any axis
+    ignore_index: int | Sequence[int] | None = None  # None: the loss works with any
 
     def __post_init__(self) -> None:
         check_common(self)
 
-    # ---- calls. A value is a float, or an array with reduction="none"; typed `float | Any`, so callers need no cast
+    # ---- calls. A value is a float, or an array with reduction="none". The type `float | Any` spares callers a cast.
 
     def __call__(self, input: Any, target: Any, /, *, pixel_weight: Any = None) -> float | Any:
-        """The loss, a float; with `reduction="none"` the array of its values."""
+        """The loss: a float, or with `reduction="none"` the array of its values."""
         return self.value(self.make_batch(input, target, pixel_weight))
 
     def value_and_grad(
         self, input: Any, target: Any, /, *, pixel_weight: Any = None, out: Array | None = None
     ) -> tuple[float | Any, Array]:
-        """The loss and its gradient d(loss)/d(input), exact, in the input's dtype and shape.
+        """The loss and its exact gradient d(loss)/d(input), in the input's dtype and shape.
 
-        out: the array to write the gradient to (of the input's shape and dtype); nothing is written when a check fails.
+        out: the array to write the gradient to, of the input's shape and dtype. If a check fails, nothing is written.
         With `reduction="none"`, the gradient is that of the sum of the map.
         """
         return self._value_and_grad(self.make_batch(input, target, pixel_weight), out)
@@ -70,7 +70,7 @@ class Loss(Formula):
         return composed([(1.0, self), (1.0, other)]) if isinstance(other, Loss) else NotImplemented
 
     def __radd__(self, other: object) -> Loss:
-        """For `sum(losses)`, which begins with 0."""
+        """Makes `sum(losses)` work, which begins with 0 + the first loss."""
         return self if other == 0 and not isinstance(other, bool) else NotImplemented
 
     def __mul__(self, factor: float) -> Composed:
@@ -81,7 +81,7 @@ class Loss(Formula):
     __rmul__ = __mul__
 
     def __repr__(self) -> str:
-        """The call that makes this loss: only what differs from the defaults."""
+        """The call that makes this loss, with only those options that differ from their defaults."""
         fields = list(dataclasses.fields(self))  # type: ignore[arg-type]
         given = ((f.name, getattr(self, f.name), f.default) for f in fields if f.init)
         return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v, d in given if v != d)})"
@@ -89,7 +89,7 @@ class Loss(Formula):
     # ---- steps
 
     def make_batch(self, input: Any, target: Any, pixel_weight: Any) -> Batch:
-        """The one door of all calls: the checked arrays, with the weights that this loss makes from them."""
+        """The batch of checked arrays that all calls start from, with the weights that this loss makes from them."""
         batch = self._checked(input, target, pixel_weight)
         return self.weigh(batch) if self.makes_weights else batch
 
@@ -118,7 +118,7 @@ class Loss(Formula):
         return Partial(repr(self), batch.classes, batch.sample_count, self.partial_numbers(batch))
 
     def check_channels(self, batch: Batch) -> None:
-        """Refuse a softmax of one channel, which is 1 whatever the logit."""
+        """Refuse a softmax over one channel, because it is 1 for any logit."""
         if batch.classes == 1 and getattr(self, "activation", None) == "softmax":
             raise ValueError(
                 "activation: expected 'sigmoid' or None for one channel, whose softmax is always 1, got 'softmax' in "
@@ -126,30 +126,30 @@ class Loss(Formula):
             )
 
     def ignoring(self, ignore_index: int | Sequence[int]) -> Loss:
-        """This loss with that `ignore_index`, unless it has its own, or takes no labels."""
+        """This loss with the given `ignore_index`. A loss with its own, or without labels, is returned unchanged."""
         if self.ignore_index != IGNORE_INDEX:
             return self
         changed: Loss = dataclasses.replace(self, ignore_index=ignore_index)  # type: ignore[type-var]
         return changed
 
     def element_axis(self) -> int | None:
-        """The class axis, if an element loss has an option with one number per class."""
+        """The class axis, if an element loss has an option with one number per class; otherwise None."""
         return None
 
     def summands(self) -> list[tuple[float, Loss]]:
-        """The weights and losses of a sum; of any other loss, itself with weight 1."""
+        """The weights and losses of a sum. Any other loss is its own only summand, with weight 1."""
         return [(1.0, self)]
 
     def weight_maker(self) -> Loss | None:
-        """The summand that makes weights from the data, if there is one."""
+        """The summand that makes weights from the data, or None."""
         return self if self.makes_weights else None
 
 
 class MapsLoss(Loss):
-    """A loss whose calls take its weights ready-made, as `distance_maps`, or a sum that may hold one."""
+    """A loss whose calls accept ready-made weights, as `distance_maps`, or a sum that may hold such a loss."""
 
     def own_maps(self, batch: Batch, maps: Array) -> Array:
-        """Ready-made maps of shape (N, C, *S), 0 for the classes that do not count."""
+        """The ready-made maps, of shape (N, C, *S), with 0 for the classes that are not chosen."""
         raise NotImplementedError
 
     def __call__(
@@ -157,7 +157,7 @@ class MapsLoss(Loss):
     ) -> float | Any:
         """The loss, a float; with `reduction="none"` the array of its values.
 
-        distance_maps: of the input's shape, ready-made; `target` may then be None.
+        distance_maps: ready-made maps of the input's shape. With them, `target` may be None.
         """
         return self.value(self.make_batch(input, target, pixel_weight, distance_maps))
 
@@ -171,8 +171,10 @@ class MapsLoss(Loss):
         distance_maps: Any = None,
         out: Array | None = None,
     ) -> tuple[float | Any, Array]:
-        """The loss and its gradient d(loss)/d(input), in the input's dtype and shape; the maps are data, not
-        differentiated. See `Loss.value_and_grad` for `out`, and the call for `distance_maps`."""
+        """The loss and its gradient d(loss)/d(input), in the input's dtype and shape.
+
+        No gradient goes through the maps. See `Loss.value_and_grad` for `out`, and the call for `distance_maps`.
+        """
         return self._value_and_grad(self.make_batch(input, target, pixel_weight, distance_maps), out)
 
     def partial(self, input: Any, target: Any, /, *, pixel_weight: Any = None, distance_maps: Any = None) -> Partial:
@@ -182,7 +184,7 @@ class MapsLoss(Loss):
     def make_batch(self, input: Any, target: Any, pixel_weight: Any, distance_maps: Any = None) -> Batch:
         if distance_maps is None:
             if target is None:
-                as_array(target, "target")  # optional with ready-made maps only
+                as_array(target, "target")  # raises: the target is optional only with ready-made maps
             return super().make_batch(input, target, pixel_weight)
         maker = self.weight_maker()
         if not isinstance(maker, MapsLoss):
@@ -196,7 +198,7 @@ class MapsLoss(Loss):
 
 @dataclass(frozen=True, repr=False)
 class Composed(MapsLoss):
-    """A weighted sum of losses over the same input and target; made by `+` and `*`.
+    """A weighted sum of losses with the same input and target. `+` and `*` make it.
 
     >>> import fastloss as fl
     >>> loss = 0.5 * fl.DiceLoss() + 0.5 * fl.CrossEntropyLoss()
@@ -209,7 +211,7 @@ class Composed(MapsLoss):
     parts: tuple[tuple[float, Loss], ...]
     _places: tuple[tuple[int, ...], ...] = field(
         init=False, compare=False
-    )  # the indices of each part's terms among those of the sum
+    )  # for each part, the indices of its terms among the terms of the sum
 
     reduction = "mean"
 
@@ -275,7 +277,7 @@ class Composed(MapsLoss):
         return next((a for a in axes if a is not None), None)
 
     def terms(self) -> tuple[Term, ...]:
-        """The terms of all parts, each once."""
+        """The terms of all parts, each of them once."""
         return tuple(dict.fromkeys(t for _, p in self.parts for t in p.terms()))
 
     def by_sample(self) -> bool:
@@ -292,7 +294,7 @@ class Composed(MapsLoss):
         return sum(p.partial_size(classes) for _, p in self.parts)
 
     def _split(self, numbers: Array, classes: int) -> Iterator[Array]:
-        """The numbers of each part."""
+        """The merged numbers of each part in turn."""
         first = 0
         for _, p in self.parts:
             last = first + p.partial_size(classes)
@@ -319,10 +321,10 @@ class Composed(MapsLoss):
 
 
 def check_targets(batch: Batch, losses: Sequence[Loss]) -> None:
-    """Refuse a target that the losses of a sum read differently.
+    """Refuse a target that the losses of a sum would read differently.
 
-    Element losses take labels only for a single channel, if their targets are 0 and 1. And if one loss takes a single
-    channel as binary, another must not take it as the only class.
+    An element loss takes labels only for a single channel, and only if its targets are 0 and 1. If one loss reads a
+    single channel as binary, no other loss may read it as the only class.
     """
     binary = batch.classes == 1 and any(loss.takes_binary for loss in losses)
     for loss in losses:
@@ -332,7 +334,7 @@ def check_targets(batch: Batch, losses: Sequence[Loss]) -> None:
                 f"input: expected two or more channels for {loss!r} in a sum with a loss that takes a single channel, "
                 f"got shape {batch.shape}; use BCEWithLogitsLoss() instead, or DiceCELoss(activation='sigmoid')"
             )
-        # By itself, such a loss takes one dimension as one sample.
+        # Outside of a sum, such a loss takes an input with one dimension as one sample.
         if loss.kind == "element" and loss.by_sample() and len(batch.shape) < 2:
             raise ValueError(
                 f"input: expected two or more dimensions for {loss!r} in a sum with others, got shape {batch.shape}"

@@ -1,7 +1,7 @@
-"""MultiInputLoss: a weighted sum of losses, each on an input and a target of its own, as detectors and GANs have.
+"""MultiInputLoss: a weighted sum of losses, each with its own input and target, for detectors and GANs.
 
-A subclass defines the weighted losses (`terms`), and how the arrays of a call make the input and target of each
-(`parts`). Value, gradients and partials follow here. The losses are in gan.py, detection.py and mask_rcnn.py.
+A subclass defines the weighted losses (`terms`), and how the arrays of a call become the input and target of each loss
+(`parts`). This file derives value, gradients and partials. The losses are in gan.py, detection.py and mask_rcnn.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ from .sums import SumLoss
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Mean(SumLoss):
-    """The mean of an element loss, over `count` instead of the sum of the weights; `empty` if that is 0."""
+    """The mean of an element loss. It divides by `count`, or without one by the sum of the weights.
+
+    If the divisor is 0, the value is `empty`.
+    """
 
     loss: SumLoss
     count: float | None = None
@@ -51,19 +54,19 @@ class Mean(SumLoss):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """The input and target that a call has for one of the terms."""
+    """The input and the target that a call has for one term."""
 
     names: tuple[str, str]  # the arguments that input and target come from, for errors
     input: Any
     target: Any
     pixel_weight: Any = None
-    loss: SumLoss | None = None  # replaces the term's loss: one that depends on the call
+    loss: SumLoss | None = None  # replaces the term's loss, if the loss depends on the call
     widen: Callable[[Array], Array] | None = None  # turns the gradient of `input` into that of the argument
 
 
 @contextmanager
 def named(input: str, target: str) -> Iterator[None]:
-    """Make errors about `input` and `target` name the arguments of the loss."""
+    """Let errors about `input` and `target` name the loss's own arguments instead."""
     names = {"input": input, "target": target}
     try:
         yield
@@ -78,7 +81,7 @@ def named(input: str, target: str) -> Iterator[None]:
 
 
 class MultiInputLoss:
-    """Base of the losses of several inputs. See `GANDiscriminatorLoss` or `MaskRCNNLoss`."""
+    """Base of the losses with several inputs. See `GANDiscriminatorLoss` or `MaskRCNNLoss`."""
 
     # ---- what a subclass defines
 
@@ -87,7 +90,7 @@ class MultiInputLoss:
         raise NotImplementedError
 
     def parts(self, *arguments: Any, **named_arguments: Any) -> list[Part]:
-        """The parts of a call, one per term, in the order of the terms and of the predicted arguments."""
+        """The parts of a call, one per term. Terms and predicted arguments have the same order."""
         raise NotImplementedError
 
     # ---- what every loss then has
@@ -97,8 +100,10 @@ class MultiInputLoss:
         return self.finalize(self.partial(*arguments, **named_arguments))
 
     def value_and_grad(self, *arguments: Any, **named_arguments: Any) -> tuple[float, tuple[Array, ...]]:
-        """The loss and its exact gradients: one per predicted argument, in their order, each in the argument's dtype
-        and shape."""
+        """The loss and its exact gradients, one per predicted argument, in the order of the arguments.
+
+        Each gradient has the argument's dtype and shape.
+        """
         value, gradients = 0.0, []
         for (factor, loss), part in zip(self.terms(), self.parts(*arguments, **named_arguments), strict=True):
             weighted = composed([(factor, part.loss or loss)])
@@ -109,7 +114,7 @@ class MultiInputLoss:
         return value, tuple(gradients)
 
     def partial(self, *arguments: Any, **named_arguments: Any) -> Partial:
-        """The mergeable sums of these samples, those of all terms side by side; see `Partial`."""
+        """The mergeable sums of these samples: the sums of all terms, side by side. See `Partial`."""
         partials = []
         for (_, loss), part in zip(self.terms(), self.parts(*arguments, **named_arguments), strict=True):
             with named(*part.names):
@@ -130,6 +135,6 @@ class MultiInputLoss:
         return float(sum(w * t.value_of(n, partial.classes) for (w, t), n in zip(self.terms(), numbers, strict=True)))
 
     def __repr__(self) -> str:
-        """The call that makes this loss: only what differs from the defaults."""
+        """The call that makes this loss, with only those options that differ from their defaults."""
         given = ((f, getattr(self, f.name)) for f in dataclasses.fields(self))  # type: ignore[arg-type]
         return f"{type(self).__name__}({', '.join(f'{f.name}={v!r}' for f, v in given if v != f.default)})"

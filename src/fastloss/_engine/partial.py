@@ -1,4 +1,4 @@
-"""Partial, the mergeable part of a loss. Made by loss.py, multi_input.py and the reports of evaluate.py."""
+"""Partial, the mergeable part of a loss. loss.py, multi_input.py and the reports of evaluate.py make partials."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ class Partial:
     """The mergeable part of a loss over some samples: a few float64 sums, added exactly.
 
     `loss.partial(...)` makes a partial, and `loss.finalize(partial)` returns the loss of all its samples. `a + b` and
-    `Partial.sum(many)` merge partials, to the bit, in any order and grouping. Partials of different losses or numbers
-    of classes do not merge. A partial pickles small; `arrays()` and `from_arrays` serve `np.savez` and `np.load`.
+    `Partial.sum(many)` merge partials. The result has the same bits in any order and grouping. Partials merge only if
+    they are of the same loss and have the same number of classes. The pickle of a partial is small. `arrays()` and
+    `from_arrays` are for `np.savez` and `np.load`.
 
     Parameters
     ----------
@@ -27,7 +28,7 @@ class Partial:
     samples : int
         The number of samples.
     numbers : array, shape (m, k)
-        The k sums as expansions: each column's exact sum.
+        The k sums as expansions: the exact sum of column j is the value of sum j.
 
     Examples
     --------
@@ -75,17 +76,17 @@ class Partial:
         Parameters
         ----------
         partials : iterable of Partial
-            Partials of one loss and number of classes, at least one. An iterator is read 64 at a time.
+            At least one partial; all are of the same loss and number of classes. An iterator is read 64 at a time.
 
         Returns
         -------
         Partial
-            Their exact sum.
+            The exact sum of the partials.
 
         Raises
         ------
         ValueError
-            If they do not belong together, or there are none.
+            If the losses or the numbers of classes differ, or there is no partial.
         TypeError
             If one is not a Partial.
         """

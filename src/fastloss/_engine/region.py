@@ -1,7 +1,8 @@
-"""RegionLoss: everything that the region losses share. Each adds its formula, in losses/; none needs C of its own.
+"""RegionLoss: everything that the region losses share. Each loss adds its formula, in losses/; none needs its own C.
 
-The sums per sample and class (per class with `batch=True`) are I = sum w p y, A = sum w p, B = sum w y, W = sum w and,
-for squares, A2 and B2. The C kernels compute them, and turn d(loss)/dI, dA and dA2 into the gradient.
+The sums per sample and class (per class with `batch=True`) are I = sum w p y, A = sum w p, B = sum w y and W = sum w.
+Losses with squares also have A2 = sum w p^2 and B2 = sum w y^2. The C kernels compute the sums, and turn d(loss)/dI, dA
+and dA2 into the gradient.
 """
 
 from __future__ import annotations
@@ -20,29 +21,29 @@ from .._terms import ACTIVATIONS, Term
 from .loss import Loss
 
 ABSENT = ("keep", "zero", "skip", "nan")
-Derivatives = Callable[[], tuple[Array, ...]]  # derivatives in I, A and, for squared, A2; each of (groups, C)
+Derivatives = Callable[[], tuple[Array, ...]]  # derivatives with respect to I, A and, if squared, A2; each (groups, C)
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 def without_warnings(function: Callable[P, T]) -> Callable[P, T]:
-    """Suppress the warnings of NumPy: an input of inf or nan gives such a loss, which is not an error."""
+    """Suppress NumPy's warnings. An input with inf or nan gives a loss of inf or nan, which is not an error."""
 
     @functools.wraps(function)
     def quiet(*args: P.args, **kwargs: P.kwargs) -> T:
-        with np.errstate(all="ignore"):  # made for each call, since it holds state of the thread
+        with np.errstate(all="ignore"):  # made anew per call, since it holds thread state
             return function(*args, **kwargs)
 
     return quiet
 
 
-BLOCK = 1 << 14  # numbers of each kind in a block of groups: the temporaries of a formula stay in the L2 cache
+BLOCK = 1 << 14  # values per array in a block of groups; with so few, a formula's temporaries stay in the L2 cache
 NOTHING = np.zeros((0, 0))
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The sums, each of shape (groups, C); A2, B2 and W are empty for a loss that does not need them."""
+    """The sums, each of shape (groups, C). A2, B2 and W are empty for a loss that does not need them."""
 
     I: Array
     A: Array
@@ -52,23 +53,23 @@ class Sums:
     W: Array
 
 
-EPS = 1e-7  # the least denominator without smoothing, that of smp; it matters only when a class is empty
-# The least base of a power whose slope is infinite at 0. No other 1 - T is below 1e-16; and with float64's smallest
-# number the slope would overflow float32, and the kernels' gradient be nan.
+EPS = 1e-7  # the least denominator without smoothing, as in smp; it matters only when a class is empty
+# The least base of a power whose slope is infinite at 0. Any other 1 - T is at least 1e-16, so this changes no other
+# value. With float64's smallest number instead, the slope would overflow float32, and the gradient would be nan.
 LEAST_BASE = float(np.finfo(np.float32).smallest_normal)
 
 
 def overlap(
     s: Sums, k: float, a: float, b: float, smooth: tuple[float, float], squared: bool
 ) -> tuple[Array, Derivatives]:
-    """1 - (k I + num) / floored(k (I + a FP + b FN) + den), and its derivatives in I, A and A2."""
+    """1 - (k I + num) / floored(k (I + a FP + b FN) + den), and its derivatives with respect to I, A and A2."""
     A, B = (s.A2, s.B2) if squared else (s.A, s.B)
     cI, cA, cB = k * (1 - a - b), k * a, k * b
     below = _times(cA, A) + _times(cB, B)
     if cI:
         below = below + cI * s.I
     below = below + smooth[1]
-    bottom = np.maximum(below, smooth[1] or EPS)  # it includes the smoothing
+    bottom = np.maximum(below, smooth[1] or EPS)  # `below` includes the smoothing
     score = (_times(k, s.I) + smooth[0]) / bottom
 
     def derivatives() -> tuple[Array, ...]:
@@ -88,18 +89,18 @@ def _times(factor: float, sums: Array) -> Array:
 
 
 def in_blocks(function: Callable[[Array], Array], sums: Array, columns: int) -> Array:
-    """function(sums), of shape (groups, columns), one block of groups at a time."""
+    """Compute function(sums), an array of shape (groups, columns), one block of groups at a time."""
     groups, step = len(sums), max(1, BLOCK // max(1, columns))
     if groups <= step:
         return function(sums)
-    out = np.empty((columns, groups)).T  # in the layout of the kernels: the numbers of a column are contiguous
+    out = np.empty((columns, groups)).T  # in the kernels' layout, with contiguous columns
     for first in range(0, groups, step):
         out[first : first + step] = function(sums[first : first + step])
     return out
 
 
 def class_numbers(value: Any) -> tuple[int, ...] | None:
-    """The option classes, checked: None or distinct integers."""
+    """The checked value of the option `classes`: None or distinct integers."""
     if value is None:
         return None
     if isinstance(value, str) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
@@ -111,7 +112,7 @@ def class_numbers(value: Any) -> tuple[int, ...] | None:
 
 
 def chosen_classes(wanted: Sequence[int] | None, classes: int) -> list[int]:
-    """The numbers of the classes that count, checked against the number of classes."""
+    """The indices of the chosen classes, checked against the number of classes."""
     chosen = list(range(classes) if wanted is None else wanted)
     if not all(0 <= c < classes for c in chosen):
         raise ValueError(f"classes: expected numbers in [0, {classes}), got {chosen}")
@@ -119,7 +120,7 @@ def chosen_classes(wanted: Sequence[int] | None, classes: int) -> list[int]:
 
 
 def smooth_option(value: Any) -> float | tuple[float, float]:
-    """The option smooth, checked: one number for both, or (numerator, denominator)."""
+    """The checked value of the option `smooth`: one number for both, or (numerator, denominator)."""
     if not isinstance(value, (tuple, list)):
         return number(value, "smooth", 0)
     if len(value) != 2:
@@ -132,14 +133,14 @@ def smooth_pair(value: float | tuple[float, float]) -> tuple[float, float]:
 
 
 class RegionLoss(Loss):
-    """Base of the region losses: everything but the formula, which is `formula`."""
+    """Base of the region losses: everything except the formula, which each loss defines as `formula`."""
 
     takes_binary = True
     activations = ACTIVATIONS
     by_class: ClassVar[tuple[str, ...]] = ("class_weight",)  # the options that may be vectors, one number per class
     wants_weight: ClassVar[bool] = False  # whether the formula needs W
 
-    # the fields of every region loss, which are declared by each in the order of its function's signature
+    # Every region loss has these fields. It declares them in the order of its function's signature.
     activation: str | None
     class_weight: Sequence[float] | Array | None
     classes: Sequence[int] | None
@@ -155,13 +156,13 @@ class RegionLoss(Loss):
     # ---- what a region loss defines
 
     def formula(self, s: Sums) -> tuple[Array, Derivatives]:
-        """The loss from the sums of (groups, C), and a function that makes its derivatives in I, A and A2."""
+        """The loss, from sums of shape (groups, C), and a function for its derivatives with respect to I, A and A2."""
         raise NotImplementedError
 
     def wants_squares(self) -> bool:
         return False
 
-    # ---- the rest. A loss has K values per group: C, or 1 if it takes the classes together, as GeneralizedDiceLoss
+    # ---- the rest. A loss has K values per group. K is C, or 1 for a loss that merges classes: GeneralizedDiceLoss
 
     def terms(self) -> tuple[Term, ...]:
         wanted = float(self.wants_squares()), float(self.wants_weight)
@@ -185,7 +186,7 @@ class RegionLoss(Loss):
         return False
 
     def _chosen(self, classes: int) -> list[int]:
-        """The classes that count. Here the options are checked against the number of classes."""
+        """The indices of the chosen classes. This also checks the options against the number of classes."""
         for name in self.by_class:
             value = getattr(self, name)
             if isinstance(value, tuple) and len(value) != classes:
@@ -196,22 +197,25 @@ class RegionLoss(Loss):
         """1 where a class is chosen and not skipped, else 0, of shape (groups, C)."""
         chosen = self._chosen(s.B.shape[1])
         if self.classes is None:
-            entering = np.ones_like(s.B)  # in the order of B, since mixed orders take NumPy ten times as long
+            entering = np.ones_like(s.B)  # with the memory order of B: NumPy takes ten times as long with mixed orders
         else:
             entering = np.zeros_like(s.B)
             entering[:, chosen] = 1
         return np.where(s.B == 0, 0, entering) if self.absent == "skip" else entering
 
     def _all_count(self) -> bool:
-        """Whether all values enter with weight 1."""
+        """Whether every value enters the mean with weight 1."""
         return self.classes is None and self.class_weight is None and self.absent == "keep"
 
     def _weighted(self, entering: Array) -> Array:
         return entering if self.class_weight is None else entering * np.array(self.class_weight)
 
     def _values(self, s: Sums) -> tuple[Array, Array, Array, Derivatives]:
-        """(value, 1 where it counts, weight in the mean), each (groups, K), and a function for the derivatives."""
-        keep = self._entering(s)  # first, since it checks what the formula relies on
+        """Three arrays of shape (groups, K), and a function for the derivatives.
+
+        The arrays are the value, 1 where the value counts and else 0, and the value's weight in the mean.
+        """
+        keep = self._entering(s)  # called first, since it checks what the formula relies on
         value, derivatives = self.formula(s)
         if self.absent in ("zero", "nan"):
             value = np.where(s.B == 0, 0.0 if self.absent == "zero" else np.nan, value)
@@ -246,13 +250,13 @@ class RegionLoss(Loss):
         if self.batch:
             numbers = in_blocks(self._group_numbers, numbers, 2 * self.values_per_group(classes))
         K = numbers.shape[1] // 2
-        # In this layout, the sum of a row does not depend on the other rows.
+        # In a contiguous layout, the sum of a row does not depend on the other rows.
         value = np.ascontiguousarray(numbers[:, :K]).sum(axis=1)
         by = np.ascontiguousarray(numbers[:, K:]).sum(axis=1) if self.reduction == "mean" else 1.0
         return np.where(by == 0, np.nan, value / by)
 
     def _merged(self, numbers: Array) -> Array:
-        """The values and weights of the merged numbers (k,), of shape (2, K)."""
+        """The values and weights, of shape (2, K), that the merged numbers of shape (k,) stand for."""
         return (self._group_numbers(numbers[None])[0] if self.batch else numbers).reshape(2, -1)
 
     @without_warnings
@@ -303,5 +307,5 @@ class RegionLoss(Loss):
         return value.reshape(value.shape[1:]) if self.batch or len(batch.shape) == 1 else value
 
     def _shown(self, values: Array) -> Array:
-        """The values that reduction="none" returns, of those of shape (groups, K)."""
+        """The columns of values, of shape (groups, K), that reduction="none" returns."""
         return values[:, self._chosen(values.shape[1])]

@@ -1,4 +1,4 @@
-"""Losses that are the weighted sum of one kernel: all pixel and element losses."""
+"""Losses that are the weighted sum of one kernel's values: all pixel and element losses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .loss import Loss
 
 
 class SumLoss(Loss):
-    """A loss that is the weighted sum of one kernel."""
+    """A loss that is the weighted sum of one kernel's values."""
 
     def partial_of(self, sums: list[Array]) -> Array:
         return sums[0][:, :2]
@@ -40,7 +40,7 @@ class SumLoss(Loss):
         return [np.full((len(sums[0]), 1), self.coefficient(numbers))]
 
     def coefficient(self, numbers: Array) -> float:
-        """d(value)/d(sum of values)."""
+        """d(value)/d(sum of values), the same for all groups."""
         weight = 1.0 if self.reduction in ("sum", "none") else float(numbers[1])
         return 1 / weight if weight else 0.0
 
@@ -62,7 +62,7 @@ class SumLoss(Loss):
         return out.reshape(out.shape[1:]) if len(batch.shape) == 1 else out
 
     def pixel_values(self, batch: Batch) -> Array:
-        """The weighted values before any reduction, in the kernels' axes: (N, *S), or (N, C, *S) of an element loss."""
+        """The weighted values before any reduction, in the kernels' axes: (N, *S); for an element loss (N, C, *S)."""
         shape = batch.input.shape if self.kind == "element" else pixel_shape(batch.input)
         out = np.empty(shape, real_dtype(batch.input.dtype))
         self._fill_map(batch, out)
@@ -73,7 +73,7 @@ class SumLoss(Loss):
 
 
 class LabelLoss(SumLoss):
-    """A loss with one value per pixel, which is weighted by the class of its label."""
+    """A loss with one value per pixel, weighted by the class of the pixel's label."""
 
     exclusive = True
     class_weight: Sequence[float] | Array | None  # declared by each loss, in the order of its function's signature
@@ -84,7 +84,7 @@ class LabelLoss(SumLoss):
 
 
 class ElementLoss(SumLoss):
-    """A loss with one value per element; input and target have one shape."""
+    """A loss with one value per element. Input and target have the same shape."""
 
     kind = "element"
     takes_binary = True
@@ -95,11 +95,11 @@ class ElementLoss(SumLoss):
 
 
 def as_param(value: Any, default: float = 1.0) -> float | tuple[float, ...]:
-    """A checked option (a number, one number per class, or None) as a parameter of a term."""
+    """A checked option as a parameter of a term. The option is a number, one number per class, or None (`default`)."""
     return default if value is None else value if isinstance(value, float) else tuple(value)
 
 
 def bce_term(activation: str | None, pos: Any, neg: float = 1.0, eps: float = 0.0) -> Term:
-    """Binary cross entropy -(pos t log p + neg (1 - t) log(1 - p)) with smoothed targets t = (1 - eps) y + eps / 2."""
+    """The term -(pos t log p + neg (1 - t) log(1 - p)), with smoothed targets t = (1 - eps) y + eps / 2."""
     params = as_param(pos), neg, eps
     return Term("bce", "element", ACTIVATIONS.index(activation), None, params, ("pos_weight", "", ""))
