@@ -1,5 +1,5 @@
-"""Loss functions for convolutional networks, above all for segmentation, on NumPy arrays: fused C kernels, no
-framework.
+"""Loss functions for convolutional networks, mainly for segmentation. They work on NumPy arrays, with fused C kernels
+and without a framework.
 
 >>> import numpy as np, fastloss as fl
 >>> logits = np.array([[[2.0, 0.0], [0.0, 1.0]]], np.float32)  # (N, C, *S)
@@ -26,7 +26,7 @@ __version__: str
 
 
 def __getattr__(name: str) -> str:
-    """`__version__`, looked up when it is asked for: importlib.metadata adds an eighth to the import's time."""
+    """Look up `__version__` only on request, because importlib.metadata adds an eighth to the time of the import."""
     if name == "__version__":
         import importlib.metadata
 

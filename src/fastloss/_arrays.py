@@ -1,4 +1,7 @@
-"""Arguments of a call as arrays that the kernels read, or an error that names the argument. Nothing is copied."""
+"""Turns the arguments of a call into arrays that the kernels read, or raises an error that names the argument.
+
+Nothing is copied.
+"""
 
 from __future__ import annotations
 
@@ -28,24 +31,24 @@ DTYPE_TAGS = {
 BFLOAT16_TAG = 3
 NATIVE_REALS = {np.dtype(name): tag for name, tag in DTYPE_TAGS.items() if name[0] == "f"}
 NATIVE_LABELS = {np.dtype(name): tag for name, tag in DTYPE_TAGS.items() if name[0] != "f"}
-LEAST, MOST = 1e-30, 1e30  # the size of a weight or an option that is not 0: float32 holds it, and its inverse
+LEAST, MOST = 1e-30, 1e30  # limits of a weight or option that is not 0; float32 holds such a number and its inverse
 SIZES = f"0 or numbers from {LEAST:g} to {MOST:g}"
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
-@functools.cache  # a dtype's name takes NumPy microseconds
+@functools.cache  # NumPy needs microseconds to return a dtype's name
 def is_bfloat16(dtype: np.dtype[Any]) -> bool:
     return dtype.name == "bfloat16"
 
 
 @functools.cache
 def dtype_tag(dtype: np.dtype[Any]) -> int | None:
-    """The kernels' tag of a dtype, or None if they do not read it."""
+    """The kernels' tag for a dtype, or None if they cannot read the dtype."""
     return BFLOAT16_TAG if is_bfloat16(dtype) else DTYPE_TAGS.get(f"{dtype.kind}{dtype.itemsize}")
 
 
 def operand(a: Array | None) -> tuple[Array, int | None, bool] | None:
-    """An array as the kernels take it: (buffer, dtype tag, in the other byte order)."""
+    """An array as the kernels take it: (buffer, dtype tag, whether its bytes are swapped)."""
     if a is None:
         return None
     tag = dtype_tag(a.dtype)
@@ -53,7 +56,7 @@ def operand(a: Array | None) -> tuple[Array, int | None, bool] | None:
 
 
 def as_array(value: Any, name: str) -> Array:
-    """Any object that offers the buffer, DLPack or `__array__` protocol, as an array without a copy."""
+    """Return an object as an array, without a copy if it offers the buffer, DLPack or `__array__` protocol."""
     if isinstance(value, np.ndarray):
         array: Array = value
     else:
@@ -78,7 +81,7 @@ def is_tensor(value: Any) -> bool:
 
 
 def refuse_grad(value: Any, name: str) -> None:
-    """Refuse a tensor that requires grad: torch would not see the gradient of the loss."""
+    """Refuse a tensor that requires grad, because torch would not see the gradient of the loss."""
     if is_tensor(value) and value.requires_grad and sys.modules["torch"].is_grad_enabled():
         raise TypeError(
             f"{name}: expected an array, or a tensor without grad, got a tensor that requires grad; its graph "
@@ -87,13 +90,13 @@ def refuse_grad(value: Any, name: str) -> None:
 
 
 def foreign(value: Any, name: str) -> Any:
-    """A torch tensor, or an object that offers only DLPack, as an array; any other value unchanged."""
+    """Return a torch tensor, or an object that offers only DLPack, as an array. Return any other value unchanged."""
     try:
         if is_tensor(value):
             return _from_torch(value)
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             return np.from_dlpack(value)
-    except (RuntimeError, TypeError, BufferError) as error:  # sparse, quantised, without data, of a dtype of its own
+    except (RuntimeError, TypeError, BufferError) as error:  # sparse, quantised, no data, dtype unknown to NumPy
         raise TypeError(f"{name}: expected an array that NumPy can read, got {type(value).__name__}: {error}") from None
     return value
 
@@ -126,12 +129,12 @@ def as_labels(value: Any, name: str) -> Array:
 
 
 def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype of the arithmetic, and of maps: float64 for float64, else float32."""
+    """The dtype of the arithmetic and of maps: float64 for float64, float32 for any other."""
     return FLOAT64 if dtype.itemsize == 8 else FLOAT32
 
 
 def as_reals(value: Any, name: str, expected: str) -> Array:
-    """An option of one or more real numbers, as float64."""
+    """Return an option that holds one or more real numbers as a float64 array."""
     try:
         given = np.asarray(foreign(value, name))
         return given.astype(np.float64, casting="unsafe" if given.dtype == object else "same_kind")
@@ -140,7 +143,7 @@ def as_reals(value: Any, name: str, expected: str) -> Array:
 
 
 def vector(value: Any, name: str) -> tuple[float, ...] | None:
-    """A configuration vector such as class_weight, as a tuple: finite, at least 0, one-dimensional."""
+    """Check a vector such as class_weight and return it as a tuple. It must be one-dimensional, finite and >= 0."""
     if value is None:
         return None
     array = as_reals(value, name, "a sequence of numbers")

@@ -1,4 +1,4 @@
-"""The choice between the native and the NumPy backend, and the one call that runs either of them."""
+"""The choice between the native and the NumPy backend, and `run`, which runs a batch on either of them."""
 
 from __future__ import annotations
 
@@ -92,9 +92,9 @@ def config() -> dict[str, Any]:
     Returns
     -------
     dict
-        "version"; "backend"; "level", the instruction set ("base", "v3" or "v4", None without kernels); "openmp", the
-        OpenMP version as its macro states it, or None; "threads"; "forked", whether this process is a child of
-        `fork()`; "numpy", its version.
+        "version" is the version of fastloss, and "numpy" that of NumPy. "backend" is the backend in use. "level" is the
+        instruction set: "base", "v3" or "v4", or None without kernels. "openmp" is OpenMP's version as its macro states
+        it, or None. "threads" is the number of threads. "forked" is whether this process is a child of `fork()`.
 
     Examples
     --------
@@ -102,7 +102,7 @@ def config() -> dict[str, Any]:
     >>> sorted(fl.config())
     ['backend', 'forked', 'level', 'numpy', 'openmp', 'threads', 'version']
     """
-    import importlib.metadata  # 39 ms, an eighth of what importing fastloss takes
+    import importlib.metadata  # takes 39 ms, an eighth of the time to import fastloss
 
     openmp = _native.core.openmp() if _native.core else 0
     return {
@@ -117,7 +117,7 @@ def config() -> dict[str, Any]:
 
 
 def show_config() -> None:
-    """Print version, backend, instruction set, OpenMP version, threads, and whether this process was forked.
+    """Print the versions, the backend, the instruction set, the threads, and whether this process was forked.
 
     See Also
     --------
@@ -140,8 +140,9 @@ def run(
 ) -> list[Array]:
     """Run terms over a batch, and return each term's sums, of shape (groups, Term.size).
 
-    by_sample: one group per sample; else one group. output: the gradient's or map's array, in kernel axes. coefs: each
-    term's d(value)/d(sum), of shape (groups, ...). A bad label or weight raises its error.
+    by_sample: whether each sample is a group; if not, all samples are one group. output: the array for the gradient or
+    the map, in the kernels' axes. coefs: d(value)/d(sum) for each term, of shape (groups, ...). A bad label or weight
+    raises an error that names it.
     """
     classes = batch.input.shape[1]
     plan = terms.plans.get(classes)
@@ -153,7 +154,7 @@ def run(
             plan.native,
             None if coefs is None else [None if c is None else np.ascontiguousarray(c.T) for c in coefs],
             None if output is None else operand(output),
-            output is not None and output.ndim == batch.input.ndim,  # by class
+            output is not None and output.ndim == batch.input.ndim,  # whether the output has a class axis
             mode,
             get_num_threads(),
             not by_sample,
@@ -170,11 +171,11 @@ def run(
 
 
 class _Plan(NamedTuple):
-    """The terms for one number of classes, as both backends take them; made once, and kept with the terms."""
+    """The terms for one number of classes, as both backends take them. A plan is made once and kept in the terms."""
 
     terms: list[tuple[Term, Array | None, list[float | Array]]]  # with class_weight and params
-    native: Any  # the same as the extension's Terms
-    ends: list[int]  # where the sums of each term end
+    native: Any  # the same terms as the extension's Terms
+    ends: list[int]  # the column after the last sum of each term
 
     @staticmethod
     def of(terms: Terms, classes: int) -> _Plan:
@@ -188,7 +189,7 @@ class _Plan(NamedTuple):
 
 
 def _arrays(term: Term, classes: int) -> tuple[Array | None, list[float | Array]]:
-    """A term's class_weight and params for that number of classes, as the kernels take them."""
+    """A term's class_weight and params for a number of classes, as the kernels take them."""
     names = term.names or ("",) * len(term.params)
     given = (1 / max(1, classes) if p is None else p for p in term.params)
     params = [p if isinstance(p, float) else _by_class(p, name, classes) for p, name in zip(given, names, strict=True)]
@@ -202,9 +203,9 @@ def _by_class(vector: tuple[float, ...], name: str, classes: int) -> Array:
 
 
 def distance(values: Array, key: Array, inverted: bool, spacing: Sequence[float], out: Array) -> None:
-    """Fill `out` with distances, for distance.py, which checks: foreground is `values == key`, or `!=` if inverted.
+    """Fill `out` with distances. The foreground is `values == key`, or `values != key` if inverted.
 
-    key: 0-d, of the dtype and byte order of `values`.
+    key: a 0-d array with the dtype and the byte order of `values`. The caller, distance.py, has checked the arguments.
     """
     if get_backend() == "native":
         _native.core.distance(values, key.tobytes(), inverted, spacing, out, get_num_threads())

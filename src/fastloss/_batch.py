@@ -1,8 +1,8 @@
-"""The one door of all calls: arrays in, a `Batch` out, or one clear error.
+"""The entry of all calls: it turns arrays into a `Batch`, or raises one clear error.
 
-Called by the loss objects and by evaluate. A `Batch` holds views of shape `(N, C, *S)`, which both backends take;
-nothing is copied. The kernels check labels and weights while they read them, in the same pass. They report only that
-something is wrong; `Batch.raise_fault` then finds it and names it.
+The loss objects and evaluate call it. A `Batch` holds views of shape `(N, C, *S)`, which both backends take. Nothing is
+copied. The kernels check labels and weights in the pass in which they read them. They report only that something is
+wrong. `Batch.raise_fault` then finds the bad element and names it.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ from ._arrays import (
 from ._faults import check_labels, position
 from ._faults import first as first_bad
 
-IGNORE_INDEX = -100  # the default of torch: a label that no data set has
+IGNORE_INDEX = -100  # torch's default, a label that no data set has
 
-LARGE_SAMPLE = 256  # pixels from which a sample has tiles of its own, even if no sums per sample are needed
-MANY_SAMPLES = 1024  # samples from which their sums are made in parts, since they may be larger than the input
+LARGE_SAMPLE = 256  # a sample with at least so many pixels gets its own tiles, even if no sums per sample are needed
+MANY_SAMPLES = 1024  # with more samples, sums are computed in parts, since they may take more memory than the input
 
 
 class Batch:
-    """The arrays of one call as the kernels take them. `axis` and `shape` are those of the caller's input.
+    """The arrays of one call as the kernels take them. `axis` and `shape` describe the caller's input.
 
-    What few calls have is a class attribute until it is set, which saves a tiny call 0.3 microseconds over a dataclass.
+    Attributes that few calls need are class attributes until they are set. That makes a tiny call 0.3 microseconds
+    faster than a dataclass does.
     """
 
     input: Array  # (N, C, *S)
@@ -49,15 +50,15 @@ class Batch:
     labels: bool
     ignored: tuple[int, ...]  # labels whose pixels do not count
     shape: tuple[int, ...]
-    axis: int | None  # None: there are no classes, and input is (1, 1, *shape) or (N, 1, *rest)
-    given_target: Array | None  # the caller's own, to name a fault
-    native: Any  # the operands of the extension, once they are made
+    axis: int | None  # None: there are no classes, and `input` has shape (1, 1, *shape) or (N, 1, *rest)
+    given_target: Array | None  # the target as the caller gave it, for errors that name a position
+    native: Any  # the extension's operands, once they are made
     given_weight: Array | None = None
     weight: Array | None = None  # (N, *S), or (N, C, *S)
     maps: Array | None = None  # (N, C, *S), weights that a kernel reads by class and pixel
     label_base: int = 0  # class c has the label c + label_base
-    by_sample: bool = False  # with axis None: samples stay apart, however small they are
-    whole: Batch | None = None  # the batch that this one is a part of
+    by_sample: bool = False  # if axis is None: samples stay separate, even small ones
+    whole: Batch | None = None  # the batch that this batch is a part of
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class Batch:
         self.shape, self.axis, self.given_target, self.native = shape, axis, given_target, native
 
     def having(self, **changes: Any) -> Batch:
-        """This batch with other attributes; its operands are made anew."""
+        """This batch with changed attributes. Its operands will be made anew."""
         other = copy.copy(self)
         other.__dict__.update(changes, native=None)
         return other
@@ -94,7 +95,7 @@ class Batch:
         return C
 
     def operands(self) -> Any:
-        """The arrays as the extension takes them. They are made once, and they hold the memory."""
+        """The arrays as the extension takes them. They are made once, and they keep the arrays' memory alive."""
         if self.native is None:
             arrays = [operand(a) for a in (self.input, self.target, self.weight, self.maps)]
             self.native = _native.core.Operands(
@@ -103,15 +104,16 @@ class Batch:
         return self.native
 
     def of_views(self) -> Batch:
-        """The same with views of its own, whose shape no other thread can change, after the quick check."""
+        """This batch with its own views, if the quick check of the extension made it. No other thread can change the
+        shape of these views."""
         if self.native is None or self.target is None:
             return self
         batch = self.having(input=self.input[...], target=self.target[...])
-        batch.operands()  # which must still fit together
+        batch.operands()  # raises if the arrays no longer fit together
         return batch
 
     def weighted(self, weight: Array) -> Batch:
-        """This batch with further weights of its pixels, (N, *S), or of its elements, (N, C, *S)."""
+        """This batch with further weights, of its pixels, (N, *S), or of its elements, (N, C, *S)."""
         if self.weight is not None:
             own, weight = (a if a.ndim == self.input.ndim else a[:, None] for a in (self.weight, weight))
             weight = own * weight
@@ -133,7 +135,7 @@ class Batch:
         return math.prod(self.input.shape[2:])
 
     def parts(self, samples: int) -> Iterator[tuple[slice, Batch]]:
-        """Parts of this batch with so many samples, and the slice of each."""
+        """Cut this batch into parts of at most `samples` samples, and yield the slice and the batch of each."""
         for first in range(0, self.samples, samples):
             cut = slice(first, first + samples)
             target, weight, maps = (None if a is None else a[cut] for a in (self.target, self.weight, self.maps))
@@ -141,11 +143,11 @@ class Batch:
             yield cut, part
 
     def kernel_view(self, array: Array) -> Array:
-        """An array of the input's shape as `(N, C, *S)`."""
+        """View an array of the input's shape as `(N, C, *S)`."""
         return kernel_view(array, self.axis, self.by_sample)
 
     def new_gradient(self) -> Array:
-        """An array for the gradient, of the caller's shape and laid out as the input is."""
+        """Make an array for the gradient, with the caller's shape and the memory layout of the input."""
         view = np.empty_like(self.input, self.input.dtype.newbyteorder("="), subok=False)
         if self.axis is None:
             return view[0, 0, ...] if view.ndim == len(self.shape) + 2 else view[:, 0]
@@ -154,7 +156,7 @@ class Batch:
         return view[0] if len(self.shape) == 1 else np.moveaxis(view, 1, self.axis)
 
     def check_out(self, out: Any) -> Array:
-        """The caller's gradient array, if the gradient may be written to it."""
+        """Return the caller's array for the gradient, if the gradient can be written to it."""
         if not isinstance(out, np.ndarray):
             raise TypeError(f"out: expected a NumPy array, got {type(out).__name__}")
         half = self.input.dtype.itemsize == 2
@@ -174,7 +176,7 @@ class Batch:
         return out
 
     def raise_fault(self) -> None:
-        """Raise the error for what a kernel reported: the first bad weight, else the first bad label."""
+        """Raise the error for the fault that a kernel reported: the first bad weight, else the first bad label."""
         if self.whole is not None:
             self.whole.raise_fault()
         if self.given_weight is not None:
@@ -194,18 +196,18 @@ class Batch:
             end, shape = self.classes + self.label_base, self.given_target.shape
             check_labels(self.target, end, self.ignored, weight=self.weight, shape=shape)
         read = ["target"] * self.labels + ["pixel_weight"] * (self.given_weight is not None)
-        raise ValueError(f"{' or '.join(read)}: changed during the call")  # and changed back by now
+        raise ValueError(f"{' or '.join(read)}: changed during the call")  # the bad element is gone by now
 
 
 def ignored_labels(ignore_index: int | Sequence[int] | None) -> tuple[int, ...]:
-    """The labels that a checked ignore_index names."""
+    """The labels that a checked `ignore_index` names."""
     if ignore_index is None:
         return (IGNORE_INDEX,)
     return (ignore_index,) if isinstance(ignore_index, int) else tuple(ignore_index)
 
 
 def check_ignored(ignored: tuple[int, ...], labels: bool) -> None:
-    """Refuse an ignore_index without labels: for a dense target, or a call without a target."""
+    """Refuse an `ignore_index` if there are no labels: the target is dense, or there is no target."""
     if not labels and ignored != (IGNORE_INDEX,):
         got = ignored[0] if len(ignored) == 1 else list(ignored)
         raise ValueError(
@@ -215,7 +217,7 @@ def check_ignored(ignored: tuple[int, ...], labels: bool) -> None:
 
 
 def _overlaps_itself(a: Array) -> bool:
-    """Whether two elements may share memory: each stride must exceed the reach of the smaller ones."""
+    """Whether two elements may share memory. They do not if each stride exceeds the reach of all smaller strides."""
     if a.flags.forc:
         return False
     reach = a.itemsize
@@ -235,8 +237,8 @@ def class_batch(
     binary: bool,
     target_optional: bool = False,
 ) -> Batch:
-    """A batch with a class axis. binary: a single channel takes labels {0, 1} and stands for label 1."""
-    if axis == 1 and pixel_weight is None and _native.core is not None:  # most calls: the extension checks them faster
+    """Make a batch with a class axis. binary: a single channel takes labels {0, 1} and is the channel of label 1."""
+    if axis == 1 and pixel_weight is None and _native.core is not None:  # in most calls, the extension checks faster
         operands = _native.core.usual(input, target, NATIVE_REALS, NATIVE_LABELS, ignored)
         if operands is not None:
             return Batch(input, target, True, ignored, input.shape, 1, target, operands)
@@ -262,7 +264,10 @@ def class_batch(
 
 
 def element_batch(input: Any, target: Any, pixel_weight: Any, axis: int | None, by_sample: bool = False) -> Batch:
-    """A batch of two arrays of one shape. axis None: no classes; the elements are flat, or flat per sample."""
+    """Make a batch from two arrays of the same shape. If axis is None, there are no classes.
+
+    The elements are then flat, or flat per sample.
+    """
     x, y = as_input(input), as_array(target, "target")
     if y.shape != x.shape:
         raise ValueError(f"target: expected shape {x.shape} (the input's), got {y.shape}")
@@ -289,23 +294,23 @@ def _axis(axis: int, ndim: int) -> int:
 
 
 def kernel_view(array: Array, axis: int | None, by_sample: bool = False) -> Array:
-    """An array of the input's shape as `(N, C, *S)`: a new view, whose shape no other thread can change."""
+    """View an array of the input's shape as `(N, C, *S)`. No other thread can change the shape of the new view."""
     if axis == 1:
         return array[...]
-    if axis is None:  # large samples stay apart, so that merging them is exact; small ones share tiles
+    if axis is None:  # large samples stay separate, for exact merging; small samples share tiles
         by_sample = by_sample or (array.ndim > 1 and array[:1].size >= LARGE_SAMPLE)
         return array[:, None] if by_sample and array.ndim else array[None, None]
     return array[None] if array.ndim == 1 else np.moveaxis(array, axis, 1)
 
 
 def pixel_shape(view: Array) -> tuple[int, ...]:
-    """(N, *S), of (N, C, *S)."""
+    """The shape (N, *S) of a view of shape (N, C, *S)."""
     shape: tuple[int, ...] = view.shape
     return shape[:1] + shape[2:]
 
 
 def _target(y: Array, x: Array, view: Array, axis: int, binary: bool) -> tuple[Array, bool, int]:
-    """The target as the kernels take it, whether it holds labels, and the label of class 0."""
+    """Return the target as the kernels take it, whether it holds labels, and the label of class 0."""
     integer = y.dtype.kind in "iub"
     single = binary and view.shape[1] == 1
     pixels = pixel_shape(view)
@@ -326,7 +331,7 @@ def _target(y: Array, x: Array, view: Array, axis: int, binary: bool) -> tuple[A
 
 
 def _weight(w: Array, x: Array, view: Array, axis: int, dense: bool) -> tuple[Array, Array]:
-    """The weight as the kernels take it, and in the axes of the caller."""
+    """Return the weight twice: as the kernels take it, and in the caller's axes."""
     if dense and w.ndim == x.ndim:
         given = broadcast(w, x.shape, "pixel_weight")
         full = kernel_view(given, axis)

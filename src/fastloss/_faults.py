@@ -1,6 +1,7 @@
 """The search for the first bad element of an array, and the error that names its position.
 
-The kernels report only that something is wrong. Called by _batch.py and by the modules that check their own arrays.
+It is needed because the kernels report only that something is wrong. _batch.py calls it, and so do the modules that
+check their own arrays.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-SLAB = 1 << 16  # elements searched at a time: half a megabyte as int64
+SLAB = 1 << 16  # the number of elements that are searched at a time: half a megabyte of int64
 
 
 class LabelError(IndexError, ValueError):
     """A label is neither in `[0, classes)` nor equal to `ignore_index`.
 
-    Attributes: `label`, its `position` in the target, and the number of `classes`; `name`, the argument's, and
-    whether a label was `ignorable`.
+    The attributes are the bad `label`, its `position` in the target, the number of `classes`, the `name` of the
+    argument, and whether labels can be ignored (`ignorable`).
     """
 
     def __init__(
@@ -35,13 +36,16 @@ class LabelError(IndexError, ValueError):
 
 
 def slabs(*arrays: Array, order: Any = "C") -> Iterator[Any]:
-    """All elements of arrays of one shape as flat blocks, whatever the layouts."""
+    """Yield all elements of arrays of the same shape as flat blocks. The arrays may have any layouts."""
     flags: Any = ["external_loop", "buffered", "zerosize_ok"]
     yield from np.nditer(arrays, flags, [["readonly"]] * len(arrays), order=order, buffersize=SLAB)
 
 
 def first(bad: Callable[..., Array], *arrays: Array) -> tuple[int, Any] | None:
-    """The flat index of the first element where `bad` finds one in the arrays, and the first array's; or None."""
+    """Find the first element for which `bad(*arrays)` is true. Return its flat index and its value in the first array.
+
+    If there is none, return None.
+    """
     start = 0
     for slab in slabs(*arrays):
         copies = [part.copy() for part in (slab if len(arrays) > 1 else [slab])]  # another thread may be writing
@@ -54,7 +58,7 @@ def first(bad: Callable[..., Array], *arrays: Array) -> tuple[int, Any] | None:
 
 
 def position(index: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The index in an array of that shape."""
+    """Turn a flat index into the index in an array of the given shape."""
     return tuple(int(i) for i in np.unravel_index(index, shape)) if shape else ()
 
 
@@ -67,9 +71,10 @@ def check_labels(
     weight: Array | None = None,
     shape: tuple[int, ...] | None = None,
 ) -> None:
-    """Raise a LabelError for the first label that is not a class, if it counts.
+    """Raise a LabelError for the first label that counts but is not a class.
 
-    weight: of the labels' shape. shape: that of the caller's labels, which may have further axes of length 1.
+    weight: an array of the labels' shape; a label with weight 0 does not count. shape: the shape of the caller's
+    labels, which may have further axes of length 1.
     """
 
     def bad(slab: Array, weight: Array | None = None) -> Array:

@@ -1,6 +1,6 @@
-"""The compiled extension, loaded once, with its instruction set. Without it, `core` is None.
+"""Loads the compiled extension once and selects its instruction set. Without the extension, `core` is None.
 
-Used by _batch.py, which makes its operands, and by _backend.py, which runs them.
+_batch.py makes the operands of the extension, and _backend.py runs it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ LEVELS = ("base", "v3", "v4")
 
 
 def _load() -> tuple[Any, str | None, dict[str, int]]:
-    """The extension, its level and its loss table, or None; FASTLOSS_BACKEND=native makes its absence an error."""
+    """Return the extension (or None), its level and its loss table. With FASTLOSS_BACKEND=native, it must exist."""
     wanted = os.environ.get("FASTLOSS_BACKEND") or "auto"
     if wanted not in BACKENDS:
         raise ValueError(f"FASTLOSS_BACKEND: expected one of {', '.join(BACKENDS)}, got {wanted!r}")

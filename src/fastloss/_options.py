@@ -1,4 +1,4 @@
-"""Checks of options, for the losses' __post_init__: the checked value, or an error that names the option."""
+"""Checks of options, for the losses' __post_init__. Each returns the checked value, or its error names the option."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check_common(loss: Any) -> None:
 
 
 def number_or_vector(value: Any, name: str) -> float | tuple[float, ...]:
-    """A parameter >= 0 that may be one number or one number per class."""
+    """Check a parameter >= 0 that may be one number or one number per class."""
     value = foreign(value, name)
     if value is not None and not _several(value):
         return number(np.asarray(value).item(), name, 0)
@@ -72,14 +72,14 @@ def _shown(value: Any) -> str:
 
 
 def sized(value: float, name: str) -> float:
-    """A number that float32 can hold, whatever the dtype of the call; -0.0 becomes 0.0, which prints differently."""
+    """Check that float32 can hold a number, which every dtype of a call needs. -0.0 becomes 0.0, for one repr."""
     if value != 0 and not LEAST <= abs(value) <= MOST:
         raise ValueError(f"{name}: expected 0 or a magnitude from {LEAST:g} to {MOST:g}, got {value!r}")
     return value + 0.0
 
 
 def vector(value: Any, name: str) -> tuple[float, ...] | None:
-    """A parameter with one number per class, such as class_weight."""
+    """Check a parameter with one number per class, such as class_weight."""
     checked = _arrays.vector(value, name)
     return None if checked is None else tuple(sized(number, name) for number in checked)
 
@@ -106,7 +106,7 @@ def integer(value: Any, name: str) -> int:
 
 
 def labels_option(value: Any) -> int | tuple[int, ...]:
-    """ignore_index, checked: one label, or several in ascending order."""
+    """Check `ignore_index`. Return one label, or several in ascending order."""
     if not _several(value):
         return integer(value, "ignore_index")
     labels = sorted({integer(label, "ignore_index") for label in value})

@@ -1,4 +1,4 @@
-"""The number of threads that a call may use: set by the caller or the environment, else by affinity and cgroups."""
+"""The number of threads that a call may use. The caller or the environment sets it; else affinity and cgroups do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _threads: contextvars.ContextVar[int | None] = contextvars.ContextVar("fastloss_
 
 
 def _grant(folder: pathlib.Path) -> float:
-    """The CPUs that one cgroup grants (cpu.max of v2, else the cfs files of v1), or inf."""
+    """The number of CPUs that one cgroup grants, or inf. It reads cpu.max (v2), or else the cfs files (v1)."""
     try:
         quota, period = (folder / "cpu.max").read_text().split()[:2]
     except (OSError, ValueError):
@@ -31,7 +31,10 @@ def _grant(folder: pathlib.Path) -> float:
 
 
 def _quota(root: str = "/sys/fs/cgroup", own: str = "/proc/self/cgroup") -> float:
-    """The CPUs that the cgroups of this process and their parents grant, or inf. A container sees its own as root."""
+    """The number of CPUs that the cgroups of this process and their parents grant, or inf.
+
+    A container sees its own cgroup as the root.
+    """
     folders = [pathlib.Path(root), pathlib.Path(root, "cpu")]
     try:
         lines = pathlib.Path(own).read_text().splitlines()
@@ -75,7 +78,7 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        The number of threads, >= 1. The results have the same bits with any number.
+        The number of threads, >= 1. It does not change the bits of a result.
 
     Raises
     ------
@@ -84,7 +87,7 @@ def set_num_threads(n: int) -> None:
 
     See Also
     --------
-    num_threads : The same for a `with` block.
+    num_threads : Sets the number for a `with` block.
 
     Examples
     --------
@@ -100,10 +103,11 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """The most threads that a call may use here.
+    """The largest number of threads that a call may use in this context.
 
-    The first of these that is set: `num_threads`, `set_num_threads`, FASTLOSS_NUM_THREADS, OMP_NUM_THREADS, the CPUs
-    that affinity and cgroup quota grant. Small calls use fewer; a child of `fork()` uses one.
+    The first of these that is set counts: `num_threads`, `set_num_threads`, FASTLOSS_NUM_THREADS, OMP_NUM_THREADS. If
+    none is set, it is the number of CPUs that affinity and the cgroup quota grant. Small calls use fewer threads. A
+    child of `fork()` uses one.
 
     Returns
     -------
@@ -140,7 +144,7 @@ def num_threads(n: int) -> Iterator[None]:
 
     See Also
     --------
-    set_num_threads : The same for the rest of the process.
+    set_num_threads : Sets the number for the rest of the process.
 
     Examples
     --------

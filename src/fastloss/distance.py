@@ -1,7 +1,7 @@
-"""Euclidean distances of masks: the transform, the signed distance, the Hausdorff distance.
+"""Euclidean distances of masks: the distance transform, the signed distance, the Hausdorff distance.
 
 The public functions check their arguments. `distance_to` and `signed_distance_to` are for the losses. They read one
-class from an array of labels, so that no mask is made, and can write to an array of the caller.
+class from an array of labels, without making a mask. They can write to the caller's array.
 """
 
 from __future__ import annotations
@@ -21,33 +21,34 @@ MOST_DIMS = 3
 def distance_transform(mask: Any, spacing: float | Sequence[float] | None = None) -> Array:
     r"""Compute the exact Euclidean distance of every foreground element to the nearest background element.
 
-    It is $d(x) = \min_{b \in B} \lVert x - b \rVert$ over the background $B$, so 0 in the background. Without any
-    background all distances are inf. (scipy's `distance_transform_edt`, which is equal otherwise, then measures to an
-    element outside of the array.)
+    The distance is $d(x) = \min_{b \in B} \lVert x - b \rVert$ over the background $B$, so it is 0 in the background.
+    Without any background, all distances are inf. (There, scipy's `distance_transform_edt` measures to an element
+    outside of the array. Otherwise the two are equal.)
 
     Parameters
     ----------
     mask : array of 1 to 3 dimensions
-        Of any real dtype and any layout. Elements other than 0 are foreground, as in scipy.
+        The mask, of any real dtype and any layout. Elements other than 0 are foreground, as in scipy.
     spacing : float or sequence of float, default None
-        The distance of neighbours, as one number or one number per axis; None is 1.
+        The distance between neighbours: one number, or one number per axis. None: 1.
 
     Returns
     -------
     float32 array of the mask's shape
-        The distances. For equal spacings they are the `sqrt` of exact squares as long as those are below 2^24;
-        otherwise they are within one unit in the last place.
+        The distances. For equal spacings, they are the `sqrt` of exact squares if these are below 2^24. Otherwise they
+        are within one unit in the last place.
 
     Raises
     ------
     TypeError
-        If the mask or the spacing is not of real numbers.
+        If the mask or the spacing does not hold real numbers.
     ValueError
-        If the mask has other dimensions, or a spacing is not finite and > 0, or their number is wrong.
+        If the mask has another number of dimensions, if a spacing is not finite and > 0, or if the number of spacings
+        is wrong.
 
     See Also
     --------
-    signed_distance : Which also measures in the background.
+    signed_distance : Also measures in the background.
 
     References
     ----------
@@ -65,36 +66,37 @@ def distance_transform(mask: Any, spacing: float | Sequence[float] | None = None
 
 
 def signed_distance(mask: Any, spacing: float | Sequence[float] | None = None) -> Array:
-    r"""Compute the distance to the mask outside of it, and minus the distance to the background inside of it.
+    r"""Compute the signed distance: outside the mask, the distance to it; inside, minus the distance to the background.
 
     It is $\phi(x) = d(x, F)$ in the background $B$ and $\phi(x) = -d(x, B)$ in the foreground $F$, where $d$ is the
     distance to the nearest element. This is the level set of the boundary loss. The boundary runs between the elements,
-    so that no element has 0. (MONAI and the code of the boundary loss's authors shift the inside by one element.) An
-    empty or full mask has no boundary, and every element has 0, as in their code.
+    so no element has 0. (MONAI and the code of the boundary loss's authors shift the inside by one element.) An empty
+    or full mask has no boundary, and every element has 0, as in their code.
 
     Parameters
     ----------
     mask : array of 1 to 3 dimensions
-        Of any real dtype and any layout. Elements other than 0 are foreground.
+        The mask, of any real dtype and any layout. Elements other than 0 are foreground.
     spacing : float or sequence of float, default None
-        The distance of neighbours, as one number or one number per axis; None is 1.
+        The distance between neighbours: one number, or one number per axis. None: 1.
 
     Returns
     -------
     float32 array of the mask's shape
-        The signed distances, > 0 outside of the mask.
+        The signed distances, > 0 outside the mask.
 
     Raises
     ------
     TypeError
-        If the mask or the spacing is not of real numbers.
+        If the mask or the spacing does not hold real numbers.
     ValueError
-        If the mask has other dimensions, or a spacing is not finite and > 0, or their number is wrong.
+        If the mask has another number of dimensions, if a spacing is not finite and > 0, or if the number of spacings
+        is wrong.
 
     See Also
     --------
-    distance_transform : The distances inside of the mask.
-    boundary_loss : The loss that takes them.
+    distance_transform : The distances inside the mask.
+    boundary_loss : A loss that uses signed distances.
 
     References
     ----------
@@ -117,21 +119,21 @@ def hausdorff_distance(
     spacing: float | Sequence[float] | None = None,
     directed: bool = False,
 ) -> float:
-    r"""Compute the Hausdorff distance of the boundaries of two masks.
+    r"""Compute the Hausdorff distance between the boundaries of two masks.
 
     It is $\max(h(a, b), h(b, a))$, where $h(a, b)$ is the greatest distance from a boundary pixel of $a$ to the nearest
     boundary pixel of $b$. A boundary pixel is a foreground pixel with a face neighbour that is background or outside of
-    the array. Two empty masks have distance 0. An empty mask and another one have distance inf, in both directions.
+    the array. Two empty masks have distance 0. If only one mask is empty, the distance is inf, in both directions.
 
     Parameters
     ----------
     mask_a, mask_b : arrays of 1 to 3 dimensions
-        Two masks of one shape, of any real dtype. Elements other than 0 are foreground.
+        Two masks of the same shape, of any real dtype. Elements other than 0 are foreground.
     percentile : float, default 100
-        The percentile of the distances, in [0, 100], that replaces the greatest one: 95 is HD95. It is interpolated
-        linearly.
+        The percentile of the distances, in [0, 100], that replaces the greatest distance. 95 is HD95. It is
+        interpolated linearly.
     spacing : float or sequence of float, default None
-        The distance of neighbours, as one number or one number per axis; None is 1.
+        The distance between neighbours: one number, or one number per axis. None: 1.
     directed : bool, default False
         Whether to return only $h(a, b)$.
 
@@ -143,13 +145,14 @@ def hausdorff_distance(
     Raises
     ------
     TypeError
-        If a mask, the spacing or the percentile is not of real numbers, or `directed` is no bool.
+        If a mask, the spacing or the percentile does not hold real numbers, or `directed` is not a bool.
     ValueError
-        If the masks have other dimensions or different shapes, or the spacing or the percentile is out of its range.
+        If the masks have another number of dimensions or different shapes, or the spacing or the percentile is out of
+        its range.
 
     See Also
     --------
-    hausdorff_dt_loss : A loss that approximates it.
+    hausdorff_dt_loss : A loss that approximates this distance.
 
     References
     ----------
@@ -198,20 +201,20 @@ def _boundary(mask: Array) -> Array:
 
 
 def distance_to(values: Array, k: int, inverted: bool, spacing: Sequence[float], out: Array | None = None) -> Array:
-    """Compute `distance_transform` of `values == k`, or of `values != k` if inverted, without making that mask.
+    """Compute `distance_transform` of `values == k`, or of `values != k` if inverted, without making the mask.
 
     Parameters
     ----------
     values : bool or integer array of 1 to 3 dimensions
         The labels.
     k : int
-        The label of the mask. One that the dtype of `values` cannot hold equals no label.
+        The label of the mask. If the dtype of `values` cannot hold `k`, no element equals it.
     inverted : bool
         Whether the mask is `values != k`.
     spacing : sequence of float
-        The distance of neighbours, one number per axis.
+        The distance between neighbours, one number per axis.
     out : float32 array of the shape of values, default None
-        The array to write to, C-contiguous, in memory of its own; None makes one.
+        The array to write to. It is C-contiguous and has its own memory. None: a new array.
 
     Returns
     -------
@@ -222,7 +225,7 @@ def distance_to(values: Array, k: int, inverted: bool, spacing: Sequence[float],
         out = np.empty(values.shape, np.float32)
     assert (out.dtype, out.shape, out.flags.c_contiguous) == (np.float32, values.shape, True)
     lowest, highest = (0, 1) if values.dtype == np.bool_ else (np.iinfo(values.dtype).min, np.iinfo(values.dtype).max)
-    if values.dtype == np.bool_ and k == 1:  # true is any byte but 0
+    if values.dtype == np.bool_ and k == 1:  # in a bool array, every byte except 0 is true
         k, inverted = 0, not inverted
     if not lowest <= k <= highest:
         out.fill(np.inf if inverted else 0)
@@ -234,20 +237,20 @@ def distance_to(values: Array, k: int, inverted: bool, spacing: Sequence[float],
 def signed_distance_to(
     values: Array, k: int, inverted: bool, spacing: Sequence[float], out: Array | None = None
 ) -> Array:
-    """Compute `signed_distance` of `values == k`, or of `values != k` if inverted, without making that mask.
+    """Compute `signed_distance` of `values == k`, or of `values != k` if inverted, without making the mask.
 
     Parameters
     ----------
     values : bool or integer array of 1 to 3 dimensions
         The labels.
     k : int
-        The label of the mask. One that the dtype of `values` cannot hold equals no label.
+        The label of the mask. If the dtype of `values` cannot hold `k`, no element equals it.
     inverted : bool
         Whether the mask is `values != k`.
     spacing : sequence of float
-        The distance of neighbours, one number per axis.
+        The distance between neighbours, one number per axis.
     out : float32 array of the shape of values, default None
-        The array to write to, C-contiguous, in memory of its own; None makes one.
+        The array to write to. It is C-contiguous and has its own memory. None: a new array.
 
     Returns
     -------
@@ -270,26 +273,26 @@ def _as_mask(value: Any, name: str) -> Array:
     mask = as_array(value, name)
     if not 1 <= mask.ndim <= MOST_DIMS:
         raise ValueError(f"{name}: expected 1 to {MOST_DIMS} dimensions, got shape {mask.shape}")
-    return mask if mask.dtype.kind in "iub" else mask != 0  # not by its bits: -0.0 is 0
+    return mask if mask.dtype.kind in "iub" else mask != 0  # compared as a number, because -0.0 has other bits than 0
 
 
 def spacing_array(value: Any) -> Array:
-    """Check a spacing of which the number of axes is not yet known.
+    """Check a spacing before the number of axes is known.
 
     Parameters
     ----------
     value : object
-        The option: a positive finite number, or a sequence of them.
+        The option: a positive finite number, or a sequence of such numbers.
 
     Returns
     -------
     float64 array of at most one dimension
-        The numbers.
+        The checked numbers.
 
     Raises
     ------
     TypeError, ValueError
-        If it is anything else.
+        If the value is anything else.
     """
     steps = as_reals(value, "spacing", "a number or one number per axis")
     if steps.ndim > 1 or steps.size == 0:
@@ -300,7 +303,7 @@ def spacing_array(value: Any) -> Array:
 
 
 def as_spacing(value: Any, ndim: int) -> tuple[float, ...]:
-    """Check a spacing and write it out.
+    """Check a spacing and return one number per axis.
 
     Parameters
     ----------
@@ -317,7 +320,7 @@ def as_spacing(value: Any, ndim: int) -> tuple[float, ...]:
     Raises
     ------
     TypeError, ValueError
-        If it is anything else.
+        If the value is anything else.
     """
     steps = spacing_array(1.0 if value is None else value)
     if steps.shape not in ((), (ndim,)):

@@ -1,4 +1,4 @@
-"""Many losses in one pass over the data: `evaluate`, and the `Report` that it returns, which merges with others."""
+"""Many losses in one pass over the data: `evaluate`, and the mergeable `Report` that it returns."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Report(Mapping[str, float]):
     """The result of `evaluate`: each loss over all data so far, per image and per class.
 
     `report[name]` is the loss of all images together. It is computed from merged sums and is not a mean of the images'
-    values. A report is a mapping, so `dict(report)` has all of them. `a + b` and `Report.sum(many)` merge reports of
-    the same losses; the result is the same, to the bit, in any grouping.
+    values. A report is a mapping, so `dict(report)` holds the values of all losses. `a + b` and `Report.sum(many)`
+    merge reports of the same losses. The result has the same bits in any grouping.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Report(Mapping[str, float]):
     numbers : dict of name to array
         The mergeable sums of each loss; see `partial`.
     class_numbers : dict of name to list of arrays
-        The mergeable sums of each loss per class, one array per summand of the loss.
+        The mergeable sums of each loss per class: one array for each summand of the loss.
     per_image : dict of name to array, shape (images,)
         The loss of each image, in the order of the data.
 
@@ -43,8 +43,8 @@ class Report(Mapping[str, float]):
     ----------
     per_class : dict of name to array, shape (classes,)
         The loss of each class. For a region loss, it is the value of the class. For a pixel loss, it is the mean over
-        the pixels that carry the class as label, and nan for a dense target. A loss of `reduction="sum"` has sums. A
-        class without a value has nan.
+        the pixels with that label, or nan if the target is dense. A loss with `reduction="sum"` has sums instead of
+        means. A class without a value has nan.
 
     See Also
     --------
@@ -87,7 +87,7 @@ class Report(Mapping[str, float]):
         Returns
         -------
         dict of name to array, shape (classes,)
-            The values, which the docstring of the class explains.
+            The values; see the attribute `per_class` of `Report`.
         """
         return {name: _per_class(loss, self._class_numbers[name], self.classes) for name, loss in self.losses.items()}
 
@@ -102,12 +102,12 @@ class Report(Mapping[str, float]):
         Returns
         -------
         Partial
-            The sums, which `finalize` of the loss turns into its value.
+            The sums. The loss's `finalize` turns them into the value.
 
         Raises
         ------
         KeyError
-            If there is no loss of this name.
+            If no loss has this name.
         """
         return Partial(repr(self.losses[name]), self.classes, self.images, self._numbers[name])
 
@@ -128,7 +128,7 @@ class Report(Mapping[str, float]):
         Parameters
         ----------
         reports : iterable of Report
-            At least one report, all of the same losses and number of classes.
+            At least one report. All have the same losses and the same number of classes.
 
         Returns
         -------
@@ -140,7 +140,7 @@ class Report(Mapping[str, float]):
         TypeError
             If one is not a `Report`.
         ValueError
-            If there is none, or their losses or numbers of classes differ.
+            If there is no report, or the losses or the numbers of classes differ.
         """
         many = list(reports)
         if not many:
@@ -180,29 +180,30 @@ def evaluate(
 ) -> Report:
     """Compute many losses of the same data in one pass.
 
-    The losses share the softmax, the sums and the labels. Each value is that of the loss by itself, whatever other
-    losses are in the call.
+    The losses share the softmax, the sums and the labels. The value of a loss does not depend on the other losses in
+    the call.
 
     Parameters
     ----------
     losses : mapping of name to loss
-        The losses, each of reduction "mean" or "sum".
+        The losses, each with reduction "mean" or "sum".
     input : array, shape (N, C, *S)
-        The input of the losses, of dtype float16, bfloat16, float32 or float64. The losses set its class axis.
+        The input of the losses, of dtype float16, bfloat16, float32 or float64. The option `axis` of the losses is its
+        class axis.
     target : array, shape (N, *S) or (N, C, *S)
-        Labels of any integer or bool dtype, or a dense target of the input's shape, if every loss takes it.
+        Labels of any integer or bool dtype, or a dense target of the input's shape. Every loss must accept it.
     pixel_weight : array, default None
-        Weights of the pixels, 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S), with a dense target also to (N,
-        C, *S). A pixel of weight 0 does not count.
+        The weights of the pixels: each is 0 or from 1e-30 to 1e30. The shape broadcasts to (N, *S); with a dense
+        target, it may also broadcast to (N, C, *S). A pixel with weight 0 does not count.
     ignore_index : int or sequence of int, default None
         The label, or labels, whose pixels do not count. It applies to every loss whose own `ignore_index` is the
-        default -100, and to the element-wise losses, which have none and take labels {0, 1} of a single channel. A loss
-        with another `ignore_index` keeps its own. The report's `losses` are those that were computed.
+        default -100. It also applies to element-wise losses, which have no `ignore_index` and take labels {0, 1} for a
+        single channel. A loss with another `ignore_index` keeps its own. The report's `losses` show what was computed.
 
     Returns
     -------
     Report
-        The values over all data, per image and per class. Reports of the same losses add up.
+        The values over all data, per image and per class. Reports of the same losses can be added with `+`.
 
     Raises
     ------
@@ -212,7 +213,7 @@ def evaluate(
         If there is no loss, a loss has reduction "none", a shape does not fit, or the losses differ in the number of
         classes.
     TypeError
-        If `losses` is no mapping of names to losses, or an array has the wrong dtype.
+        If `losses` is not a mapping of names to losses, or an array has the wrong dtype.
 
     See Also
     --------
@@ -261,21 +262,22 @@ def evaluate(
     return Report(losses, first.classes, first.images, *({k: c[k] for k in order} for c in collected))
 
 
-# Class axis, ignored labels, the loss that makes weights from the data; None: any will do.
+# The losses of one pass share the class axis (None: any), the ignored labels, and the loss that makes weights from the
+# data (None: there is none).
 _Key = tuple[int | None, tuple[int, ...], Loss | None]
 
 
 def _key(loss: Loss, ignored: tuple[int, ...]) -> _Key:
-    """The pass that a loss can be computed in."""
+    """The key of the pass in which a loss can be computed."""
     axis = loss.element_axis() if loss.kind == "element" else loss.axis
     own = ignored if loss.ignore_index is None else ignored_labels(loss.ignore_index)
     return axis, own, loss.weight_maker()
 
 
 def _merge_keys(passes: dict[_Key, list[str]]) -> dict[_Key, list[str]]:
-    """Losses that leave the axis or the weights open join the first pass that suits them.
+    """Merge passes: a loss that does not fix its axis or its weights joins the first compatible pass.
 
-    Weights that count in the mean change every loss of their pass, so no other loss joins it.
+    Weights that count in the mean would change every loss of their pass, so no other loss joins such a pass.
     """
     merged: dict[_Key, list[str]] = {}
     for key in sorted(passes, key=lambda k: k.count(None)):
@@ -293,7 +295,7 @@ def _merge_keys(passes: dict[_Key, list[str]]) -> dict[_Key, list[str]]:
 
 def _one_pass(losses: dict[str, Loss], key: _Key, input: Any, target: Any, pixel_weight: Any, labelled: bool) -> Report:
     axis, ignored, maker = key
-    if axis is None:  # no loss depends on it, but the values per class do
+    if axis is None:  # no loss depends on the axis, but the values per class do
         axis = next((loss.axis for loss in losses.values() if loss.axis is not None), 1)
     x, y = as_input(input), as_array(target, "target")
     if labelled or x.shape != y.shape:

@@ -1,4 +1,4 @@
-"""The losses as functions, with the names of torch: `from fastloss import functional as F`."""
+"""The losses as functions, named as in torch: `from fastloss import functional as F`."""
 
 from ._engine.functions import FUNCTIONS
 from .losses import *  # noqa: F403

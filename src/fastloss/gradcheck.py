@@ -9,42 +9,43 @@ import numpy as np
 from ._arrays import Array, as_input
 from ._engine.loss import Loss
 
-# A mean over n elements has derivatives n times smaller than itself, so rounding (eps f / h) argues for a larger step
-# than eps ** (1/3) = 6e-6; the error of the difference (h^2) argues for a smaller one than 1e-4. With these two numbers
-# the float64 errors of the test cases, of shape (2, 3, 7, 8), are below 2e-6, except for one of 6e-6 (logs of
-# probabilities near 0). Those of Dice, Jaccard and cross entropy are below 3e-7; with (6e-6, 1e-3) they reach 6e-6.
+# A mean over n elements has derivatives n times smaller than itself. So the rounding error (eps f / h) needs a larger
+# step than eps ** (1/3) = 6e-6, while the error of the difference (h^2) needs a step below 1e-4. With STEP = 3e-5 and
+# SMALL = 1e-2, the float64 errors of the test cases, of shape (2, 3, 7, 8), are below 2e-6, except for one of 6e-6
+# (logs of probabilities near 0). The errors of Dice, Jaccard and cross entropy are below 3e-7. With STEP = 6e-6 and
+# SMALL = 1e-3, they would reach 6e-6.
 STEP = 3e-5
-SMALL = 1e-2  # smaller derivatives are compared with this share of the largest, since rounding affects all alike
+SMALL = 1e-2  # the error of a smaller derivative is relative to this share of the largest; rounding affects all alike
 
 
 def check_grad(loss: Loss, x: Any, y: Any, /, **kw: Any) -> float:
-    r"""The largest relative error of a loss's gradient, against central differences $(f(x+h) - f(x-h)) / 2h$.
+    r"""The largest relative error of a loss's gradient, compared with central differences $(f(x+h) - f(x-h)) / 2h$.
 
     The gradient $g$ is computed in the dtype of `x`, the differences $d$ in float64. Each element moves by $h = 3 \cdot
-    10^{-5} \max(1, |x|)$, so an `x` of n elements costs 2n evaluations. The error of an element is $|g - d| / \max(|g|,
-    |d|, 10^{-2} \max |d|)$. With `reduction="none"`, $f$ is the sum of the map without its nan.
+    10^{-5} \max(1, |x|)$, so an `x` with n elements takes 2n evaluations. The error of an element is $|g - d| /
+    \max(|g|, |d|, 10^{-2} \max |d|)$. With `reduction="none"`, $f$ is the sum of the map, without the nan values.
 
     Parameters
     ----------
     loss : Loss
-        A loss of one input.
+        A loss with one input.
     x : array
-        Its input. An element that is not finite does not move; its derivative counts as 0.
+        The input of the loss. An element that is not finite does not move; its difference counts as 0.
     y : array
-        Its target.
+        The target of the loss.
     **kw
         Further arguments of the call, such as `pixel_weight`.
 
     Returns
     -------
     float
-        The largest error: nan if the gradient or the loss is nan, 0.0 for an empty input. At a kink, as of `abs` and
-        `max`, differences are no check.
+        The largest error. It is nan if the gradient or the loss is nan, and 0.0 for an empty input. At a kink, such as
+        those of `abs` and `max`, differences cannot check a gradient.
 
     Raises
     ------
     TypeError
-        If `loss` is not a loss of one input; the call raises the errors of the loss.
+        If `loss` is not a loss with one input. The errors of the loss itself are raised as well.
 
     Examples
     --------
@@ -73,6 +74,6 @@ def check_grad(loss: Loss, x: Any, y: Any, /, **kw: Any) -> float:
 
 
 def _moved(loss: Loss, at: Array, k: tuple[int, ...], end: float, y: Any, kw: dict[str, Any]) -> float:
-    """The loss where one element is `end`."""
+    """The loss with element k of the input set to `end`."""
     at[k] = end
     return float(np.nansum(loss(at, y, **kw))) if loss.reduction == "none" else float(loss(at, y, **kw))

@@ -1,6 +1,6 @@
 """Helpers for labels, in NumPy: one-hot targets, smoothed targets, class weights from label counts.
 
-Users call them before a loss. The losses take labels as they are and need none of these.
+Users call these functions before a loss. The losses do not need them, because they take integer labels.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def counts(labels: Array, classes: int, ignored: Sequence[int]) -> Array:
     Parameters
     ----------
     labels : array of any integer or bool dtype, any shape
-        The labels, which are read in small slabs.
+        The labels. They are read in small slabs.
     classes : int
         The number of classes.
     ignored : sequence of int
@@ -44,7 +44,7 @@ def counts(labels: Array, classes: int, ignored: Sequence[int]) -> Array:
     Raises
     ------
     LabelError
-        If another label is not in [0, classes).
+        If a label that is not ignored is not in [0, classes).
     """
     total = np.zeros(classes, np.int64)
     for slab in slabs(labels, order="K"):
@@ -83,10 +83,10 @@ def one_hot(
     dtype: Any = np.float32,
     ignore_index: int | Sequence[int] = IGNORE_INDEX,
 ) -> Array:
-    r"""Return labels as an array with a class axis: 1 where a pixel has the class, else 0.
+    r"""Return labels as an array with a class axis: 1 where a pixel has the class, otherwise 0.
 
-    The result is $y_{n c s} = [l_{n s} = c]$ for the labels $l$. The losses take labels as they are, so it is needed
-    only where a target becomes soft; see `smooth_labels`.
+    The result is $y_{n c s} = [l_{n s} = c]$ for the labels $l$. The losses take integer labels, so you need this array
+    only to make a soft target; see `smooth_labels`.
 
     Parameters
     ----------
@@ -97,28 +97,28 @@ def one_hot(
     axis : int, default 1
         The position of the class axis in the result.
     dtype : dtype, default float32
-        The dtype of the result: any real one of at most 64 bits.
+        The dtype of the result: any real dtype of at most 64 bits.
     ignore_index : int or sequence of int, default -100
-        The label, or labels, whose pixels are zero in every class.
+        The label, or labels, whose pixels are 0 in every class.
 
     Returns
     -------
     array, shape (N, C, *S)
-        The one-hot array, with C at `axis`. A 0-d label gives shape (C,).
+        The one-hot array, with the classes on `axis`. A 0-d label gives shape (C,).
 
     Raises
     ------
     LabelError
-        If another label is not in [0, C).
+        If a label that is not ignored is not in [0, C).
     ValueError
         If `num_classes` is below 1, or the result has no such axis.
     TypeError
-        If the labels are no integers, or an option has the wrong type.
+        If the labels are not integers, or an option has the wrong type.
 
     See Also
     --------
     smooth_labels : Smooths the result.
-    torch.nn.functional.one_hot : The same with `axis=-1`.
+    torch.nn.functional.one_hot : Gives the same as `axis=-1`.
 
     Examples
     --------
@@ -142,8 +142,9 @@ def one_hot(
 def smooth_labels(target: Any, epsilon: float, prior: Sequence[float] | Array | None = None, axis: int = 1) -> Array:
     r"""Smooth a dense target: $(1 - \varepsilon) y + \varepsilon u$.
 
-    `cross_entropy(..., label_smoothing=)` does the same without an array. A pixel that `one_hot` left zero becomes
-    $\varepsilon u$, as every other pixel does; give it a `pixel_weight` of 0.
+    `cross_entropy(..., label_smoothing=)` does the same without an array. A pixel that is 0 in every class, because
+    `one_hot` ignored its label, is smoothed as well: it becomes $\varepsilon u$. Give such a pixel a `pixel_weight` of
+    0.
 
     Parameters
     ----------
@@ -159,7 +160,7 @@ def smooth_labels(target: Any, epsilon: float, prior: Sequence[float] | Array | 
     Returns
     -------
     array, shape (N, C, *S)
-        A new array of the target's dtype, or float32 for bool.
+        A new array. It has the target's dtype, or float32 if the target is bool.
 
     Raises
     ------
@@ -192,7 +193,7 @@ def smooth_labels(target: Any, epsilon: float, prior: Sequence[float] | Array | 
     u = vector(prior, "prior")
     if u is not None and len(u) != C:
         raise ValueError(f"prior: expected shape ({C},), got ({len(u)},)")
-    if u is not None and not np.isclose(sum(u), 1, rtol=0, atol=1e-6):  # float32's sums of many classes
+    if u is not None and not np.isclose(sum(u), 1, rtol=0, atol=1e-6):  # float32's rounding with many classes
         raise ValueError(f"prior: expected values whose sum is 1, got a sum of {sum(u):g}")
     kind = np.dtype(np.float32) if y.dtype == bool else y.dtype.newbyteorder("=")
     real = real_dtype(kind)
@@ -225,16 +226,16 @@ def class_weights(
     Parameters
     ----------
     labels : array, any shape
-        Labels of any integer or bool dtype and any layout. They are read in small slabs, so that a memory map may be
-        larger than memory.
+        Labels of any integer or bool dtype and any layout. They are read in small slabs, so a memory map may be larger
+        than the memory.
     num_classes : int
         C, the number of classes.
     scheme : {"inverse", "balanced", "median", "effective"}, default "balanced"
-        The formula, see above.
+        The formula for the weights; see above.
     ignore_index : int or sequence of int, default None
-        The label, or labels, that do not count; None if every label is a class.
+        The label, or labels, that do not count. None: every label is a class.
     beta : float, default 0.999
-        $\beta$ of "effective", in [0, 1).
+        $\beta$, in [0, 1). Only "effective" uses it.
 
     Returns
     -------
@@ -248,7 +249,7 @@ def class_weights(
     ValueError
         If `num_classes`, `scheme` or `beta` is out of its range.
     TypeError
-        If the labels are no integers, or an option has the wrong type.
+        If the labels are not integers, or an option has the wrong type.
 
     References
     ----------
@@ -273,7 +274,7 @@ def class_weights(
     if not present.any():
         return weights
     if scheme == "effective":
-        # 1 - b^n by expm1, which loses no digits for b near 1; for b = 0 it is 1.
+        # expm1 computes 1 - b^n without a loss of digits for b near 1. For b = 0, the difference is 1.
         weights[present] = (1 - b) / (-np.expm1(some * np.log(b)) if b else 1)
     else:
         top = {"inverse": n.sum(), "balanced": n.sum() / C, "median": np.median(some)}[scheme]

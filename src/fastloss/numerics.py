@@ -1,4 +1,4 @@
-"""Numerical functions with the names and the behaviour of scipy.special, on the kernels of the losses."""
+"""Numerical functions with the names and the behaviour of scipy.special, computed by the kernels of the losses."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ._batch import Batch
 from ._options import choice
 from ._terms import Mode, Term, Terms
 
-LONG = 4096  # elements of a single axis from which it is folded into two
+LONG = 4096  # an array's only axis is folded into two if it has at least so many elements
 
 
 @functools.cache
 def _kernel(name: str, kind: str) -> Terms:
-    """A kernel without parameters, as the one term of a run."""
+    """The terms of a run with only one kernel, which has no parameters."""
     return Terms([Term(name, kind)])
 
 
@@ -43,9 +43,9 @@ def _kernel_input(a: Array, axis: int) -> Batch:
 
 
 def _lse_one(a: Array, axis: int) -> Array:
-    """The log-sum-exp over one axis, in the dtype of the arithmetic."""
+    """Compute the log-sum-exp over one axis, in the dtype of the arithmetic."""
     n = a.shape[axis]
-    if a.ndim == 1 and n >= LONG:  # a single pixel would waste the lanes: fold the axis (a view) and reduce twice
+    if a.ndim == 1 and n >= LONG:  # one pixel would use one vector lane: fold the axis and reduce twice
         width = 1024
         body = _lse_one(a[: n - n % width].reshape(-1, width), 0)
         return _lse_one(np.concatenate([body, a[n - n % width :].astype(body.dtype)]), 0)
@@ -66,19 +66,20 @@ def logsumexp(
     Parameters
     ----------
     a : array, any shape
-        Of any real dtype and layout.
+        The numbers, of any real dtype and layout.
     axis : int or tuple of int, default None
-        The axis or axes; None: all.
+        The axis or axes. None: all axes.
     b : array, default None
-        Factors of the exponentials; the shape broadcasts to that of `a`. A negative sum gives nan. NumPy computes a
-        call with `b`, without the C kernels.
+        Factors of the exponentials. The shape broadcasts to that of `a`. A negative sum gives nan. A call with `b` runs
+        in NumPy, not in the C kernels.
     keepdims : bool, default False
         Whether the summed axes stay, with length 1.
 
     Returns
     -------
     array or scalar
-        In the dtype of the arithmetic: float64 for float64 and integers, else float32. An empty sum is -inf.
+        The result, in the dtype of the arithmetic: float64 for float64 and integers, otherwise float32. The result for
+        an empty axis is -inf.
 
     Raises
     ------
@@ -120,7 +121,7 @@ def _weighted_logsumexp(a: Array, axes: tuple[int, ...], b: Array, keepdims: boo
         m = a.max(axis=0, initial=-np.inf)
         m = np.where(np.isfinite(m), m, 0)
         terms = b * np.exp(a - m)
-        # The sum is 1 + rest. Near 1 the small terms matter, so the largest exponential is kept apart from them.
+        # The sum is 1 + rest. If it is near 1, the small terms matter, so they are added without the largest term.
         largest = np.arange(len(a)).reshape(-1, *[1] * len(kept)) == (a.argmax(axis=0) if len(a) else 0)
         rest = np.where(largest, 0, terms).sum(axis=0) + (np.where(largest, terms, 0).sum(axis=0) - 1)
         result: Array = np.where(rest > -0.5, np.log1p(rest), np.log(terms.sum(axis=0))) + m
@@ -141,10 +142,10 @@ def _transform(name: str, a: Any, axis: int | tuple[int, ...] | None) -> Array:
     wide = array.astype(real_dtype(array.dtype), copy=False)
     with np.errstate(all="ignore"):
         most = wide.max(axis=axes, keepdims=True, initial=-np.inf)
-        rows = wide - np.where(np.isfinite(most), most, 0)  # first, so that the log-sum-exp keeps its digits
+        rows = wide - np.where(np.isfinite(most), most, 0)  # subtracted first, or the log-sum-exp would lose digits
         lse = np.asarray(logsumexp(rows, axes, keepdims=True))
         if name == "softmax":
-            rows = np.exp(rows - np.where(lse == np.inf, np.nan, lse))  # inf / inf is nan, and all others are too
+            rows = np.exp(rows - np.where(lse == np.inf, np.nan, lse))  # inf / inf is nan, and then all others are
         else:
             rows = rows - lse
         out[...] = rows.astype(out.dtype)
@@ -157,14 +158,14 @@ def softmax(a: Any, axis: int | tuple[int, ...] | None = None) -> Array:
     Parameters
     ----------
     a : array, any shape
-        Of any real dtype and layout.
+        The numbers, of any real dtype and layout.
     axis : int or tuple of int, default None
-        The axis or axes; None: all.
+        The axis or axes. None: all axes.
 
     Returns
     -------
     array, the shape of `a`
-        In the dtype of `a`; float64 for integers.
+        The result, in the dtype of `a`, or float64 for integers.
 
     Raises
     ------
@@ -175,7 +176,7 @@ def softmax(a: Any, axis: int | tuple[int, ...] | None = None) -> Array:
 
     See Also
     --------
-    log_softmax : Its logarithm, stable.
+    log_softmax : The logarithm of this function, computed stably.
 
     Examples
     --------
@@ -192,14 +193,14 @@ def log_softmax(a: Any, axis: int | tuple[int, ...] | None = None) -> Array:
     Parameters
     ----------
     a : array, any shape
-        Of any real dtype and layout.
+        The numbers, of any real dtype and layout.
     axis : int or tuple of int, default None
-        The axis or axes; None: all.
+        The axis or axes. None: all axes.
 
     Returns
     -------
     array, the shape of `a`
-        In the dtype of `a`; float64 for integers.
+        The result, in the dtype of `a`, or float64 for integers.
 
     Raises
     ------
@@ -210,7 +211,7 @@ def log_softmax(a: Any, axis: int | tuple[int, ...] | None = None) -> Array:
 
     See Also
     --------
-    softmax : The probabilities.
+    softmax : The probabilities themselves.
 
     Examples
     --------
@@ -222,7 +223,7 @@ def log_softmax(a: Any, axis: int | tuple[int, ...] | None = None) -> Array:
 
 
 def _element(name: str, x: Any, label: str) -> Array | np.floating[Any]:
-    """A function of each element, computed in the dtype of the arithmetic and returned in that of the array."""
+    """Apply a function to each element. It is computed in the dtype of the arithmetic, and returned in the array's."""
     array = _floats(x, label)
     batch = Batch(array[None, None], None, False, (), array.shape, None)
     out = np.empty_like(array, real_dtype(array.dtype), subok=False)
@@ -237,12 +238,12 @@ def sigmoid(x: Any) -> Array | np.floating[Any]:
     Parameters
     ----------
     x : array, any shape
-        Of any real dtype and layout.
+        The numbers, of any real dtype and layout.
 
     Returns
     -------
     array, the shape of `x`
-        In the dtype of `x`; float64 for integers.
+        The result, in the dtype of `x`, or float64 for integers.
 
     Raises
     ------
@@ -264,12 +265,12 @@ def log_sigmoid(x: Any) -> Array | np.floating[Any]:
     Parameters
     ----------
     x : array, any shape
-        Of any real dtype and layout.
+        The numbers, of any real dtype and layout.
 
     Returns
     -------
     array, the shape of `x`
-        In the dtype of `x`; float64 for integers.
+        The result, in the dtype of `x`, or float64 for integers.
 
     Raises
     ------
@@ -291,12 +292,12 @@ def softplus(x: Any) -> Array | np.floating[Any]:
     Parameters
     ----------
     x : array, any shape
-        Of any real dtype and layout.
+        The numbers, of any real dtype and layout.
 
     Returns
     -------
     array, the shape of `x`
-        In the dtype of `x`; float64 for integers.
+        The result, in the dtype of `x`, or float64 for integers.
 
     Raises
     ------
@@ -318,12 +319,12 @@ def logit(p: Any) -> Array | np.floating[Any]:
     Parameters
     ----------
     p : array, any shape
-        Of any real dtype and layout.
+        The numbers, of any real dtype and layout.
 
     Returns
     -------
     array, the shape of `p`
-        In the dtype of `p`; float64 for integers. nan outside [0, 1].
+        The result, in the dtype of `p`, or float64 for integers. It is nan outside [0, 1].
 
     Raises
     ------
@@ -347,12 +348,13 @@ def entropy(p: Any, axis: int | tuple[int, ...] | None = None) -> Array | np.flo
     p : array, any shape
         Probabilities, of any real dtype and layout. A negative number gives -inf, as in `scipy.special.entr`.
     axis : int or tuple of int, default None
-        The axis or axes; None: all.
+        The axis or axes. None: all axes.
 
     Returns
     -------
     array or scalar
-        In the dtype of the arithmetic: float64 for float64 and integers, else float32. Sums are float64.
+        The result, in the dtype of the arithmetic: float64 for float64 and integers, otherwise float32. Sums are
+        computed in float64.
 
     Raises
     ------
