@@ -1,7 +1,7 @@
-# The bridge to csrc/: fills one fl_job from buffers, releases the GIL, and checks for signals between slices.
-# _batch.py makes the operands, from arrays that it has checked (`usual` does its own checks); _backend.py runs them.
-# Another thread may change an array's shape at any time, so all sizes come from the buffers, which must fit together.
-# Knows no loss: it grows with none.
+# The bridge to csrc/. It fills one fl_job from buffers, releases the GIL, and checks for signals between slices.
+# _batch.py makes the operands from arrays that it has checked (`usual` does its own checks). _backend.py runs them.
+# Another thread may change an array's shape at any time. So all sizes come from the buffers, which must fit together.
+# The bridge knows no loss, so a new loss changes nothing here.
 # cython: language_level=3, boundscheck=False, wraparound=False
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -14,8 +14,8 @@ from os import cpu_count
 
 from numpy import ndarray, zeros
 
-cdef int MOST_THREADS = 4 * (cpu_count() or 1)  # asked of OpenMP, whatever the caller allows: more would only wait
-cdef double PATIENCE = 0.05  # seconds between two checks for signals; a check waits for whoever has the GIL
+cdef int MOST_THREADS = 4 * (cpu_count() or 1)  # the most that OpenMP is asked for; more threads would only wait
+cdef double PATIENCE = 0.05  # seconds between two checks for signals; each check waits for the GIL
 
 cdef extern from "fastloss.h" nogil:
     ctypedef struct fl_operand:
@@ -72,7 +72,7 @@ cdef class _Buffer:
     cdef Py_buffer view
 
     def __dealloc__(self):
-        PyBuffer_Release(&self.view)  # nothing, if there is none
+        PyBuffer_Release(&self.view)  # does nothing if there is no buffer
 
 
 cdef _Buffer _buffer(array, bint writable=False):
@@ -82,7 +82,7 @@ cdef _Buffer _buffer(array, bint writable=False):
 
 
 cdef void _place(fl_operand *to, const Py_buffer *view, int dtype, bint swapped, bint by_class, bint merge) noexcept:
-    """An operand of the job: an array of shape (N, C, *S), or (N, *S) if not by_class."""
+    """Fill an operand of the job from an array of shape (N, C, *S), or (N, *S) if not by_class."""
     cdef int k, pixel = 2 if by_class else 1
     if view.strides == NULL:  # an operand that is absent
         return
@@ -98,7 +98,7 @@ cdef void _place(fl_operand *to, const Py_buffer *view, int dtype, bint swapped,
 
 
 cdef bint _fits(const Py_buffer *view, int dtype, const Py_buffer *input, bint by_class) noexcept:
-    """Whether an operand has the dtype, and the input's shape, without the classes if not by_class."""
+    """Whether an operand has the dtype and the input's shape. If not by_class, that shape is without the class axis."""
     cdef int k, lacks = 0 if by_class else 1
     if view.itemsize != dtype_size[dtype] or view.ndim != input.ndim - lacks:
         return False
@@ -109,9 +109,9 @@ cdef bint _fits(const Py_buffer *view, int dtype, const Py_buffer *input, bint b
 
 
 cdef class Operands:
-    """The arrays of one batch as buffers that fit together: labels or a dense target, weights, maps, ignored labels.
+    """The arrays of one batch, as buffers that fit together: input, target, weights, maps; and the ignored labels.
 
-    Each array is (array, dtype tag, swapped) or None. Their memory is held for as long as this object lives.
+    Each array is given as (array, dtype tag, swapped) or None. The object keeps the memory of the arrays alive.
     """
     cdef Py_buffer input, target, weight, maps
     cdef int dtype[4]
@@ -122,7 +122,7 @@ cdef class Operands:
     cdef ptrdiff_t nignored
 
     def __dealloc__(self):
-        PyBuffer_Release(&self.input)  # nothing, where there is none
+        PyBuffer_Release(&self.input)  # does nothing for an absent buffer
         PyBuffer_Release(&self.target)
         PyBuffer_Release(&self.weight)
         PyBuffer_Release(&self.maps)
@@ -156,7 +156,7 @@ cdef class Operands:
         self.nignored = len(ignored)
 
     cdef void place(self, fl_job *job, bint merge) noexcept:
-        """The operands of a job, and its shape. merge: all samples are one group."""
+        """Fill the operands and the shape of a job. merge: all samples are one group."""
         cdef int k
         job.groups, job.classes = 1 if merge else self.input.shape[0], self.input.shape[1]
         job.ndim = self.input.ndim - 2 + merge
@@ -174,8 +174,10 @@ cdef class Operands:
 
 
 def usual(input, target, dict reals, dict labels, tuple ignored):
-    """The operands of what most calls give: an array (N, C, *S) of more than one class and labels (N, *S), with their
-    dtypes' tags in reals and labels. None for anything else, which _batch.py then checks."""
+    """The operands of the most common call: an input (N, C, *S) of at least two classes, and integer labels (N, *S).
+
+    `reals` and `labels` map the accepted dtypes to their tags. Any other call gets None, and _batch.py checks it.
+    """
     if type(input) is not ndarray or type(target) is not ndarray:
         return None
     real, label = reals.get(input.dtype), labels.get(target.dtype)
@@ -194,9 +196,9 @@ def usual(input, target, dict reals, dict labels, tuple ignored):
 
 
 cdef class Terms:
-    """The terms of a run for one number of classes, each (loss, activation, class_weight, params).
+    """The terms of a run for one number of classes. Each is given as (loss, activation, class_weight, params).
 
-    A param is a float or an array (C,) of float64, class_weight such an array or None.
+    A param is a float or a float64 array (C,). class_weight is such an array or None.
     """
     cdef fl_term *terms
     cdef int count
@@ -235,7 +237,7 @@ cdef ptrdiff_t _run_distance(void *job, ptrdiff_t first) noexcept nogil:
 
 
 cdef int _run_all(slice_runner runner, void *job, ptrdiff_t end) except -1:
-    """Run slice after slice without the GIL; every PATIENCE seconds, let Python handle signals."""
+    """Run one slice after the other without the GIL. Let Python handle signals every PATIENCE seconds."""
     cdef ptrdiff_t at
     cdef double start
     if end == 0:
@@ -253,18 +255,18 @@ cdef int _run_all(slice_runner runner, void *job, ptrdiff_t end) except -1:
 
 
 def run(Operands operands, Terms terms, coefs, output, bint output_by_class, int mode, threads, bint merge):
-    """Run one job. coefs: an array of shape (n, groups) or None for each term, or None; output: as the operands are;
-    merge: all samples are one group.
+    """Run one job, and return (sums of shape (groups, n), faults).
 
-    Returns (sums of shape (groups, n), faults).
+    coefs: None, or for each term None or an array of shape (n, groups). output: given as the arrays of Operands are.
+    merge: all samples are one group.
     """
     cdef fl_job job
     cdef int k
     cdef list held = []
     cdef bint prepared = False
-    if operands.input.shape[1] != terms.classes:  # the terms have their vectors of that length
+    if operands.input.shape[1] != terms.classes:  # the terms' vectors have that length
         raise ValueError("input: changed during the call")
-    memset(&job, 0, sizeof(job))  # an operand that is absent has no strides
+    memset(&job, 0, sizeof(job))  # an absent operand stays 0
     operands.place(&job, merge)
     cdef _Buffer out
     if output is not None:
@@ -283,7 +285,7 @@ def run(Operands operands, Terms terms, coefs, output, bint output_by_class, int
         if fl_prepare(&job) != 0:
             raise MemoryError()
         prepared = True
-        # The driver keeps the groups of a sum side by side.
+        # In the driver's layout, the groups of one sum are contiguous.
         sums = zeros((1, job.nsums)) if job.groups == 1 else zeros((job.nsums, job.groups)).T
         job.sums = <double *> _doubles(sums, held)
         _run_all(_run_slice, &job, job.chunks)
@@ -303,7 +305,10 @@ cdef const double *_doubles(array, list held):
 
 
 def distance(values, bytes key, bint inverted, spacing, out, threads):
-    """Fill `out` (float32, C-contiguous) with distances; foreground: values == key, one element's bytes, or != it."""
+    """Fill `out` (float32, C-contiguous) with distances. The foreground is values == key, or != key if inverted.
+
+    key: the bytes of one element.
+    """
     cdef fl_distance job
     cdef int k
     cdef _Buffer mask = _buffer(values), result = _buffer(out, True)
@@ -323,7 +328,7 @@ def distance(values, bytes key, bint inverted, spacing, out, threads):
 
 
 def losses():
-    """The rows of the C loss table, by name."""
+    """Map the name of each loss to its row in the C loss table."""
     names = {}
     while fl_loss_name(len(names)) != NULL:
         names[fl_loss_name(len(names)).decode()] = len(names)
@@ -331,17 +336,20 @@ def losses():
 
 
 def select_level(cap):
-    """Choose the instruction set, at most `cap` ("base", "v3", "v4" or None); its name, or None for an unknown cap."""
+    """Choose the best instruction set, but at most `cap` ("base", "v3", "v4" or None). Return its name.
+
+    For an unknown cap, return None.
+    """
     cdef bytes text = None if cap is None else cap.encode()
     cdef const char *name = fl_select_level(NULL if text is None else <const char *> text)
     return None if name == NULL else name.decode()
 
 
 def openmp():
-    """OpenMP's version as its macro gives it (201511), or 0 in a serial build."""
+    """OpenMP's version as its macro states it, such as 201511, or 0 in a serial build."""
     return fl_openmp()
 
 
 def forked():
-    """Whether this process is a child of fork(), which runs on one thread."""
+    """Whether this process is a child of fork(). Such a child runs on one thread."""
     return bool(fl_forked())

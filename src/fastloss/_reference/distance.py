@@ -1,4 +1,4 @@
-"""The distance transform: csrc/distance.c. _backend.distance calls it with arrays that are checked."""
+"""The distance transform, as in csrc/distance.c. _backend.distance calls it with checked arrays."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from .._arrays import Array
 
 
 def distance(values: Array, key: Array, inverted: bool, spacing: Sequence[float], out: Array) -> None:
-    """Fill `out` with the distance to the nearest background; foreground is `values == key`, or `!=` if inverted.
+    """Fill `out` with the distance to the nearest background. Foreground is `values == key`, or `!=` if inverted.
 
-    Axis by axis, in float64 and in units of the largest spacing, in which equal spacings make whole numbers.
+    The distance is computed axis by axis, in float64. Its unit is the largest spacing, which makes the squares whole
+    numbers if all spacings are equal.
     """
     foreground = values != key if inverted else values == key
     scale = max(spacing)
@@ -24,7 +25,7 @@ def distance(values: Array, key: Array, inverted: bool, spacing: Sequence[float]
 
 
 def _steps(foreground: Array) -> Array:
-    """Steps to the nearest background element of the last axis: the last one before, or the first one behind."""
+    """The steps along the last axis to the nearest background element: the last one before or the first one after."""
     at = np.arange(foreground.shape[-1], dtype=np.float64)
     before = np.maximum.accumulate(np.where(foreground, -np.inf, at), axis=-1)
     behind = np.minimum.accumulate(np.where(foreground, np.inf, at)[..., ::-1], axis=-1)[..., ::-1]
@@ -32,8 +33,10 @@ def _steps(foreground: Array) -> Array:
 
 
 def _envelope(f: Array, step: float) -> None:
-    """f[i] = min over j of f[j] + (step (i - j))^2 along the first axis, in place: j nearby first, until no j farther
-    away can matter."""
+    """Set f[i] = min over j of f[j] + (step (i - j))^2 along the first axis, in place.
+
+    Near j come first. The loop ends when no farther j can matter.
+    """
     given = f.copy()
     for d in range(1, len(f)):
         far = (step * d) ** 2

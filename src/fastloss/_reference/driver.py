@@ -1,7 +1,7 @@
-"""The driver: csrc/driver.h, fastloss.c and kernels.c in one. Called by _backend.run; knows no particular loss.
+"""The driver: csrc/driver.h, fastloss.c and kernels.c in one file. _backend.run calls it. It knows no particular loss.
 
-It cuts a batch into tiles: blocks of pixels, of bounded size, whose rows `(C, P)` have the arithmetic's dtype. It
-applies the weights, adds up each group's sums in float64, and writes gradients and maps.
+The driver cuts a batch into tiles: blocks of pixels, of bounded size, whose rows `(C, P)` have the arithmetic's dtype.
+It applies the weights, adds up each group's sums in float64, and writes gradients and maps.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BLOCK_ELEMENTS = 1 << 19
 def run(
     batch: Batch, arguments: Sequence[Argument], mode: int, by_sample: bool, output: Array | None
 ) -> tuple[Array, bool]:
-    """As _core.run: (sums of shape (groups, n), whether a label or weight is bad)."""
+    """Do what _core.run does, and return (sums of shape (groups, n), whether a label or weight is bad)."""
     sizes = [term.size(batch.classes, mode) for term, *_ in arguments]
     sums = np.zeros((batch.samples if by_sample else 1, sum(sizes)))
     with np.errstate(all="ignore"):
@@ -55,7 +55,7 @@ def _params(t: Tile, weight: Array | None, params: Sequence[float | Array]) -> P
 
 
 def _visit(t: Tile, term: Term, k: Params, mode: int) -> Array:
-    """The term's sums over each member of the block, (members, size); and its map, if the mode asks for it."""
+    """Return the term's sums for each group of the block, (members, size). Write the map if the mode asks for it."""
     size = term.size(len(t.x), mode)
     if term.kind == "region" and mode & Mode.FORWARD:
         return region_forward(t, term).reshape(t.members, size)
@@ -75,7 +75,7 @@ def _visit(t: Tile, term: Term, k: Params, mode: int) -> Array:
 
 
 def _weights(t: Tile, term: Term, k: Params) -> tuple[Array, Array]:
-    """The weights that values are multiplied by, and those of the mean; each (C, P), of a pixel loss (1, P)."""
+    """The weights of the values, and the weights that the mean divides by. Each is (C, P), or (1, P) if per pixel."""
     if term.kind == "element":
         w = t.weights + np.zeros_like(t.x)
         return w, w
@@ -84,7 +84,7 @@ def _weights(t: Tile, term: Term, k: Params) -> tuple[Array, Array]:
 
 
 def _value(t: Tile, term: Term, k: Params) -> Array:
-    """Of an element loss (C, P), of a pixel loss (1, P)."""
+    """The values of a term: (C, P) for an element loss, (1, P) for a pixel loss."""
     kernel = KERNELS[term.name]
     if term.kind == "element":
         return kernel.value(kernel.inputs[term.activation](t.x), t.y, k)
@@ -92,7 +92,7 @@ def _value(t: Tile, term: Term, k: Params) -> Array:
 
 
 def _by_class(t: Tile, term: Term, values: Array) -> Array:
-    """(members, C)."""
+    """The sums of the values per group and class, (members, C)."""
     C = len(t.x)
     if term.kind == "element":
         return t.sums(values)
@@ -105,7 +105,7 @@ def _by_class(t: Tile, term: Term, values: Array) -> Array:
 
 
 def _gradient(t: Tile, term: Term, k: Params, coef: Array | None) -> Array:
-    """d(value)/d(input) of one term, (C, P)."""
+    """d(value)/d(input) for one term, (C, P)."""
     kernel = KERNELS[term.name]
     if term.kind == "transform":
         return kernel.backward(t, term, kernel, k)
@@ -121,8 +121,10 @@ def _gradient(t: Tile, term: Term, k: Params, coef: Array | None) -> Array:
 
 
 def tiles(batch: Batch, by_sample: bool, output: Array | None) -> Iterator[Tile | None]:
-    """The blocks of a batch, group by group; None for one that holds a bad label or weight. A block's output is written
-    to `output` when the next one is asked for."""
+    """Yield the blocks of a batch, group by group, or None for a block with a bad label or weight.
+
+    When the caller asks for the next block, the output of the previous block is written to `output`.
+    """
     C = batch.classes
     real = real_dtype(batch.input.dtype)
     step = max(1, BLOCK_ELEMENTS // C)
@@ -153,13 +155,16 @@ def tiles(batch: Batch, by_sample: bool, output: Array | None) -> Iterator[Tile 
 
 def _scatter(out: Array, values: Array, first: int, last: int, by_class: bool) -> None:
     """Write a block's values to pixels [first, last) of an array of any layout."""
-    view = out if out.ndim > by_class else out[..., None]  # no pixel axis: one pixel
+    view = out if out.ndim > by_class else out[..., None]  # without a pixel axis, there is one pixel
     index: Any = np.unravel_index(np.arange(first, last), view.shape[by_class:])
     view[(Ellipsis, *index)] = values.astype(out.dtype)
 
 
 def _groups(batch: Batch, by_sample: bool, step: int) -> Iterator[tuple[slice, Callable[[Array | None, bool], Any]]]:
-    """The groups taken together, as many as a block holds or one, and a function that cuts them out of an array."""
+    """Yield a slice of groups, and a function that cuts them out of an array.
+
+    A slice holds as many groups as fit into a block, but at least one.
+    """
     if not by_sample:
         yield slice(0, 1), functools.partial(_samples, slice(None))
         return
@@ -170,7 +175,7 @@ def _groups(batch: Batch, by_sample: bool, step: int) -> Iterator[tuple[slice, C
 
 
 def _samples(samples: slice, a: Array | None, by_class: bool) -> Array | None:
-    """Of shape (N, *S), or (C, N, *S) by class."""
+    """The samples of an array, as (N, *S), or as (C, N, *S) if it has classes."""
     return None if a is None else np.moveaxis(a[samples], 1, 0) if by_class else a[samples]
 
 

@@ -1,8 +1,8 @@
-"""Losses of one element, csrc/elements.h: `NAME`, the value, and `NAME_slope`, its derivative in the input.
+"""Losses of one element, as in csrc/elements.h. `NAME` is the value; `NAME_slope` is its derivative in the input.
 
-Each takes the input x (or a Prob v, made from it), the target y and the term's parameters k. driver.py calls them for
-losses of elements, pixels.py for the losses that sum them over classes; table.py decides which. They know no
-weight of a pixel, no sum and no activation.
+Each function takes the input x (or a Prob v, made from x), the target y and the term's parameters k. driver.py calls
+them for element losses. pixels.py calls them for losses that sum them over the classes. table.py decides which. The
+functions know no pixel weight, no sum and no activation.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .tile import Params, softmax_parts
 
 
 def times(a: Any, b: Any) -> Array:
-    """a b, which is 0 where the factor a is 0, even if b is infinite or undefined."""
+    """a b, but 0 where the factor a is 0, even if b is infinite or nan."""
     return np.where(a == 0, 0, a * b)
 
 
@@ -26,7 +26,7 @@ def times(a: Any, b: Any) -> Array:
 
 
 def nll(x: Array, y: Array, k: Params) -> Array:
-    """-w y x: the negative log-likelihood, x being a log-probability."""
+    """-w y x, the negative log-likelihood, where x is a log-probability."""
     return -times(k.weight * y, x)
 
 
@@ -35,7 +35,7 @@ def nll_slope(x: Array, y: Array, k: Params) -> Array:
 
 
 def kl_div(x: Array, y: Array, k: Params) -> Array:
-    """y (log y - x), x being a log-probability."""
+    """y (log y - x), where x is a log-probability."""
     return r_xlogx(y) - times(y, x)
 
 
@@ -44,7 +44,7 @@ def kl_div_slope(x: Array, y: Array, k: Params) -> Array:
 
 
 def kl_div_log(x: Array, y: Array, k: Params) -> Array:
-    """e^y (y - x), the target also being a log-probability."""
+    """e^y (y - x), where x and the target y are log-probabilities."""
     return times(np.exp(y), y - x)
 
 
@@ -53,7 +53,7 @@ def kl_div_log_slope(x: Array, y: Array, k: Params) -> Array:
 
 
 def soft_margin(x: Array, y: Array, k: Params) -> Array:
-    """log(1 + exp(-y x)), y in {-1, 1}."""
+    """log(1 + exp(-y x)), where y is -1 or 1."""
     return r_softplus(-y * x)
 
 
@@ -62,7 +62,7 @@ def soft_margin_slope(x: Array, y: Array, k: Params) -> Array:
 
 
 def own_target(x: Array, y: Array, k: Params) -> Array:
-    """The target y, for its sum."""
+    """The target y itself, for the sum of the targets."""
     return y
 
 
@@ -89,7 +89,7 @@ def l1_slope(x: Array, y: Array, k: Params) -> Array:
 
 
 def huber(x: Array, y: Array, k: Params) -> Array:
-    """A parabola of curvature k[1] up to |d| = k[0], and beyond it the tangent, of slope k[2] = k[0] k[1]."""
+    """A parabola with curvature k[1] up to |d| = k[0]; beyond, its tangent, with slope k[2] = k[0] k[1]."""
     a = np.abs(x - y)
     return np.where(a <= k[0], k[1] / 2 * a * a, k[2] * (a - k[0] / 2))
 
@@ -109,7 +109,10 @@ def log_cosh_slope(x: Array, y: Array, k: Params) -> Array:
 
 
 def pseudo_huber(x: Array, y: Array, k: Params) -> Array:
-    """delta^2 (sqrt(1 + (d/delta)^2) - 1), as delta |d| r / (1 + sqrt(1 + r^2)) with r = |d|/delta; k: delta."""
+    """delta^2 (sqrt(1 + (d/delta)^2) - 1); k: delta.
+
+    It is computed as delta |d| r / (1 + sqrt(1 + r^2)) with r = |d|/delta.
+    """
     a = np.abs(x - y)
     r = a / k[0]
     return k[0] * a * np.where(r > 1, 1 / (1 / r + np.hypot(1, 1 / r)), r / (1 + np.hypot(1, r)))
@@ -126,9 +129,9 @@ def pseudo_huber_slope(x: Array, y: Array, k: Params) -> Array:
 
 @dataclass(slots=True)
 class Prob:
-    """A probability p that came directly, as a logit or by a softmax: p, q = 1 - p, their logs, and derivatives.
+    """A probability p, given directly, as a logit or by a softmax. The fields are p, q = 1 - p, and functions of them.
 
-    dp, dlog_p and dlog_q are derivatives in the input (softmax: in log p). cross_p = dlog_p log_q and
+    dp, dlog_p and dlog_q are derivatives in the input, or in log p for a softmax. cross_p = dlog_p log_q and
     cross_q = dlog_q log_p are near 1 where p or q is small.
     """
 
@@ -144,12 +147,12 @@ class Prob:
 
 
 def inverse(x: Array) -> Array:
-    """1 / x, at most 1e12, torch's limit of the derivative of a log."""
+    """1 / x, but at most 1e12, which is torch's limit for the derivative of a log."""
     return 1 / np.maximum(x, 1e-12)
 
 
 def power(log_u: Array, g: Any) -> Array:
-    """u^g, u in [0, 1]."""
+    """u^g for u in [0, 1]."""
     return np.exp(times(g, log_u))
 
 
@@ -171,7 +174,7 @@ def prob_of_logit(x: Array) -> Prob:
 
 
 def prob_of_softmax(x: Array) -> Prob:
-    """The largest logit's 1 - p is the sum of the others: a confident pixel's small values keep their digits."""
+    """For the largest logit, 1 - p is computed as the sum of the other p. So small values keep their digits."""
     m, e, *_ = softmax_parts(x)
     s = e.sum(axis=0, dtype=np.float64).astype(x.dtype)
     first = np.arange(len(x))[:, None] == x.argmax(axis=0)
@@ -194,7 +197,7 @@ def bce_slope(v: Prob, y: Array, k: Params) -> Array:
 
 
 def multilabel(v: Prob, y: Array, k: Params) -> Array:
-    """-w / C (y log p + (1 - y) log q), one class's part of the mean over classes; k: w."""
+    """-w / C (y log p + (1 - y) log q), the part of one class in the mean over classes; k: w."""
     return -times(k[0] * k.share, times(y, v.log_p) + times(1 - y, v.log_q))
 
 
@@ -214,7 +217,7 @@ def binary_focal_slope(v: Prob, y: Array, k: Params) -> Array:
 
 
 def focal(v: Prob, y: Array, k: Params) -> Array:
-    """-a y q^g log p, one class's part; k: g, a."""
+    """-a y q^g log p, the part of one class; k: g, a."""
     return -times(k[1] * y, power(v.log_q, k[0]) * v.log_p)
 
 
@@ -228,7 +231,7 @@ def target_mass(y: Array, k: Params) -> Array:
 
 
 def categorical(v: Prob, y: Array, k: Params) -> Array:
-    """-t log p, one class's part of categorical cross entropy."""
+    """-t log p, the part of one class in categorical cross entropy."""
     return -times(target_mass(y, k), v.log_p)
 
 
@@ -237,13 +240,12 @@ def categorical_slope(v: Prob, y: Array, k: Params) -> Array:
 
 
 def quotient(u: Array, m: Array, a: float) -> Array:
-    """u / m for m = (1 - a) u + a v: at most 1 / (1 - a), its limit at v = 0, which is also taken where m is too small
-    to have digits."""
+    """u / m for m = (1 - a) u + a v. The limit at v = 0, 1 / (1 - a), replaces it where m is too small for digits."""
     return np.where(m < np.finfo(m.dtype).tiny, 1 / (1 - a), u / m)
 
 
 def half_kl(p: Array, log_p: Array, y: Array, a: float) -> Array:
-    """y log(y / m) with m = a p + (1 - a) y: one outcome's part of KL(y || m)."""
+    """y log(y / m) with m = a p + (1 - a) y, the part of one outcome in KL(y || m)."""
     if a == 1:
         return r_xlogx(y) - times(y, log_p)
     return times(y, r_log_prob(quotient(y, a * p + (1 - a) * y, a)))
@@ -256,7 +258,7 @@ def half_kl_slope(p: Array, dp: Any, dlog_p: Any, y: Array, a: float) -> Array:
 
 
 def binary_kl(v: Prob, y: Array, k: Params) -> Array:
-    """KL(y || m) of Bernoulli distributions, m = a p + (1 - a) y; k: a."""
+    """KL(y || m) of Bernoulli distributions, where m = a p + (1 - a) y; k: a."""
     return half_kl(v.p, v.log_p, y, k[0]) + half_kl(v.q, v.log_q, 1 - y, k[0])
 
 
@@ -265,7 +267,7 @@ def binary_kl_slope(v: Prob, y: Array, k: Params) -> Array:
 
 
 def js_share(p: Array, log_p: Array, y: Array, a: float) -> Array:
-    """One outcome's (y log(y / m(p)) + p log(p / m(y))) / 2, m(p) = a p + (1 - a) y, m(y) = a y + (1 - a) p."""
+    """(y log(y / m(p)) + p log(p / m(y))) / 2 for one outcome; m(p) = a p + (1 - a) y, m(y) = a y + (1 - a) p."""
     log_ratio = log_p - r_log_prob(y) if a == 1 else r_log_prob(quotient(p, a * y + (1 - a) * p, a))
     return (half_kl(p, log_p, y, a) + times(p, log_ratio)) / 2
 
@@ -280,7 +282,7 @@ def js_share_slope(p: Array, log_p: Array, dp: Any, dlog_p: Any, y: Array, a: fl
 
 
 def js(v: Prob, y: Array, k: Params) -> Array:
-    """One class's part of the Jensen-Shannon divergence; k: a."""
+    """The part of one class in the Jensen-Shannon divergence; k: a."""
     return js_share(v.p, v.log_p, y, k[0])
 
 
@@ -289,7 +291,7 @@ def js_slope(v: Prob, y: Array, k: Params) -> Array:
 
 
 def binary_js(v: Prob, y: Array, k: Params) -> Array:
-    """Both outcomes' parts of that of Bernoulli distributions; k: a."""
+    """The Jensen-Shannon divergence of Bernoulli distributions, the sum over both outcomes; k: a."""
     return js_share(v.p, v.log_p, y, k[0]) + js_share(v.q, v.log_q, 1 - y, k[0])
 
 
@@ -299,7 +301,7 @@ def binary_js_slope(v: Prob, y: Array, k: Params) -> Array:
 
 
 def product(v: Prob, y: Array, k: Params) -> Array:
-    """k[0] p y, one class's part of the boundary loss, whose targets are distances."""
+    """k[0] p y, the part of one class in the boundary loss. The target y is a distance."""
     return k[0] * times(y, v.p)
 
 
@@ -308,7 +310,7 @@ def product_slope(v: Prob, y: Array, k: Params) -> Array:
 
 
 def squared_error(v: Prob, y: Array, k: Params) -> Array:
-    """k[0] (p - y)^2, one class's part of the Hausdorff loss, whose weights are distances."""
+    """k[0] (p - y)^2, the part of one class in the Hausdorff loss. Its weights are distances."""
     return k[0] * (v.p - y) ** 2
 
 

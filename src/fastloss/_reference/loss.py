@@ -1,4 +1,4 @@
-"""What a loss is to the driver: csrc/loss.h. table.py fills one Kernel per loss; driver.py and pixels.py read them."""
+"""Kernel, the functions of a loss, as in csrc/loss.h. table.py fills one per loss; driver.py and pixels.py read it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ NO_MAPS, MAPS_AS_TARGET, MAPS_AS_WEIGHT = range(3)
 
 
 class Kernel(NamedTuple):
-    """One entry of the table; the kind of its loss decides which functions it has.
+    """One entry of the table. The kind of the loss decides which functions the entry has.
 
-    Element losses have value and slope, and so have pixel losses that sum them over the classes. Pixel losses have
-    forward, which returns the value of each pixel (P,), and backward, which returns its derivatives (C, P). Classes
-    come in blocks in C, so forward is two functions there: `forward` gathers, and `finish` makes the value.
+    Element losses have `value` and `slope`. Pixel losses that sum these over the classes also have them. Pixel losses
+    have `forward`, which returns the value of each pixel (P,), and `backward`, which returns the derivatives (C, P). In
+    C, the classes come in blocks, so `forward` is two functions there: `forward` gathers, and `finish` makes the value.
     """
 
     value: Any = None  # (x or v, y, k)
     slope: Any = None
-    inputs: tuple[Callable[[Array], Any], ...] = ()  # by activation: makes of the input what value and slope take
+    inputs: tuple[Callable[[Array], Any], ...] = ()  # per activation: input -> argument of value and slope
     forward: Any = None  # (t, term, kernel, k); a region's takes (t, term)
     backward: Any = None  # a region's takes (t, term, coefficients)
-    maps: int = NO_MAPS  # what the distance maps are to a summed loss
+    maps: int = NO_MAPS  # how a summed loss uses the distance maps

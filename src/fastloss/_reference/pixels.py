@@ -1,7 +1,7 @@
-"""Losses with one value per pixel, from all its classes: csrc/pixels.h.
+"""Losses with one value per pixel, computed from all its classes, as in csrc/pixels.h.
 
-`NAME_forward` returns the values (P,), `NAME_backward` their derivatives in the input (C, P). driver.py calls them and
-multiplies by the weights of the pixels, which they do not know; weights by class are inside the value.
+`NAME_forward` returns the values (P,); `NAME_backward` returns their derivatives in the input (C, P). driver.py calls
+them and multiplies by the pixel weights, which these functions do not know. Weights by class are part of the value.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .tile import Params, Tile, softmax_parts
 
 SOFTMAX = ACTIVATIONS.index("softmax")
 
-# ---- sums over the classes of an element's value
+# ---- losses that sum the element's value over the classes
 
 
 def class_input(t: Tile, term: Term, kernel: Kernel) -> Any:
-    """The input of the element's functions."""
+    """The input that the element functions take."""
     return kernel.inputs[term.activation](t.x)
 
 
@@ -31,7 +31,7 @@ def _target(t: Tile, kernel: Kernel) -> Any:
 
 
 def _weighted(t: Tile, kernel: Kernel, rows: Array) -> Array:
-    """Rows times the class weights, and times the distance maps where those are weights."""
+    """The rows times the weights by class, and times the distance maps if the maps are weights."""
     wc = t.wc
     if kernel.maps == MAPS_AS_WEIGHT:
         wc = t.maps if wc is None else wc * t.maps
@@ -39,26 +39,27 @@ def _weighted(t: Tile, kernel: Kernel, rows: Array) -> Array:
 
 
 def sum_forward(t: Tile, term: Term, kernel: Kernel, k: Params) -> Array:
-    """sum_c f(x_c, y_c), f being the element's value."""
+    """sum_c f(x_c, y_c), where f is the element's value."""
     rows = kernel.value(class_input(t, term, kernel), _target(t, kernel), k)
     return _weighted(t, kernel, rows).sum(axis=0, dtype=np.float64).astype(t.x.dtype)
 
 
 def sum_backward(t: Tile, term: Term, kernel: Kernel, k: Params) -> Array:
-    """f's slope h. With softmax h is the derivative in log p, and d/dx_c = h_c - p_c sum_j h_j."""
+    """The slope h of f. With a softmax, h is the derivative in log p, and d/dx_c = h_c - p_c sum_j h_j."""
     v = class_input(t, term, kernel)
     h = _weighted(t, kernel, kernel.slope(v, _target(t, kernel), k) + np.zeros_like(t.x))
     if term.activation != SOFTMAX:
         return h
     others = (h.sum(axis=0, dtype=np.float64) - h).astype(t.x.dtype)
-    return h * v.q - v.p * others  # h - p sum h, where p near 1 does not cancel
+    return h * v.q - v.p * others  # h - p sum h, without cancellation for p near 1
 
 
 # ---- cross entropy; k: label smoothing
 #
-# Labels: (1 - eps) w_y (lse - x_y) + eps/C sum_c w_c (lse - x_c); dense: sum_c t_c (lse - x_c), with the target mass
-# t_c = w_c ((1 - eps) y_c + eps/C). For a label, lse - x_y is log1p(sum of the other classes' exps) relative to the
-# label where the label is the largest: a confident pixel's small loss keeps all its digits.
+# With labels, the value is (1 - eps) w_y (lse - x_y) + eps/C sum_c w_c (lse - x_c). With a dense target, it is
+# sum_c t_c (lse - x_c), with the target mass t_c = w_c ((1 - eps) y_c + eps/C). If the label's logit is the largest,
+# lse - x_y is computed as log1p of the sum of the other classes' exp(x_c - x_y). So the small loss of a confident pixel
+# keeps all its digits.
 
 
 def _smooth_mass(t: Tile, k: Params) -> Array:
@@ -67,7 +68,7 @@ def _smooth_mass(t: Tile, k: Params) -> Array:
 
 
 def _label_parts(t: Tile) -> tuple[Array, Array, Array, Array, Array]:
-    """The maximum m, the exps e, the sum of all but the label's, d = x_y - m, and log s."""
+    """The maximum m, e = exp(x - m), the sum of e without the label's, d = x_y - m, and log s for s = sum of e."""
     m, e, _, _ = softmax_parts(t.x)
     own = np.arange(len(t.x))[:, None] == t.label
     rest = np.where(own, 0, e).sum(axis=0)
@@ -93,7 +94,7 @@ def cross_entropy_forward(t: Tile, term: Term, kernel: Kernel, k: Params) -> Arr
 
 
 def cross_entropy_backward(t: Tile, term: Term, kernel: Kernel, k: Params) -> Array:
-    """p_c sum t - t_c."""
+    """The derivative p_c sum t - t_c."""
     eps = k[0]
     if t.label is None:
         _, e, s, _ = softmax_parts(t.x)
@@ -119,7 +120,7 @@ def perceptron_forward(t: Tile, term: Term, kernel: Kernel, k: Params) -> Array:
 
 
 def perceptron_backward(t: Tile, term: Term, kernel: Kernel, k: Params) -> Array:
-    """The first of equal maxima takes the gradient."""
+    """If several maxima are equal, the first gets the gradient."""
     first = np.arange(len(t.x))[:, None] == t.x.argmax(axis=0)
     mass = _mass(t, k)
     return np.where(first, mass.sum(axis=0), 0) - mass

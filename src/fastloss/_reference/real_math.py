@@ -1,4 +1,4 @@
-"""Elementary functions that NumPy lacks, or has with other limits: csrc/real_math.h. Called by every family."""
+"""Elementary functions that NumPy lacks or has with other limits, as in csrc/real_math.h. Every family calls them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .._arrays import Array
 
 
 def r_sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)); only exp(-|x|) is taken, which does not overflow."""
+    """1 / (1 + exp(-x)), computed from exp(-|x|), which does not overflow."""
     tail = np.exp(-np.abs(x))
     return np.where(x < 0, tail, 1) / (1 + tail)
 
@@ -19,7 +19,7 @@ def r_softplus(x: Array) -> Array:
 
 
 def r_log_prob(p: Array) -> Array:
-    """max(log p, -100), torch's limit."""
+    """max(log p, -100), with torch's limit."""
     return np.maximum(np.log(p), -100)
 
 
@@ -29,19 +29,19 @@ def r_log_rest(p: Array) -> Array:
 
 
 def r_xlogx(x: Array) -> Array:
-    """x log x, which is 0 at 0."""
+    """x log x, and 0 at 0."""
     return np.where(x == 0, 0, x * np.log(x))
 
 
 def r_log_cosh(d: Array) -> Array:
-    """|d| + log(1 + exp(-2|d|)) - log 2; for small d log1p(2 sinh^2(d/2)), which does not cancel."""
+    """|d| + log(1 + exp(-2|d|)) - log 2, or for small d log1p(2 sinh^2(d/2)), which does not cancel."""
     a = np.abs(d)
     value = np.where(a < 0.5, np.log1p(2 * np.sinh(a / 2) ** 2), a + np.log1p(np.exp(-2 * a)) - np.log(2))
     return value.astype(a.dtype)
 
 
 def r_logit(p: Array) -> Array:
-    """log(p / (1 - p)); near 1/2 as log1p((1 - 2u) / u), u the smaller of p and 1 - p, which does not cancel."""
+    """log(p / (1 - p)). Near 1/2, it is log1p((1 - 2u) / u) for u = min(p, 1 - p), up to the sign: no cancellation."""
     u = np.minimum(p, 1 - p)
     value = np.where(p < 0.25, np.log(p) - np.log1p(-p), np.sign(p - 0.5) * np.log1p((1 - 2 * u) / u))
     return np.where(p == 1, np.inf, value).astype(p.dtype)

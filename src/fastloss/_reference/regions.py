@@ -1,7 +1,8 @@
-"""The sums over pixels that region losses are made of, and their gradient: csrc/regions.h.
+"""The sums over pixels that region losses are computed from, and their gradient, as in csrc/regions.h.
 
-I = sum w p y, A = sum w p, B = sum w y; if params[0], A2 = sum w p^2 and B2 = sum w y^2; if params[1], W = sum w: one
-of each per class. Called by driver.py. The formulas over these sums are in losses/ and unknown here.
+There is one sum of each kind per class: I = sum w p y, A = sum w p, B = sum w y. If params[0], there are also A2 = sum
+w p^2 and B2 = sum w y^2; if params[1], also W = sum w. driver.py calls these functions. The formulas over the sums are
+in losses/, and this file does not know them.
 """
 
 from __future__ import annotations
@@ -25,19 +26,19 @@ def region_probabilities(t: Tile, term: Term) -> Array:
 
 
 def region_forward(t: Tile, term: Term) -> Array:
-    """The sums of each group, (members, n * C)."""
+    """The n sums per group and class, (members, n * C)."""
     assert t.y is not None
     w = t.weights
     p, y = (np.where(w > 0, a, 0) for a in (region_probabilities(t, term), t.y))
     rows = [w * p * y, w * p, w * y]
     rows += [w * p * p, w * y * y] if term.params[0] else []
     rows += [w + np.zeros_like(p)] if term.params[1] else []
-    # One array: summed in the same order, A - I and W - B are exactly 0 where they should be.
+    # In one array, all sums have the same order of additions. So A - I and W - B are exactly 0 where they should be.
     return t.sums(np.concatenate(rows))
 
 
 def region_backward(t: Tile, term: Term, coef: Array) -> Array:
-    """d(value)/d(input) over the pixel weight, from d(value)/d(sums) of each pixel's group, (n * C, P)."""
+    """d(value)/d(input), without the pixel weight. coef: d(value)/d(sums) for each pixel's group, (n * C, P)."""
     k = coef.reshape(-1, len(t.x), coef.shape[1])
     p = region_probabilities(t, term)
     u = k[0] * t.y + k[1] + (2 * k[2] * p if term.params[0] else 0)

@@ -1,7 +1,8 @@
-"""The table of all losses: csrc/table.h, with the same names. driver.py looks a term's kernel up here.
+"""The table of all losses, with the same names as in csrc/table.h. driver.py finds a term's kernel here.
 
-To add a loss, write its functions in the file of its family, under the names that they have in C. An element loss needs
-no entry here: it is derived. tests/test_reference_names.py compares the names, tests/losses/test_losses.py the numbers.
+To add a loss, write its functions in the file of its family, under their names in C. An element loss needs no entry
+here, because its entry is derived. tests/test_reference_names.py compares the names, and tests/losses/test_losses.py
+compares the numbers.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ OF_CLASS_PROB = (e.prob_given, e.prob_of_logit, e.prob_of_softmax)
 
 
 def _summed(value: Function, slope: Function, inputs: Any, maps: int = 0) -> Kernel:
-    """A pixel loss: the sum over the classes of the value of an element."""
+    """A pixel loss that sums the value of an element over the classes."""
     return Kernel(value, slope, inputs, pixels.sum_forward, pixels.sum_backward, maps)
 
 
@@ -59,7 +60,7 @@ OTHERS = {
 
 
 def _elements() -> Iterator[tuple[str, Kernel]]:
-    """An element loss is NAME(x, y, k), or NAME(v, y, k) of a probability, and NAME_slope in elements.py."""
+    """Yield the element losses of elements.py. Each is NAME(x, y, k), or NAME(v, y, k) for a Prob v, and NAME_slope."""
     summed = {kernel.value for kernel in OTHERS.values()}
     for name, value in vars(e).items():
         slope = vars(e).get(f"{name}_slope")

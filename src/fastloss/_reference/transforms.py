@@ -1,7 +1,7 @@
-"""Functions of the input, which have no target: csrc/transforms.h.
+"""Functions of the input, without a target, as in csrc/transforms.h.
 
-driver.py calls the first ones, element by element, for a map; log-sum-exp, as a pixel loss, for a map; and the softmax
-pair for an array of the input's shape.
+driver.py calls the functions of one element and makes a map of them. It calls log-sum-exp like a pixel loss, and also
+makes a map. It calls the two softmax functions for an array of the input's shape.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def logit(x: Array, y: Array, k: Params) -> Array:
 
 
 def entropy(x: Array, y: Array, k: Params) -> Array:
-    """-x log x, -inf below 0."""
+    """-x log x, and -inf below 0."""
     return np.where(x < 0, -np.inf, -r_xlogx(x))
 
 

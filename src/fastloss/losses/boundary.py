@@ -78,7 +78,7 @@ class DistanceLoss(MapsLoss, SumLoss):
         assert batch.target is not None
         if batch.labels:
             label = c + batch.label_base
-            return batch.target[n], -1 if label in batch.ignored else label, False  # -1: no pixel has the label -1
+            return batch.target[n], -1 if label in batch.ignored else label, False  # -1: the mask is then empty
         return batch.target[n, c] > 0.5, 0, True
 
     @staticmethod
