@@ -72,7 +72,7 @@ def _shown(value: Any) -> str:
 
 
 def sized(value: float, name: str) -> float:
-    """Check that float32 can hold a number, which every dtype of a call needs. -0.0 becomes 0.0, for one repr."""
+    """Check that float32 can hold a number, because a call may be in any dtype. -0.0 becomes 0.0, to have one repr."""
     if value != 0 and not LEAST <= abs(value) <= MOST:
         raise ValueError(f"{name}: expected 0 or a magnitude from {LEAST:g} to {MOST:g}, got {value!r}")
     return value + 0.0

@@ -188,8 +188,8 @@ def evaluate(
     losses : mapping of name to loss
         The losses, each with reduction "mean" or "sum".
     input : array, shape (N, C, *S)
-        The input of the losses, of dtype float16, bfloat16, float32 or float64. The option `axis` of the losses is its
-        class axis.
+        The input of the losses, of dtype float16, bfloat16, float32 or float64. Its class axis is the option `axis` of
+        the losses.
     target : array, shape (N, *S) or (N, C, *S)
         Labels of any integer or bool dtype, or a dense target of the input's shape. Every loss must accept it.
     pixel_weight : array, default None

@@ -155,7 +155,7 @@ class MapsLoss(Loss):
     def __call__(
         self, input: Any, target: Any, /, *, pixel_weight: Any = None, distance_maps: Any = None
     ) -> float | Any:
-        """The loss, a float; with `reduction="none"` the array of its values.
+        """The loss: a float, or with `reduction="none"` the array of its values.
 
         distance_maps: ready-made maps of the input's shape. With them, `target` may be None.
         """

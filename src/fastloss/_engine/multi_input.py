@@ -24,7 +24,7 @@ from .sums import SumLoss
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Mean(SumLoss):
-    """The mean of an element loss. It divides by `count`, or without one by the sum of the weights.
+    """The mean of an element loss. It divides by `count`, or by the sum of the weights if `count` is None.
 
     If the divisor is 0, the value is `empty`.
     """

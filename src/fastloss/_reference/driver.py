@@ -75,7 +75,7 @@ def _visit(t: Tile, term: Term, k: Params, mode: int) -> Array:
 
 
 def _weights(t: Tile, term: Term, k: Params) -> tuple[Array, Array]:
-    """The weights of the values, and the weights that the mean divides by. Each is (C, P), or (1, P) if per pixel."""
+    """The weights of the values, and the weights that the mean divides by. Each is (C, P); for a pixel loss (1, P)."""
     if term.kind == "element":
         w = t.weights + np.zeros_like(t.x)
         return w, w

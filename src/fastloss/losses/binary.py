@@ -137,7 +137,7 @@ class BCEWithLogitsLoss(ElementLoss):
     pos_weight : float or array, shape (C,), default None
         $b$, the weight of positive elements, >= 0. A vector holds one weight per class; the classes are on `axis`.
     label_smoothing : float, default 0.0
-        The amount of smoothing, in [0, 1]. 0 is none.
+        The amount $\varepsilon$ of smoothing, in [0, 1]. With 0, there is none.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
     axis : int, default 1
@@ -200,7 +200,7 @@ def binary_cross_entropy_with_logits(
     pos_weight : float or array, shape (C,), default None
         $b$, the weight of positive elements, >= 0. A vector holds one weight per class; the classes are on `axis`.
     label_smoothing : float, default 0.0
-        The amount of smoothing, in [0, 1]. 0 is none.
+        The amount $\varepsilon$ of smoothing, in [0, 1]. With 0, there is none.
     reduction : {"mean", "sum", "none"}, default "mean"
         "mean" divides by the sum of the weights; "none" returns one value per element, in the input's shape.
     axis : int, default 1

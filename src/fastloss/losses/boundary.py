@@ -129,10 +129,10 @@ class BoundaryLoss(DistanceLoss):
 
     Notes
     -----
-    There are at most 3 pixel dimensions. For a dense target, the mask of a class is where its values exceed 1/2. A
-    class that no pixel or every pixel has is without a boundary, and its map is 0. The maps depend on the target only,
-    so you can pass ready-made ones as `distance_maps`, in the input's shape. The target may then be None. A single
-    channel takes labels {0, 1}.
+    There are at most 3 pixel dimensions. For a dense target, the mask of a class is where its values exceed 1/2. A mask
+    that is empty or full has no boundary, and the map of its class is 0. The maps depend on the target only, so you can
+    pass ready-made ones as `distance_maps`, in the input's shape. The target may then be None. A single channel takes
+    labels {0, 1}.
 
     References
     ----------
@@ -233,10 +233,10 @@ def boundary_loss(
 
     Notes
     -----
-    There are at most 3 pixel dimensions. For a dense target, the mask of a class is where its values exceed 1/2. A
-    class that no pixel or every pixel has is without a boundary, and its map is 0. The maps depend on the target only,
-    so you can pass ready-made ones as `distance_maps`, in the input's shape. The target may then be None. A single
-    channel takes labels {0, 1}.
+    There are at most 3 pixel dimensions. For a dense target, the mask of a class is where its values exceed 1/2. A mask
+    that is empty or full has no boundary, and the map of its class is 0. The maps depend on the target only, so you can
+    pass ready-made ones as `distance_maps`, in the input's shape. The target may then be None. A single channel takes
+    labels {0, 1}.
 
     References
     ----------

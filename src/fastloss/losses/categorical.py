@@ -36,7 +36,7 @@ class CrossEntropyLoss(LabelLoss):
     class_weight : array, shape (C,), default None
         One weight per class, finite, >= 0. A pixel gets the weight of its target class.
     label_smoothing : float, default 0.0
-        The amount of smoothing, in [0, 1]. 0 is none.
+        The amount $\varepsilon$ of smoothing, in [0, 1]. With 0, there is none.
     ignore_index : int or sequence of int, default -100
         The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
@@ -106,7 +106,7 @@ def cross_entropy(
     class_weight : array, shape (C,), default None
         One weight per class, finite, >= 0. A pixel gets the weight of its target class.
     label_smoothing : float, default 0.0
-        The amount of smoothing, in [0, 1]. 0 is none.
+        The amount $\varepsilon$ of smoothing, in [0, 1]. With 0, there is none.
     ignore_index : int or sequence of int, default -100
         The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
@@ -282,7 +282,7 @@ class CategoricalCrossEntropyLoss(LabelLoss):
     class_weight : array, shape (C,), default None
         One weight per class, finite, >= 0. A pixel gets the weight of its target class.
     label_smoothing : float, default 0.0
-        The amount of smoothing, in [0, 1]. 0 is none.
+        The amount $\varepsilon$ of smoothing, in [0, 1]. With 0, there is none.
     ignore_index : int or sequence of int, default -100
         The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"
@@ -349,7 +349,7 @@ def categorical_cross_entropy(
     class_weight : array, shape (C,), default None
         One weight per class, finite, >= 0. A pixel gets the weight of its target class.
     label_smoothing : float, default 0.0
-        The amount of smoothing, in [0, 1]. 0 is none.
+        The amount $\varepsilon$ of smoothing, in [0, 1]. With 0, there is none.
     ignore_index : int or sequence of int, default -100
         The label, or labels, whose pixels do not count. A dense target has no labels; use `pixel_weight` there.
     reduction : {"mean", "sum", "none"}, default "mean"

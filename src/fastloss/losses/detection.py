@@ -37,7 +37,7 @@ class DetectionLoss(MultiInputLoss):
     See Also
     --------
     detection_loss : The same loss as a function; its docstring describes the arrays.
-    FasterRCNNLoss : For anchors, where not every anchor is sampled.
+    FasterRCNNLoss : For anchors, if not all of them are sampled.
 
     Notes
     -----
@@ -101,7 +101,7 @@ def detection_loss(cls: Any, cls_target: Any, box: Any, box_target: Any, *, alph
     See Also
     --------
     DetectionLoss : The same loss as an object, with gradients and partials.
-    faster_rcnn_loss : For anchors, where not every anchor is sampled.
+    faster_rcnn_loss : For anchors, if not all of them are sampled.
 
     Examples
     --------

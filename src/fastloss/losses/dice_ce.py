@@ -51,8 +51,8 @@ class DiceCELoss(Composed):
     squared : bool, default False
         Whether the denominator of the Dice loss is $\sum p^2 + \sum y^2$, as in V-Net.
     class_weight : array, shape (C,), default None
-        One weight per class, for both losses: it weights the classes in the mean of the Dice loss, and the pixels with
-        that label in the cross entropy. For a single channel, it is the `pos_weight` of the cross entropy.
+        One weight per class, for both losses. The Dice loss weights its mean over classes with it, and the cross
+        entropy weights the pixels of the class. For a single channel, it is the `pos_weight` of the cross entropy.
     classes : sequence of int, default None
         The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     batch : bool, default False
@@ -165,8 +165,8 @@ def dice_ce_loss(
     squared : bool, default False
         Whether the denominator of the Dice loss is $\sum p^2 + \sum y^2$, as in V-Net.
     class_weight : array, shape (C,), default None
-        One weight per class, for both losses: it weights the classes in the mean of the Dice loss, and the pixels with
-        that label in the cross entropy. For a single channel, it is the `pos_weight` of the cross entropy.
+        One weight per class, for both losses. The Dice loss weights its mean over classes with it, and the cross
+        entropy weights the pixels of the class. For a single channel, it is the `pos_weight` of the cross entropy.
     classes : sequence of int, default None
         The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     batch : bool, default False

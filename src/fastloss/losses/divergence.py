@@ -213,7 +213,8 @@ def binary_kl_div(
     Parameters
     ----------
     input : array, any shape
-        The input of `activation`, or probabilities, of dtype float16, bfloat16, float32 or float64.
+        The values that `activation` is applied to, or probabilities. The dtype is float16, bfloat16, float32 or
+        float64.
     target : array, the input's shape
         Probabilities, of any real dtype.
     alpha : float, default 1.0

@@ -248,7 +248,8 @@ def binary_focal_loss(
     Parameters
     ----------
     input : array, any shape
-        The input of `activation`, or probabilities, of dtype float16, bfloat16, float32 or float64.
+        The values that `activation` is applied to, or probabilities. The dtype is float16, bfloat16, float32 or
+        float64.
     target : array, the input's shape
         Targets in [0, 1], of any real dtype.
     gamma : float, default 2.0
