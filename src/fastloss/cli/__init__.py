@@ -1,7 +1,7 @@
 """The command line: `fastloss evaluate`, `fastloss losses`, `fastloss info`.
 
-Holds `main`, the entry point of the console script. Nothing here needs the `cli` extra, so that a missing package is
-reported in one line instead of a traceback. The commands are in `app.py`; the library never imports this package.
+This file holds `main`, the entry point of the console script. Nothing here needs the `cli` extra, so a missing package
+gives a one-line message instead of a traceback. The commands are in `app.py`. The library never imports this package.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from .streams import say
 __all__ = ["main"]
 
 REQUIRED = {"typer": "typer", "rich": "rich", "PIL": "pillow", "tifffile": "tifffile", "nibabel": "nibabel"}
-"""The packages of the `cli` extra: module -> distribution."""
+"""The packages of the `cli` extra, as module -> distribution."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line on `arguments` (default: those of the process) and return its exit code.
+    """Run the command line on `arguments` (default: the process's arguments) and return the exit code.
 
-    0: success. 2: an error that the user can correct, reported on stderr. 130: a stop by Ctrl-C. 141: the reader of
-    standard output has gone away.
+    0 is success. 2 is an error that the user can correct, reported on stderr. 130 is a stop by Ctrl-C. 141 means that
+    the reader of standard output has gone away.
     """
     missing = [name for module, name in REQUIRED.items() if find_spec(module) is None]
     if missing:
@@ -29,5 +29,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from .app import run
 
         return run(arguments)
-    except KeyboardInterrupt:  # before a command runs; a command catches its own
+    except KeyboardInterrupt:  # pressed before a command runs; a running command handles Ctrl-C itself
         return 130

@@ -1,4 +1,4 @@
-"""`python -m fastloss.cli`: the `fastloss` script for an environment whose scripts are not on the path."""
+"""`python -m fastloss.cli` runs the `fastloss` script if the environment's scripts are not on the path."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The commands: they take options and return an exit code. The other modules of this package do the work.
+"""The commands. They take options and return an exit code; the other modules of this package do the work.
 
 `fastloss.cli.main` calls `run`; `app` is the typer application.
 """
@@ -44,7 +44,7 @@ TAKE_LOGITS = (
     (BCEWithLogitsLoss, "binary_cross_entropy_with_logits", "binary_cross_entropy"),
     (MultiLabelSoftMarginLoss, "multilabel_soft_margin", "binary_cross_entropy"),
 )
-USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # newer versions of typer have their own, older ones click's
+USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # newer versions of typer define the class, older ones use click's
 HEADER = ["loss", "class", "description", "parameters and defaults"]
 
 
@@ -62,12 +62,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the application and return the exit code instead of leaving the process.
 
     An error that the user can correct goes to stderr, with exit code 2. Any other exception is a bug and shows its
-    traceback. An OSError comes from standard output: the modules that read or write files turn theirs into a UserError
-    that names the file.
+    traceback. An OSError here comes from standard output. The modules that read or write files turn an OSError into a
+    UserError that names the file.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # do not stop at a name that the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no error
     try:
         return _run(sys.argv[1:] if arguments is None else list(arguments))
     except UserError as error:
@@ -93,7 +93,7 @@ def _run(arguments: list[str]) -> int:
         raise UserError("standard output is closed; redirect it to a file, or to /dev/null")
     command = typer.main.get_command(app)
     try:
-        # Not app(), which prints usage errors itself and fails if standard error is full.
+        # Do not call app(): it prints usage errors itself and fails if standard error is full.
         with command.make_context("fastloss", arguments) as context:
             command.invoke(context)
     except typer.Exit as stop:
@@ -106,7 +106,7 @@ def _run(arguments: list[str]) -> int:
 
 def _say_usage(error: Any) -> None:
     message = error.format_message()
-    if message:  # without arguments it is empty, and typer has printed the help
+    if message:  # empty if there were no arguments; typer has then printed the help
         command = error.ctx.command_path if error.ctx else "fastloss"
         say(f"error: {message}\nRun {command} --help for the arguments and options.")
 
@@ -201,7 +201,7 @@ def info() -> None:
 
 
 def _losses(texts: Sequence[str], activation: Activation | None, ignore_index: int | None) -> dict[str, Loss]:
-    """Expression -> loss, in the given order. An expression that is given twice counts once."""
+    """Map each expression to its loss, in the given order. An expression that is given twice counts once."""
     defaults: dict[str, object] = {}
     if activation is not None:
         defaults["activation"] = None if activation is Activation.none else activation.value
@@ -218,7 +218,7 @@ def _check_scale(scale: float | None, dtype: RawType | None) -> None:
 
 
 def _note_activation(losses: dict[str, Loss], scale: float | None, activation: Activation | None) -> None:
-    """Warn on stderr if a softmax or sigmoid is applied to probabilities: it is legal, but rarely intended."""
+    """Warn on stderr if a softmax or sigmoid is applied to probabilities, which is legal but rarely intended."""
     leaves = [leaf for loss in losses.values() for _, leaf in loss.summands()]
     if scale is not None and activation is None and any(getattr(leaf, "activation", None) for leaf in leaves):
         say("note: --scale makes probabilities, but a loss applies an activation to them; give --activation none")

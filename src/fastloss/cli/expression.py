@@ -1,8 +1,8 @@
-"""Turns a loss expression such as `0.5*dice + 0.5*cross_entropy(label_smoothing=0.1)` into a loss, without `eval`.
+"""Turn a loss expression such as `0.5*dice + 0.5*cross_entropy(label_smoothing=0.1)` into a loss, without `eval`.
 
 `parse` walks the syntax tree that Python makes of the text. It knows only numbers, strings, tuples, lists, None, True,
-False, `+`, `*`, parentheses, a minus before a number, and calls of losses with parameters by name. Anything else is a
-`UserError` that points at its place. Called by `app.py`; knows nothing of files.
+False, `+`, `*`, parentheses, a minus before a number, and calls of losses with parameters by name. For anything else it
+raises a `UserError` that points at the place in the text. `app.py` calls this module, which knows nothing about files.
 """
 
 import ast
@@ -19,7 +19,7 @@ from .errors import UserError, printable
 from .suggestions import meant_loss, nearest
 
 LONGEST = 1000
-"""Characters, far more than any real expression has."""
+"""The most characters of an expression. No real expression is nearly as long."""
 
 TAKEN: dict[str, Callable[..., Loss]] = {
     **{name: cls for name, cls in LOSSES.items() if cls.kind == "pixel" or cls.takes_binary},
@@ -33,7 +33,7 @@ T = TypeVar("T")
 def parse(text: str, defaults: Mapping[str, object] | None = None) -> Loss:
     """Return the loss that `text` describes.
 
-    `defaults` (parameter -> value) reach each loss that has such a parameter and does not set it itself.
+    `defaults` maps parameters to values. A default applies to each loss that has the parameter and does not set it.
     """
     if len(text) > LONGEST:
         raise UserError(f"--loss: expected an expression of at most {LONGEST} characters, got {len(text)}")
@@ -49,25 +49,25 @@ def parse(text: str, defaults: Mapping[str, object] | None = None) -> Loss:
 
 
 def names() -> dict[str, str]:
-    """Every name that an expression may use -> the function's name: `dice` and `dice_loss` -> `dice_loss`."""
+    """Map each name that an expression may use to the function's name: `dice` and `dice_loss` -> `dice_loss`."""
     short = {name.removesuffix("_loss"): name for name in TAKEN}
     return short | {name: name for name in TAKEN}
 
 
 def parameters(make: Callable[..., object]) -> dict[str, object]:
-    """The parameters of a loss and their defaults (`inspect.Parameter.empty` for a required one)."""
+    """Return a loss's parameters and their defaults (`inspect.Parameter.empty` if a parameter is required)."""
     return {name: parameter.default for name, parameter in inspect.signature(make).parameters.items()}
 
 
 class _Reader:
-    """One expression: its text for the messages, the defaults for its losses."""
+    """Reads one expression. It keeps the text for messages, and the defaults for the losses."""
 
     def __init__(self, text: str, defaults: dict[str, object]) -> None:
         self.text = text
         self.defaults = defaults
 
     def error(self, node: ast.AST, message: str) -> UserError:
-        """The error, with the place in the expression underlined."""
+        """Return the error, with the place in the expression underlined."""
         line = self.text.encode()  # ast counts columns in UTF-8 bytes
         start = len(line[: getattr(node, "col_offset", 0)].decode(errors="ignore"))
         end = len(line[: getattr(node, "end_col_offset", None) or 0].decode(errors="ignore"))
@@ -84,7 +84,7 @@ class _Reader:
         self.text = self.text[indent:]
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about a doubtful escape in a string
+                warnings.simplefilter("ignore")  # Python warns about a doubtful escape in a string
                 return ast.parse(self.text, mode="eval").body
         except SyntaxError as error:
             raise self._pointed(
@@ -94,7 +94,7 @@ class _Reader:
             raise self._pointed(f"not an expression: {error}", 0, len(self.text)) from None
 
     def term(self, node: ast.expr) -> Loss | float:
-        """A loss, or a number that will weigh one."""
+        """Return a loss, or a number that is the weight of a loss."""
         if isinstance(node, ast.BinOp):
             return self._operation(node)
         if isinstance(node, ast.Name):
@@ -125,7 +125,7 @@ class _Reader:
 
     def _product(self, node: ast.BinOp, left: Loss | float, right: Loss | float) -> Loss | float:
         if isinstance(left, Loss):
-            left, right = right, left  # the number first
+            left, right = right, left  # put the number first
         if isinstance(left, Loss):
             raise self.error(node, "expected a number and a loss around *, got two losses")
         if isinstance(right, Loss):
@@ -144,7 +144,7 @@ class _Reader:
         return self._finite(node, value)
 
     def _finite(self, node: ast.AST, value: float) -> float:
-        """The number, if float64 holds it. 1e400 is infinity there, and an integer of 400 digits has no conversion."""
+        """Return the number if it fits float64. 1e400 becomes infinity, and an integer of 400 digits cannot convert."""
         try:
             finite = math.isfinite(value)
         except OverflowError:
@@ -154,7 +154,7 @@ class _Reader:
         return value
 
     def _made(self, node: ast.expr, func: ast.expr, keywords: list[ast.keyword]) -> Loss:
-        """The loss that is called by name, with its own parameters and with the defaults that it does not set."""
+        """Return the loss that the call names, with the call's parameters and the defaults for the others."""
         if not isinstance(func, ast.Name):
             raise self.error(func, "expected the name of a loss")
         known = names()
@@ -187,7 +187,7 @@ class _Reader:
         return found
 
     def _value(self, node: ast.expr) -> object:
-        """The value of a parameter, which is a literal."""
+        """Return the value of a parameter, which must be a literal."""
         if isinstance(node, ast.Tuple | ast.List):
             values = [self._value(item) for item in node.elts]
             return tuple(values) if isinstance(node, ast.Tuple) else values
@@ -198,7 +198,7 @@ class _Reader:
         raise self.error(node, "expected a number, a string, None, True, False, or a tuple or list of these")
 
     def _checked(self, node: ast.AST, make: Callable[[], T]) -> T:
-        """Call `make`. If a loss raises because of its options, the error points at this place in the expression."""
+        """Call `make`. If a loss refuses its options, the error points at that loss in the expression."""
         try:
             return make()
         except (ValueError, TypeError, OverflowError) as error:

@@ -1,8 +1,8 @@
 """Readers of the file formats: `.npy`, `.npz`, TIFF, NIfTI and PNG.
 
-`open_array` reads only the header of an open file and returns a `Stored`, so that shape and dtype are known before
-anything large is unpacked. The readers raise any exception; `opening.reading` turns it into a `UserError`. Called by
-`loading.py` and `pairing.py`; knows nothing of losses.
+`open_array` reads only the header of an open file and returns a `Stored`, so shape and dtype are known before anything
+large is unpacked. The readers may raise any exception, and `opening.reading` turns it into a `UserError`. `loading.py`
+and `pairing.py` call this module, which knows nothing about losses.
 """
 
 import gzip
@@ -30,10 +30,10 @@ Order = Literal["C", "F"]
 BOMB_BYTES = 256 * 2**20
 BOMB_RATIO = 500
 """A file is refused if it unpacks to more than BOMB_BYTES and to more than BOMB_RATIO times its size. A saved
-prediction compresses by a small factor; deflate reaches at most 1032, on zeros."""
+prediction compresses by a small factor, whereas deflate reaches 1032 at most, on zeros."""
 
 HEADER_BYTES = 2**14
-"""The bytes of a file that are read for its header. NumPy's longest header has 10000."""
+"""The number of bytes that are read for a file's header. NumPy's longest header has 10000 bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Stored:
     dtype: np.dtype[Any]
     packed: int  # bytes in the file
     load: Callable[[], Array]
-    affine: Array | None = None  # from voxels to space, if the format has one
+    affine: Array | None = None  # maps voxels to space, if the format has an affine
 
     @property
     def nbytes(self) -> int:
@@ -56,7 +56,7 @@ Opener = Callable[[Path, BufferedReader, str | None], Stored]
 
 
 def suffix(path: Path) -> str:
-    """The extension in lower case; that of `a.nii.gz` is `.nii.gz`."""
+    """Return the extension in lower case. The extension of `a.nii.gz` is `.nii.gz`."""
     name = path.name.lower()
     return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
 
@@ -74,7 +74,7 @@ def _size(handle: BufferedReader) -> int:
 def _npy_header(handle: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], Order, int]:
     """Return shape, dtype, order and the offset of the data.
 
-    The header is cut off before NumPy sees it, because NumPy reads a header of any length before it refuses one.
+    NumPy gets only the first HEADER_BYTES, because it would read a header of any length before it refuses one.
     """
     head = io.BytesIO(handle.read(HEADER_BYTES))
     version = np.lib.format.read_magic(head)
@@ -139,13 +139,13 @@ def _open_tif(path: Path, handle: BufferedReader, key: str | None) -> Stored:
         series = tif.series[0]
         if series.dtype is None:
             raise ValueError("expected samples of one type, got mixed types")
-        if tif.is_ome and any(page is None for page in series):  # tifffile would read zeros
+        if tif.is_ome and any(page is None for page in series):  # tifffile would fill in zeros
             raise ValueError("expected the whole array, got a part, with the rest in other files; save it as one file")
         shape, dtype = series.shape, series.dtype
 
     def load() -> Array:
         with _tiff(handle) as tif:
-            start = tif.series[0].dataoffset  # None if it is compressed, tiled, or in several pieces
+            start = tif.series[0].dataoffset  # None if the data are compressed, tiled, or in several pieces
             if start is not None and start + math.prod(shape) * dtype.itemsize <= _size(handle):
                 return np.memmap(handle, dtype.newbyteorder(tif.byteorder), "r", start, shape)
             _check_segments(tif)
@@ -160,11 +160,11 @@ UNPACKERS: dict[int, Callable[[], Any]] = {
     32946: zlib.decompressobj,
     34925: lzma.LZMADecompressor,
 }
-UNPACKED_RATIO = 8192  # the largest, which lzma reaches on zeros
+UNPACKED_RATIO = 8192  # the largest ratio; lzma reaches it on zeros
 
 
 def _check_segments(tif: Any) -> None:
-    """Refuse missing strips and tiles, and archive bombs, because tifffile's decoders unpack a whole one at once."""
+    """Refuse missing strips and tiles, and archive bombs: tifffile unpacks a whole strip or tile at once."""
     for page in tif.pages:
         unpacker = UNPACKERS.get(int(page.compression))
         for at, count in zip(page.dataoffsets, page.databytecounts, strict=True):
@@ -177,7 +177,7 @@ def _check_segments(tif: Any) -> None:
 
 
 class _NoDescriptor:
-    """A file without a descriptor. With one, tifffile opens other files that the metadata name."""
+    """A file without a descriptor. With a descriptor, tifffile opens other files that the metadata name."""
 
     def __init__(self, handle: BufferedReader) -> None:
         self.read, self.readinto, self.seek, self.tell = handle.read, handle.readinto, handle.seek, handle.tell
@@ -185,7 +185,7 @@ class _NoDescriptor:
 
 @contextmanager
 def _tiff(handle: BufferedReader) -> Iterator[Any]:
-    """Open the TIFF, and raise the errors that tifffile only logs: it fills unreadable parts with zeros then."""
+    """Open the TIFF, and raise the errors that tifffile only logs before it fills unreadable parts with zeros."""
     import tifffile
 
     log, records = logging.getLogger("tifffile"), list[logging.LogRecord]()
@@ -222,12 +222,12 @@ def _nifti(path: Path, unpacked: BufferedReader | gzip.GzipFile, packed: int) ->
     kinds = [k for k in (library.Nifti1Header, library.Nifti2Header) if k.may_contain_header(first)]
     if not kinds:
         raise ValueError("expected a NIfTI file, got no NIfTI header")
-    # Only the header is read. nibabel.load would also read extensions, of any length that they claim.
+    # Read only the header. nibabel.load would also read extensions, whatever length they claim.
     header = kinds[0](first[: kinds[0].template_dtype.itemsize])
     data = library.arrayproxy.ArrayProxy(unpacked, header)
     scaled = (data.slope, data.inter) != (1.0, 0.0)
     dtype = np.dtype(np.float64) if scaled else data.dtype
-    load = (lambda: np.asarray(data)) if scaled else data.get_unscaled  # mapped, unless it is a .gz
+    load = (lambda: np.asarray(data)) if scaled else data.get_unscaled  # mapped, unless the file is a .gz
     affine = header.get_best_affine()
     return Stored(path=path, shape=data.shape, dtype=dtype, packed=packed, load=load, affine=affine)
 
@@ -252,7 +252,7 @@ PNG_MODES = {"1": np.uint8, "L": np.uint8, "P": np.uint8, "I": np.int32, "I;16":
 
 @contextmanager
 def _picture(handle: BufferedReader) -> Iterator[Any]:
-    """Open a PNG of any size. Its shape is compared with the prediction's before it is unpacked."""
+    """Open a PNG of any size. The caller compares its shape with the prediction's before it is unpacked."""
     from PIL import Image, UnidentifiedImageError
 
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -266,7 +266,7 @@ def _picture(handle: BufferedReader) -> Iterator[Any]:
 
 
 def _grey_spread(handle: BufferedReader, mode: str) -> int:
-    """The factor by which Pillow spreads grey values of 1, 2 or 4 bits over 0..255. It would change the labels."""
+    """Return the factor by which Pillow spreads grey values of 1, 2 or 4 bits over 0..255, changing the labels."""
     handle.seek(0)
     depth, colour = handle.read(26)[24:26]  # IHDR, always the first chunk
     return {1: 255, 2: 85, 4: 17}.get(depth, 1) if mode in ("1", "L") and colour == 0 else 1

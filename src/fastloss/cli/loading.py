@@ -1,8 +1,8 @@
 """Loads a pair of files as the arrays that `fastloss.evaluate` takes, and checks that the two belong together.
 
-Each file is opened once, so that header and values are those of the same file. Shapes and dtypes are compared before
-anything large is unpacked. Every fault of a file becomes a `UserError` that names it. Called by `measure.py`; knows
-nothing of losses.
+Each file is opened once, so header and values come from the same file. Shapes and dtypes are compared before anything
+large is unpacked. Every error in a file becomes a `UserError` that names the file. `measure.py` calls this module,
+which knows nothing about losses.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from .pairing import Pair
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How predictions are stored, by the options of the command line."""
+    """How predictions are stored, as the options of the command line describe it."""
 
     axis: int = 0
     key: str | None = None
@@ -29,7 +29,7 @@ class Reading:
 def load_pair(pair: Pair, how: Reading) -> tuple[Array, Array, bool]:
     """Return the prediction `(1, C, *S)`, the labels `(1, *S)`, and whether the two files differ in their affine.
 
-    The arrays are views without a copy where the file can be mapped.
+    If the file can be mapped, the arrays are views of the file, without a copy.
     """
     with opened(pair.prediction) as left, opened(pair.target) as right:
         prediction = open_array(pair.prediction, left, PREDICTIONS, how.key)
@@ -55,7 +55,7 @@ def _moved(prediction: Stored, target: Stored) -> bool:
 
 
 def _class_axis(prediction: Stored, target: Stored, axis: int) -> int:
-    """Check that the shapes agree without the class axis, and return that axis as a number >= 0."""
+    """Check that the shapes agree apart from the class axis, and return the class axis as a number >= 0."""
     name, shape, expected = shown(prediction.path), prediction.shape, target.shape
     if shape == expected:
         raise UserError(
@@ -85,7 +85,7 @@ def _check_mask(target: Stored) -> None:
 
 
 def _as_labels(target: Stored) -> Array:
-    """The mask as integers. Many NIfTI files hold whole numbers as float64."""
+    """Return the mask as integers. Many NIfTI files store whole numbers as float64."""
     values = target.load()
     if values.dtype.kind != "f":
         return values
@@ -109,7 +109,7 @@ def _check_bomb(stored: Stored) -> None:
 
 
 def _as_real(stored: Stored, how: Reading) -> Array:
-    """The prediction as floating-point numbers."""
+    """Return the prediction as floating-point numbers."""
     name, dtype = shown(stored.path), stored.dtype
     if how.bfloat16:
         if dtype.itemsize != 2 or dtype.kind not in "Vu":
@@ -132,7 +132,7 @@ def _as_real(stored: Stored, how: Reading) -> Array:
 
 
 def _bfloat16(raw: Array) -> Array:
-    """The 16 bits as bfloat16, or as float32 of the same values if ml_dtypes is not installed."""
+    """Return the 16-bit numbers as bfloat16, or as equal float32 numbers if ml_dtypes is not installed."""
     try:
         import ml_dtypes
     except ModuleNotFoundError:

@@ -1,7 +1,7 @@
 """Evaluates one image after the other into one `Report`, with a progress bar.
 
-Memory stays bounded by one image: a pair is loaded, evaluated and dropped, and only its partial sums and one value per
-loss remain. Called by `app.py`.
+Memory stays bounded by one image. Each pair is loaded, evaluated and dropped, and only its partial sums and one value
+per loss remain. `app.py` calls this module.
 """
 
 import time
@@ -27,17 +27,17 @@ MERGED_AT_ONCE = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """The report of all images, and the bytes and seconds that it took."""
+    """The report of all images, the bytes that were read, and the seconds that this took."""
 
     report: fastloss.Report
     classes: int
     nbytes: int
     seconds: float
-    nan: list[int]  # the images with a loss that is nan although pixels count
+    nan: list[int]  # the images that have a nan loss although some pixels count
     moved: list[int]  # the images whose prediction and mask differ in their affine
 
     def speed(self, images: int) -> str:
-        """`12.3 images/s, 4.56 GB/s`, including the time to read the files."""
+        """Return the speed as `12.3 images/s, 4.56 GB/s`. The time includes reading the files."""
         seconds = max(self.seconds, 1e-9)
         return f"{images / seconds:.3g} images/s, {self.nbytes / seconds / 1e9:.3g} GB/s"
 
@@ -50,7 +50,7 @@ def measure(
     ignore_index: int | None = None,
     names: int | None = None,
 ) -> Measured:
-    """Evaluate every pair; `names` is the number of class names that the user gave, if any."""
+    """Evaluate every pair. `names` is the number of class names, if the user gave any."""
     counted = _Counted(losses, how, ignore_index, names)
     start = time.perf_counter()
     report = _merged(_reports(pairs, counted))
@@ -66,7 +66,7 @@ def measure(
 
 
 def _merged(reports: Iterator[fastloss.Report]) -> fastloss.Report:
-    """Sum the reports, a few hundred at a time, so that neither all of them are kept nor each is copied often."""
+    """Sum the reports, a few hundred at a time. This neither keeps them all nor copies each often."""
     total = [next(reports)]
     while some := list(islice(reports, MERGED_AT_ONCE)):
         total = [fastloss.Report.sum(total + some)]
@@ -74,7 +74,7 @@ def _merged(reports: Iterator[fastloss.Report]) -> fastloss.Report:
 
 
 class _Counted:
-    """Makes the report of one image after the other: counts bytes, checks the classes, notes doubtful images."""
+    """Makes the reports, one image at a time. It counts bytes, checks the classes and notes doubtful images."""
 
     def __init__(self, losses: Mapping[str, Loss], how: Reading, ignore_index: int | None, names: int | None) -> None:
         self.losses, self.how, self.ignore_index, self.nbytes = losses, how, ignore_index, 0
@@ -84,7 +84,7 @@ class _Counted:
     def report(self, pair: Pair) -> fastloss.Report:
         values, labels, moved = load_pair(pair, self.how)
         self._check_classes(pair, values.shape[1])
-        if self.images == 0:  # the others have as many
+        if self.images == 0:  # the other images have as many channels
             self._check_channels(pair, values.shape[1])
         self.nbytes += values.nbytes + labels.nbytes
         report = self._evaluated(pair, values, labels)
@@ -102,7 +102,7 @@ class _Counted:
             raise UserError(f"{name}: expected {expected}, got {found}")
 
     def _check_channels(self, pair: Pair, found: int) -> None:
-        """Some losses take only a single channel, others two or more. The softmax of one channel is always 1."""
+        """Check the number of channels. Some losses take only one; a softmax needs more, because one channel gives 1."""
         file = shown(pair.prediction)
         for leaf in (leaf for loss in self.losses.values() for _, leaf in loss.summands()):
             name = _name(leaf)
@@ -124,13 +124,13 @@ class _Counted:
 
 
 def _name(loss: Loss) -> str:
-    """The name in expressions: that of the loss, or of the public loss from which it derives."""
+    """Return the name in expressions: the name of the loss, or of the public loss from which it derives."""
     known = {cls: name for name, cls in LOSSES.items()}
     return next(known[cls] for cls in type(loss).__mro__ if cls in known).removesuffix("_loss")
 
 
 def _has_nan(report: fastloss.Report) -> bool:
-    """Whether a sum is nan, unless `absent="nan"` asks for it. If no pixel counts, the sums are 0 and not nan."""
+    """Return whether a sum is nan without `absent="nan"`. If no pixel counts, the sums are 0 and not nan."""
     return any(
         np.isnan(report.partial(name).numbers).any()
         for name, loss in report.losses.items()
@@ -139,7 +139,7 @@ def _has_nan(report: fastloss.Report) -> bool:
 
 
 def _bad_label(pair: Pair, error: fastloss.LabelError) -> str:
-    position = tuple(int(i) for i in error.position[1:])  # without the sample axis, which the file does not have
+    position = tuple(int(i) for i in error.position[1:])  # leave out the sample axis, which the file does not have
     binary = "; if it is the foreground, save it as 1" if error.classes == 2 and error.label > 0 else ""
     return (
         f"{shown(pair.target)}: expected labels in 0..{error.classes - 1}, got {error.label} at {position}; "
@@ -152,7 +152,7 @@ def _reports(pairs: Sequence[Pair], counted: _Counted) -> Iterator[fastloss.Repo
     console = Console(stderr=True)
     columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"))
     progress = Progress(*columns, TimeRemainingColumn(), console=console)
-    with progress if console.is_terminal else nullcontext():  # without its context, the bar prints nothing
+    with progress if console.is_terminal else nullcontext():  # outside its context, the bar prints nothing
         task = progress.add_task("", total=len(pairs), speed="")
         start = time.perf_counter()
         for done, pair in enumerate(pairs, 1):

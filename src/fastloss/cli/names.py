@@ -1,4 +1,4 @@
-"""The file of `--class-names`: UTF-8 text, one class per line. Called by `app.py`."""
+"""Reads the file of `--class-names`: UTF-8 text with one class per line. `app.py` calls this module."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ from .errors import UserError, printable, shown
 from .opening import opened, reading
 
 LARGEST = 2**20
-"""Bytes. They hold more classes than any loss is computed for."""
+"""The most bytes of the file, enough for more classes than any loss is computed with."""
 
 
 def class_names(path: Path) -> list[str]:
-    """Read the names. All are different and none is empty."""
+    """Read the names, and check that all are different and none is empty."""
     option = "--class-names "
     with opened(path, option) as handle, reading(path, option):
         data = handle.read(LARGEST + 1)

@@ -1,6 +1,6 @@
-"""Opens a file for reading: only a regular file, and without waiting.
+"""Opens a regular file for reading, without waiting. Anything but a regular file is refused.
 
-Called by `loading.py`, `pairing.py` and `names.py`; knows nothing of formats.
+`loading.py`, `pairing.py` and `names.py` call this module, which knows nothing about formats.
 """
 
 import os
@@ -31,14 +31,14 @@ def reading(path: Path, option: str = "") -> Iterator[None]:
             yield
     except (UserError, KeyboardInterrupt):
         raise
-    except Exception as error:  # struct.error, zlib.error, SyntaxError (Pillow) and others
+    except Exception as error:  # the libraries raise struct.error, zlib.error, SyntaxError (Pillow) and others
         what = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         raise UserError(f"{option}{shown(path)}: cannot be read: {printable(what)}") from error
 
 
 @contextmanager
 def opened(path: Path, option: str = "") -> Iterator[BufferedReader]:
-    """Open a regular file. Errors on opening it become a `UserError`; errors on using it do not."""
+    """Open a regular file. An error while opening the file becomes a `UserError`; a later error does not."""
     with ExitStack() as stack:
         with reading(path, option):
             handle = stack.enter_context(open(path, "rb", opener=_regular))
@@ -48,7 +48,7 @@ def opened(path: Path, option: str = "") -> Iterator[BufferedReader]:
 def _regular(path: str, flags: int) -> int:
     """Open a regular file without waiting. Opening a pipe that nobody writes to would wait forever.
 
-    The open file is checked, not the path: another file could take its place after a check of the path.
+    The check is made on the open file, not on the path. After a check of the path, another file could take its place.
     """
     try:
         # Windows has neither flag.

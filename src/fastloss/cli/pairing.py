@@ -1,6 +1,6 @@
-"""Pairs of a prediction and its mask: two files, or two folders whose files are matched by stem.
+"""Pairs each prediction with its mask: two files, or two folders whose files are matched by stem.
 
-Called by `app.py`; opens no file.
+`app.py` calls this module, which opens no file.
 """
 
 import stat
@@ -86,8 +86,8 @@ def _check_suffix(path: Path, readers: Mapping[str, Opener], what: str) -> None:
 
 
 def stem(path: Path) -> str:
-    """The name without its extension: `a` for `a.nii.gz`, `a.b` for `a.b.npy`.
+    """Return the name without its extension: `a` for `a.nii.gz`, `a.b` for `a.b.npy`.
 
-    Some systems write an é as one character, others as two; both give the same stem.
+    Some systems write an é as one character, others as two characters. Both spellings give the same stem.
     """
     return unicodedata.normalize("NFC", path.name[: len(path.name) - len(suffix(path))])

@@ -1,7 +1,7 @@
-"""The output of `fastloss evaluate`: tables for people, JSON or CSV for programs.
+"""Writes the output of `fastloss evaluate`: tables for people, JSON or CSV for programs.
 
-`Findings` holds all results. `tables` prints them; `write` writes them in one step, so that a stopped run leaves either
-the whole file or none. Called by `app.py`; knows nothing of how the numbers are computed.
+`Findings` holds all results, and `tables` prints them. `write` puts the file in place in one step, so a stopped run
+leaves either the whole file or none. `app.py` calls this module, which does not know how the numbers are computed.
 """
 
 import csv
@@ -38,16 +38,16 @@ class Findings:
     report: fastloss.Report
     pairs: Sequence[Pair]
     classes: Sequence[str]
-    nan: Sequence[int] = ()  # the images with a loss that is nan although pixels count
+    nan: Sequence[int] = ()  # the images that have a nan loss although some pixels count
 
     @property
     def losses(self) -> dict[str, Loss]:
         return dict(self.report.losses)
 
     def worst(self, count: int) -> list[int]:
-        """The images with the largest values of the first loss, largest first.
+        """Return the images with the largest values of the first loss, largest first.
 
-        Images of `nan` come before them. An image without a value is left out.
+        The images in `nan` come before all others. An image without a value is left out.
         """
         values = self.report.per_image[next(iter(self.losses))]
         keys = {index: -value for index, value in enumerate(values.tolist()) if not math.isnan(value)}
@@ -57,7 +57,7 @@ class Findings:
 
 
 def averaging(loss: Loss) -> str:
-    """The pixels, images or classes that a loss's value over many images averages over, in words."""
+    """Say in words what the value of a loss over many images is averaged over: pixels, images or classes."""
     if isinstance(loss, Composed):
         return " + ".join(f"{weight:g} x ({averaging(term)})" for weight, term in loss.summands())
     if loss.reduction == "sum":
@@ -77,7 +77,7 @@ def averaging(loss: Loss) -> str:
 
 
 def console() -> Console:
-    """Standard output. Text is shown as it is: rich must not read `[1, 2]` as markup."""
+    """Return the console for standard output. It prints text as it is: rich must not read `[1, 2]` as markup."""
     return Console(markup=False, highlight=False, emoji=False)
 
 
@@ -98,7 +98,7 @@ def table(out: Console, title: str, header: Sequence[str], rows: Sequence[Sequen
 
 
 def catalogue(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of long texts: as a table if lines may be long, else each row's texts below its first two cells."""
+    """Print rows of long texts as a table. If lines must be short, print each row's texts below its first two cells."""
     out = console()
     if not out.is_terminal:
         table(out, title, header, rows, numbers=False)
@@ -111,7 +111,7 @@ def catalogue(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) 
 
 
 def _aligned(rows: Sequence[Sequence[str]], numbers: bool) -> list[str]:
-    """Lines of aligned columns without colours or borders, for pipes and files."""
+    """Return lines of aligned columns without colours or borders, for pipes and files."""
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -124,7 +124,7 @@ def _aligned(rows: Sequence[Sequence[str]], numbers: bool) -> list[str]:
 
 
 def tables(found: Findings, worst: int) -> None:
-    """Print the set, the classes and the worst images."""
+    """Print the tables of the whole set, of the classes and of the worst images."""
     out, report, names = console(), found.report, list(found.losses)
     absent = "nan" if found.nan else "-"
     images = "1 image" if report.images == 1 else f"all {report.images} images"
@@ -165,7 +165,7 @@ def check_output(path: Path) -> None:
     if path.suffix.lower() not in WRITERS:
         raise UserError(f"--output {shown(path)}: expected a name ending in {' or '.join(WRITERS)}")
     with _writing(path):
-        final = Path(os.path.realpath(path))  # a link stays, and its target is replaced
+        final = Path(os.path.realpath(path))  # a link stays a link, and the file that it points to is replaced
         if final.is_dir():
             raise UserError(f"--output {shown(path)}: expected a file, got a folder")
         if final.exists() and not (final.is_file() and os.access(final, os.W_OK)):
@@ -178,7 +178,7 @@ def check_output(path: Path) -> None:
 
 
 def write(found: Findings, path: Path) -> None:
-    """Write everything to `path` or nothing: a temporary file in the same folder takes its name at the end."""
+    """Write everything to `path`, or nothing. A temporary file in the same folder is renamed at the end."""
     text = WRITERS[path.suffix.lower()](found)
     with _writing(path):
         _replace(os.path.realpath(path), text.encode())
@@ -193,7 +193,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _replace(final: str, data: bytes) -> None:
-    # The name is known before the file exists, so that Ctrl-C leaves nothing behind (tempfile makes the file first).
+    # The name is known before the file exists, so Ctrl-C leaves nothing behind. (tempfile would create the file first.)
     # "x" creates the file or fails: nothing is overwritten and no link is followed.
     name = os.path.join(os.path.dirname(final), f".fastloss-{secrets.token_hex(8)}")
     try:
@@ -203,7 +203,7 @@ def _replace(final: str, data: bytes) -> None:
             shutil.copymode(final, name)
         os.replace(name, final)
     except BaseException:
-        with suppress(FileNotFoundError):  # it was never made, or already has its final name
+        with suppress(FileNotFoundError):  # the file was never made, or already has its final name
             os.unlink(name)
         raise
 
@@ -240,13 +240,13 @@ def _json(found: Findings) -> str:
 
 
 def _named(key: str, path: str | os.PathLike[str]) -> dict[str, str]:
-    """A name for JSON, which escapes control characters itself. A name that is not UTF-8 also has its bytes."""
+    """Return a name for JSON, which escapes control characters itself. A name that is not UTF-8 also gets its bytes."""
     text, exact = well_formed(path), os.fsencode(path)
     return {key: text} if text.encode() == exact else {key: text, f"{key}_bytes": exact.hex()}
 
 
 def _finite(value: float) -> float | None:
-    """The number, or None for nan and infinity, which JSON does not have."""
+    """Return the number, or None for nan and infinity, which JSON does not have."""
     return float(value) if math.isfinite(value) else None
 
 
@@ -279,12 +279,12 @@ def _csv_rows(found: Findings) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _text_cell(name: str) -> str:
-    """The name as a cell that a spreadsheet reads as text, whatever the name begins with."""
+    """Return the name as a cell that a spreadsheet reads as text, whatever the name begins with."""
     return f"'{name}" if name.startswith(FORMULA) else name
 
 
 FORMULA = tuple("=+-@\t\r\n\0＝＋－＠'")
-"""The characters that begin a formula, from OWASP's page on CSV injection and its ASVS 1.2.10. The quote is among them,
-so that a reader who drops one quote gets the name back."""
+"""The characters that begin a formula, from OWASP's page on CSV injection and its ASVS 1.2.10. The quote is one of
+them, so a reader who drops one quote gets the name back."""
 
 WRITERS: dict[str, Callable[[Findings], str]] = {".json": _json, ".csv": _csv}

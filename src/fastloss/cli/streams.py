@@ -1,6 +1,6 @@
-"""Standard output and standard error when they are closed, full, or no longer read.
+"""Handles standard output and standard error that are closed, full, or no longer read.
 
-Called by `fastloss.cli.main` and `app.py`. Imports nothing that needs the `cli` extra.
+`fastloss.cli.main` and `app.py` call this module, which imports nothing that needs the `cli` extra.
 """
 
 import io
@@ -12,7 +12,7 @@ from typing import TextIO
 from .errors import printable
 
 CLOSED_PIPE = 141
-"""The exit code a shell reports for a program that SIGPIPE ended, 128 + 13."""
+"""The exit code that a shell reports for a program ended by SIGPIPE: 128 + 13."""
 
 
 def say(text: str) -> None:
@@ -26,6 +26,6 @@ def say(text: str) -> None:
 
 
 def discard(stream: TextIO) -> None:
-    """Drop the rest of a stream's buffer. Python would try to write it again on exit, and fail again."""
-    with suppress(io.UnsupportedOperation), open(os.devnull, "wb") as nowhere:  # a test's stream is no file
+    """Drop the rest of a stream's buffer. Otherwise Python would try to write it again on exit, and fail again."""
+    with suppress(io.UnsupportedOperation), open(os.devnull, "wb") as nowhere:  # in a test, the stream is not a file
         os.dup2(nowhere.fileno(), stream.fileno())

@@ -1,7 +1,7 @@
-"""Suggests the loss that a wrong name means: `ce` is short for cross entropy, `dicee` is a typing error.
+"""Suggests the loss that a wrong name may mean: `ce` is short for cross entropy, `dicee` is a typing error.
 
-The suggestions appear only in error messages: an expression takes a loss only by its own name. Called by
-`expression.py`.
+The suggestions appear only in error messages, because an expression accepts a loss only by its own name.
+`expression.py` calls this module.
 """
 
 import difflib
@@ -33,23 +33,23 @@ OTHER_NAMES = {
     "hausdorff_dt": "hd hausdorff hausdorff_distance",
     "dice_ce": "ce_dice dice_cross_entropy dice_xent",
 }
-"""The names of a loss in papers and other libraries, by its short name here. Capitals, `_` and a trailing `_loss` do
-not matter: `BCELoss` is `bce`."""
+"""Maps a loss's short name here to its names in papers and other libraries. Capitals, `_` and a trailing `_loss` do not
+matter: `BCELoss` is `bce`."""
 
 _OWNERS = {other: name for name, others in OTHER_NAMES.items() for other in others.split()}
 
 
 def meant_loss(word: str, known: Iterable[str]) -> str:
-    """The hint for an unknown loss: `; did you mean "cross_entropy"?`, or nothing when no name is near."""
+    """Return the hint for an unknown loss: `; did you mean "cross_entropy"?`, or nothing if no name is similar."""
     known = list(known)
     by_key = {_key(name): name for name in reversed(known)} | {_key(name): _OWNERS[name] for name in _OWNERS}
     return _hint(by_key.get(_key(word))) or nearest(word, known)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The hint for a word that differs from one of `known` in a letter or two."""
+    """Return the hint for a word that differs from one of `known` by a letter or two."""
     by_lower = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)  # at 0.5, "ace" was "dice"
+    near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)  # at 0.5, "ace" matched "dice"
     return _hint(by_lower[near[0]] if near else None)
 
 
