@@ -1,8 +1,8 @@
-"""Speed of every family of losses, against other libraries and against memory: `make bench`, or python -m bench.
+"""Measures every family of losses against other libraries and against memory: `make bench`, or python -m bench.
 
-All that is compared alternates in one run, so that what disturbs one disturbs all; every figure is a median. `--only`
-takes sections and families. docs/internals/performance.md describes the measurements and shows the figures of one
-machine. python -m bench.compare measures two commits against each other.
+Everything that is compared takes turns in one run, so a disturbance affects all alike. Every figure is a median.
+`--only` takes the names of sections and families. docs/internals/performance.md describes the measurements and shows
+the figures of one machine. python -m bench.compare measures two commits against each other.
 """
 
 import argparse
@@ -23,7 +23,7 @@ VERSIONS = ("numpy", "torch", "monai", "segmentation-models-pytorch", "scipy", "
 
 
 def machine(threads, quick):
-    """The machine and the versions of a run."""
+    """Return the machine and the versions of a run."""
     import importlib.metadata
 
     versions = {}

@@ -1,8 +1,8 @@
-"""Speed of two commits, alternating in one run: python -m bench.compare BEFORE [AFTER] [--rounds N] [--threads N].
+"""Compares two commits, in turn in one run: python -m bench.compare BEFORE [AFTER] [--rounds N] [--threads N].
 
-Each is a commit or a directory; AFTER is this directory by default. Both are built into temporary directories and run
-in processes of their own, by the benchmark of this directory. A line has the times of BEFORE and AFTER and their ratio,
-which is above 1 if AFTER is faster. The last line is the geometric mean.
+Each of the two is a commit or a directory. AFTER is this directory by default. Both are built into temporary
+directories, and this directory's benchmark runs each in its own process. Each line shows the times of BEFORE and AFTER
+and their ratio, which is above 1 if AFTER is faster. The last line shows the geometric mean of the ratios.
 """
 
 import argparse

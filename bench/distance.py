@@ -1,8 +1,8 @@
-"""Speed of the distance transform against scipy and edt, alternating in one run: python -m bench.distance [--rounds N].
+"""Compares the distance transform with scipy's and edt's, in turn: python -m bench.distance [--rounds N].
 
-Every line has the median times over the rounds, and how many times as fast fastloss is. Without the package edt (pip
+Each line shows the median times over the rounds, and how many times as fast fastloss is. Without the package edt (pip
 install edt), only scipy is measured. The masks are noise (half and 99 % foreground), blobs as in a segmentation, and a
-ball. The last mask has a single background element in its corner, which makes all distances long.
+ball. The last mask has a single background element, in its corner, so all distances are long.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The families of losses that are measured, and their inputs. Their counterparts in other libraries are in peers.py."""
+"""Defines the measured families of losses and their inputs. The same losses of other libraries are in peers.py."""
 
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from fastloss.losses import LOSSES
 
 
 class Family(NamedTuple):
-    """A loss or a function, and which arrays of a `Data` it takes."""
+    """A loss or a function, and the names of the `Data` arrays that it takes."""
 
     name: str
     ours: Any
@@ -35,7 +35,7 @@ BY_NAME = {family.name: family for family in FAMILIES}
 
 
 def every_loss():
-    """One family per loss of the catalogue, on probabilities, which also serve as logits."""
+    """Return one family per loss of the catalogue. The inputs are probabilities, which also serve as logits."""
     return [
         Family(name, loss := cls(), ("dense", "other" if loss.kind == "element" else "labels"))
         for name, cls in LOSSES.items()
@@ -43,14 +43,14 @@ def every_loss():
 
 
 class Data:
-    """Inputs of one shape, each made on first use. Our gradients are written to `out`."""
+    """The inputs of one shape, each made on first use. fastloss writes its gradients to `out`."""
 
     def __init__(self, shape, dtype="float32", labels="int64"):
         self.shape, self.dtype, self.label_dtype = shape, np.dtype(dtype), labels
 
     @cached_property
     def logits(self):
-        if self.dtype == np.float32:  # without a second array, because the largest takes 2 GB
+        if self.dtype == np.float32:  # needs no second array; the largest takes 2 GB
             x = np.random.default_rng(0).standard_normal(self.shape, dtype=np.float32)
             x *= 3
             return x
@@ -71,7 +71,7 @@ class Data:
 
     @cached_property
     def mask(self):
-        """Balls of many sizes in a volume with as many voxels as the labels."""
+        """A volume that contains balls of many sizes and has as many voxels as the labels."""
         shape = (self.shape[0] * 8, self.shape[2], self.shape[3] // 8)
         grid = np.ogrid[tuple(slice(0, n) for n in shape)]
         return sum(np.cos(g / k) for g, k in zip(grid, (3.0, 11.0, 7.0), strict=True)) > -0.5
@@ -85,7 +85,7 @@ class Data:
 
 
 def our_jobs(loss, arrays, out):
-    """The jobs of a loss: the value, and the value with the gradient if the loss has one."""
+    """Return the jobs of a loss: the value, and also the value with the gradient if the loss has a gradient."""
     jobs = {"forward": lambda: loss(*arrays)}
     if hasattr(loss, "value_and_grad"):
         jobs["value+grad"] = lambda: loss.value_and_grad(*arrays, out=out)
@@ -93,7 +93,7 @@ def our_jobs(loss, arrays, out):
 
 
 def bytes_moved(loss, arrays):
-    """The least bytes that a job moves, every array once, and the bytes among them that it writes."""
+    """Return how many bytes a job moves at least, with every array once, and how many of these it writes."""
     read = sum(a.nbytes for a in arrays)
     written = {"forward": getattr(loss(*arrays), "nbytes", 0)}
     if hasattr(loss, "value_and_grad"):

@@ -1,4 +1,4 @@
-"""The goals of the design, each next to its measurement in the records of a run."""
+"""Lists the goals of the design, each with its measurement from the records of a run."""
 
 import math
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 
 JOBS = {"forward": "value", "value+grad": "value and gradient"}
 MIB = 1 << 20
-SAME_SLOPE = 0.05  # of log(time) over log(size): linear is 1
+SAME_SLOPE = 0.05  # tolerance of the slope of log(time) over log(size), which is 1 for linear growth
 
 
 class Goal(NamedTuple):
@@ -18,7 +18,7 @@ class Goal(NamedTuple):
 
 
 class Found:
-    """The records of a run, which the goals read by section and row."""
+    """The records of a run. The goals look them up by section and row."""
 
     def __init__(self, records):
         self.records = records
@@ -27,7 +27,7 @@ class Found:
         return [r for r in self.records if r["section"] == section and row in (None, r["row"])]
 
     def ratios(self, section, row, job, peer):
-        """How many times as fast as the peer we are, by number of threads."""
+        """Return how many times as fast as the peer fastloss is, by number of threads."""
         found = {}
         for r in self.rows(section, row):
             if job in r["seconds"].get(peer, {}):
@@ -35,7 +35,7 @@ class Found:
         return found
 
     def against(self, section, row, other, job):
-        """Our time of one row over that of another, by number of threads."""
+        """Return our time for one row divided by our time for another row, by number of threads."""
         bases = {r["threads"]: r["seconds"]["fastloss"][job] for r in self.rows(section, other)}
         mine = self.rows(section, row)
         return {
@@ -44,12 +44,12 @@ class Found:
 
 
 def share(record, job):
-    """The share of the speed of memory that a job reaches."""
+    """Return the share of the speed of memory that a job reaches."""
     return record["bytes"][job] / record["seconds"]["fastloss"][job] / record["roof"][job]
 
 
 def _goal(what, sign, bound, by_threads, form="{:.2f}"):
-    """A goal that must hold at every measured number of threads. Without a figure there is none."""
+    """Return a goal that must hold at every measured number of threads, or nothing if there is no figure."""
     if not by_threads:
         return []
     many = len(by_threads) > 1
@@ -128,7 +128,7 @@ def _accuracy(found):
 
 
 def growth(records, family, job, threads, name="fastloss"):
-    """Bytes of logits and seconds, for the series of sizes."""
+    """Return the bytes of logits and the seconds, for the series of sizes."""
     found = [r for r in Found(records).rows("sizes") if r["family"] == family and r["threads"] == threads]
     return [(4 * math.prod(r["shape"]), s[job]) for r in found if job in (s := r["seconds"].get(name, {}))]
 
@@ -143,7 +143,7 @@ def _growth(found):
             if len(points) > 1:
                 slopes[t] = float(np.polyfit(*np.log(np.array(points)).T, 1)[0])
         if slopes:
-            # like the other goals, but with two bounds
+            # like the other goals, but with a lower and an upper bound
             text = _goal("", "≥", 1 - SAME_SLOPE, slopes)[0].measured
             close = all(abs(s - 1) <= SAME_SLOPE for s in slopes.values())
             goals.append(
@@ -167,7 +167,7 @@ def _two_threads(found):
 
 
 def reached(records):
-    """Every goal for which the run has figures."""
+    """Return every goal for which the run has figures."""
     found = Found(records)
     every = (_memory_speed, _peers, _memory_used, _formats, _together, _tiny, _accuracy, _growth, _two_threads)
     return [goal for goals_of in every for goal in goals_of(found)]

@@ -1,7 +1,7 @@
-"""Memory that a call takes beyond its arrays: python -m bench.peak THREADS, which bench.sweeps starts.
+"""Measures the memory of a call beyond its arrays: python -m bench.peak THREADS. bench.sweeps starts this process.
 
-The figures come from Linux's /proc, where the peak is reset to the memory in use before each call. (ru_maxrss would not
-do, because a process inherits it.)
+The figures come from Linux's /proc, where the peak is reset to the memory in use before each call. (ru_maxrss is no
+substitute, because a process inherits the value.)
 """
 
 import ctypes
@@ -20,13 +20,13 @@ PROC = pathlib.Path("/proc/self")
 
 
 def extra(call):
-    """Bytes by which the peak exceeds the memory in use before the call."""
+    """Return by how many bytes the peak exceeds the memory in use before the call."""
 
     def status(key):
         line = next(text for text in (PROC / "status").read_text().splitlines() if text.startswith(key))
         return int(line.split()[1]) * 1024
 
-    ctypes.CDLL(None).malloc_trim(0)  # glibc returns to the system what an earlier call has freed
+    ctypes.CDLL(None).malloc_trim(0)  # glibc gives memory that an earlier call has freed back to the system
     (PROC / "clear_refs").write_text("5")
     before = status("VmRSS")
     call()
@@ -40,7 +40,7 @@ def main(threads):
     y.fill(1)
     found = {}
     for name, loss in {"cross entropy": fl.CrossEntropyLoss(), "Dice": fl.DiceLoss()}.items():
-        loss.value_and_grad(x[:1], y[:1])  # imports, threads and their stacks
+        loss.value_and_grad(x[:1], y[:1])  # does the imports, and creates the threads and their stacks
         found[f"{name}, forward"] = {"extra": extra(lambda loss=loss: loss(x, y))}
         both = extra(lambda loss=loss: loss.value_and_grad(x, y))
         found[f"{name}, value+grad"] = {"extra": both, "gradient": x.nbytes}

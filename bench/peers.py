@@ -1,7 +1,7 @@
-"""The same losses in other libraries: the functions of a family's arrays, and how they are called.
+"""Holds the same losses in other libraries: the functions of a family's arrays, and how to call them.
 
-A library that is not installed is left out, and `load` returns why. Before anything is timed, `check` compares every
-peer's value with ours.
+A library that is not installed is left out, and `load` returns the reason. Before anything is timed, `check` compares
+every peer's value with ours.
 """
 
 import importlib.util
@@ -14,10 +14,10 @@ import numpy as np
 import fastloss as fl
 from bench.families import BY_NAME, Data
 
-AGREE = 0.01  # relative: smp sums Dice and Tversky over the batch, we and MONAI over each sample
+AGREE = 0.01  # relative; smp sums Dice and Tversky over the batch, whereas fastloss and MONAI sum over each sample
 
 
-# ---- the losses: one function of the arrays per family
+# ---- the losses: per family one function of the arrays
 
 
 def torch_losses():
@@ -69,7 +69,7 @@ def monai_losses():
     tversky = TverskyLoss(**labels, alpha=0.3, beta=0.7)
     focal = FocalLoss(use_softmax=True, to_onehot_y=True)
     return {
-        "focal": lambda x, y: x.shape[1] * focal(x, y[:, None]),  # its mean is also over the classes
+        "focal": lambda x, y: x.shape[1] * focal(x, y[:, None]),  # MONAI's mean is also over the classes
         "Dice": lambda x, y: dice(x, y[:, None]),
         "Dice + CE": lambda x, y: both(x, y[:, None]),
         "Tversky": lambda x, y: tversky(x, y[:, None]),
@@ -77,7 +77,7 @@ def monai_losses():
 
 
 def smp_losses():
-    """Import only its folder of losses: the package needs the libraries of its models."""
+    """Import only smp's folder of losses, because the whole package needs the libraries of its models."""
     found = importlib.util.find_spec("segmentation_models_pytorch")
     if found is None:
         raise ImportError("No module named 'segmentation_models_pytorch'")
@@ -98,7 +98,7 @@ def smp_losses():
 
 
 def optax_losses():
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA would log how long it takes to compile
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # otherwise XLA logs how long it takes to compile
     import jax
     import optax
 
@@ -175,7 +175,7 @@ def our_numpy_jobs(loss, arrays):
     return jobs | ({"value+grad": lambda: run(loss.value_and_grad)} if hasattr(loss, "value_and_grad") else {})
 
 
-# name: (its functions, how they are called)
+# name: (the peer's functions, how they are called)
 PEERS = {
     "torch": (torch_losses, torch_jobs),
     "torch.compile": (compiled_losses, torch_jobs),
@@ -196,12 +196,12 @@ class Peer:
         self.losses, self.call = losses, call
 
     def jobs(self, family, arrays):
-        """The jobs of a family; none if the library has no such loss."""
+        """Return the jobs of a family, or none if the library has no such loss."""
         return self.call(self.losses[family], arrays) if family in self.losses else {}
 
 
 def load():
-    """The installed peers by name, and why the others are left out."""
+    """Return the installed peers by name, and why the others are left out."""
     peers, left_out = {}, {}
     for name, (losses, call) in PEERS.items():
         try:
@@ -212,7 +212,7 @@ def load():
 
 
 def set_threads(n):
-    """Set our threads and torch's, whose compiler must compile again for another number. jax always uses all CPUs."""
+    """Set the threads of fastloss and torch. torch.compile compiles again afterwards; jax always uses all CPUs."""
     fl.set_num_threads(n)
     try:
         import torch
@@ -224,7 +224,7 @@ def set_threads(n):
 
 
 def check(peers):
-    """Check that every peer computes our value. torch.compile, which is slow to start, computes what torch does."""
+    """Check that every peer computes our value, except torch.compile, which is slow and computes what torch does."""
     data = Data((2, 19, 64, 64))
     for name, peer in peers.items():
         for family in peer.losses if name != "torch.compile" else ():

@@ -1,8 +1,8 @@
-"""Tables of a run, and the pictures and figures of the documentation from it: python -m bench.report [FILE].
+"""Makes tables of a run, and from it the documentation's pictures and figures: python -m bench.report [FILE].
 
-`make bench` writes FILE, build/bench.json. It is kept as bench/results.json. From that all figures of README.md and of
-the performance pages in docs/internals are written anew, between the marks <!-- bench NAME --> and <!-- end -->, and
-the pictures are drawn. Without FILE: from bench/results.json as it is.
+FILE is what `make bench` writes, build/bench.json. This module keeps a copy as bench/results.json. From the copy, it
+rewrites all figures of README.md and of the performance pages in docs/internals, between the marks <!-- bench NAME -->
+and <!-- end -->. It also draws the pictures. Without FILE, it uses bench/results.json as it is.
 """
 
 import json
@@ -34,7 +34,7 @@ COLOURS = {
 
 
 def markdown(head, rows):
-    """A table that also reads well as text: text to the left, numbers to the right."""
+    """Return a table that also reads well as plain text. Text is aligned to the left, numbers to the right."""
     rows = [[str(c) for c in row] for row in rows]
     widths = [max(3, *(len(row[k]) for row in [head, *rows])) for k in range(len(head))]
 
@@ -51,7 +51,7 @@ def duration(s):
 
 
 def table(section, records):
-    """Of the records of one section."""
+    """Return the table of one section's records."""
     if not records:
         return "not measured"
     if section == "memory":
@@ -96,7 +96,7 @@ def goal_table(found):
 
 
 def where(results):
-    """The machine, the versions and the day, in a sentence."""
+    """Return the machine, the versions and the day, as one sentence."""
     m = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
     level = m["config"]["level"]
@@ -108,7 +108,7 @@ def where(results):
 
 
 def caption(results):
-    """The sentences below the picture in the README."""
+    """Return the sentences below the picture in the README."""
     found = Found(results["records"])
     row, both = _widest(found, "cross entropy"), _widest(found, "Dice + CE")
     machine = results["machine"]
@@ -128,12 +128,12 @@ def caption(results):
 
 
 def _widest(found, family):
-    """The family's record on the most threads."""
+    """Return the family's record with the largest number of threads."""
     return max(found.rows("families", family), key=lambda r: r["threads"])
 
 
 def blocks(results):
-    """The text for each mark's name."""
+    """Return the text to write for each mark's name."""
     records = results["records"]
     found = goals.reached(records)
     summary = f"{sum(g.reached for g in found)} of {len(found)} are reached."
@@ -145,7 +145,7 @@ def blocks(results):
 
 
 def refreshed(page, results):
-    """The page's text, with the figures of the run between the marks."""
+    """Return the page's text, with the figures of the run between the marks."""
     made = blocks(results)
 
     def fill(mark):
@@ -163,7 +163,7 @@ def _families(records):
 
 
 def draw_roofline(plt, records):
-    """Each family's share of the speed of memory."""
+    """Draw each family's share of the speed of memory."""
     rows = _families(records)
     figure, axes = plt.subplots(figsize=(7.5, 0.3 * len(rows) + 0.8))
     for k, (job, name) in enumerate(JOBS.items()):
@@ -180,7 +180,7 @@ def draw_roofline(plt, records):
 
 
 def draw_peers(plt, records):
-    """How many times as fast as each peer, each family."""
+    """Draw, for each family, how many times as fast as each peer fastloss is."""
     rows = _families(records)
     figure, panels = plt.subplots(1, 2, figsize=(7.5, 0.25 * len(rows) + 1), sharey=True, sharex=True)
     for axes, (job, name) in zip(panels, JOBS.items(), strict=True):
@@ -202,7 +202,7 @@ def draw_peers(plt, records):
 
 
 def draw_growth(plt, records):
-    """Time against size, on logarithmic axes, with the line of linear growth."""
+    """Draw time against size, on logarithmic axes, with the line of linear growth."""
     figure, panels = plt.subplots(1, 2, figsize=(7.5, 3.2), sharey=True)
     threads = sorted({r["threads"] for r in Found(records).rows("sizes")})
     for axes, family in zip(panels, ("cross entropy", "Dice"), strict=True):
@@ -221,12 +221,12 @@ def draw_growth(plt, records):
         axes.set_title(family)
         axes.set_xlabel("bytes of float32 logits, 19 classes")
     panels[0].set_ylabel("seconds, value")
-    handles, labels = panels[1].get_legend_handles_labels()  # Dice has every peer
+    handles, labels = panels[1].get_legend_handles_labels()  # the panel of Dice has every peer
     figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 1.1), ncols=4)
     return figure
 
 
-PICTURES = {  # name: (how it is drawn, the section of the performance pages whose table it precedes, what it shows)
+PICTURES = {  # name: (the function that draws it, the section whose table it precedes, what it shows)
     "performance-roofline": (draw_roofline, "families", "Share of the speed of memory, by family"),
     "performance-peers": (draw_peers, "families", "Times as fast as the peers, by family"),
     "performance-growth": (draw_growth, "sizes", "Time against size, with the line of linear growth"),
@@ -234,7 +234,7 @@ PICTURES = {  # name: (how it is drawn, the section of the performance pages who
 
 
 def draw_speed(records):
-    """The README's picture, as text."""
+    """Return the README's picture as text."""
     found = Found(records)
     return speed.picture({family: _widest(found, family) for family in speed.FAMILIES})
 

@@ -1,7 +1,8 @@
-"""Many small samples against torch, and Fortran's order against C's: python -m bench.samples [--rounds N], one thread.
+"""Compares many small samples with torch, and Fortran order with C order, on one thread: python -m bench.samples.
 
-Every line has medians of an alternating run. In torch, the Dice loss is softmax, one_hot and sums. The goals: no slower
-than torch however small the samples are, and no layout over five times as slow as C's order.
+Each line shows medians of a run in which the jobs take turns (`--rounds N`). In torch, the Dice loss is made of
+softmax, one_hot and sums. There are two goals. However small the samples are, fastloss is no slower than torch. No
+layout takes more than five times as long as C order.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""The README's picture, docs/speed.svg: milliseconds of three losses, ours and the peers'.
+"""Draws the README's picture, docs/speed.svg: the milliseconds of three losses in fastloss and in the peers.
 
-It must be readable on light and on dark pages, so it has a background of its own and colours for either. That is
-simpler to write by hand than with matplotlib. Names and numbers have columns of their own, left of the bars, so no
-label can leave the picture. Called by bench/report.py.
+The picture must be readable on light and on dark pages. It therefore has its own background, and colours for both kinds
+of page. Such an SVG is simpler to write by hand than with matplotlib. Names and numbers have their own columns left of
+the bars, so no label can run out of the picture. bench/report.py calls this module.
 """
 
 from bench.goals import JOBS
@@ -10,7 +10,7 @@ from bench.goals import JOBS
 FAMILIES = ("cross entropy", "Dice", "Dice + CE")
 PEERS = ("fastloss", "torch", "torch.compile", "MONAI", "smp", "optax")
 WIDTH, MARGIN, LINE, GAP = 720, 16, 17, 12
-NAMES, NUMBERS, BARS = 28, 200, 212  # left edge; right edge; left edge
+NAMES, NUMBERS, BARS = 28, 200, 212  # left edge of the names, right edge of the numbers, left edge of the bars
 STYLE = """
     .page { fill: #ffffff; stroke: #d0d7de }
     text { fill: #1f2328; font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif }
@@ -30,7 +30,7 @@ STYLE = """
 
 
 def milliseconds(seconds):
-    """As a person writes it: 15.1, 116, 1,040."""
+    """Return the milliseconds as a person writes them: 15.1, 116, 1,040."""
     ms = seconds * 1e3
     if ms < 99.95:
         return f"{ms:.1f}"
@@ -38,7 +38,7 @@ def milliseconds(seconds):
 
 
 def groups(records):
-    """(title, [(library, seconds), ...]) of each loss and job, from its record on the most threads."""
+    """Return (title, [(library, seconds), ...]) for each loss and job, from the record with the most threads."""
     for family, record in records.items():
         for job, what in JOBS.items():
             times = {p: record["seconds"][p][job] for p in PEERS if job in record["seconds"].get(p, {})}
@@ -46,7 +46,7 @@ def groups(records):
 
 
 def picture(records):
-    """The picture as text. records: the record of each of FAMILIES."""
+    """Return the picture as text. `records` has the record of each of FAMILIES."""
     found = list(groups(records))
     longest = max(s for _, times in found for _, s in times)
     first = next(iter(records.values()))

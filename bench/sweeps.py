@@ -1,8 +1,8 @@
-"""The sections of the benchmark: the families against their peers, and how our time changes with classes, size, dtype,
-labels, layout and level.
+"""Holds the sections of the benchmark. They compare the families with their peers, and show how our time changes with
+classes, size, dtype, labels, layout and level.
 
-A section is a function of a `Run`, which knows the peers and the threads. It yields records: medians of jobs that
-alternated, in a form that JSON can hold and that goals.py and report.py read.
+A section is a function of a `Run`, which knows the peers and the threads. It yields records, which are medians of jobs
+that took turns. A record can be written as JSON, and goals.py and report.py read it.
 """
 
 import json
@@ -20,9 +20,9 @@ from bench.peers import PARALLEL, SERIAL, SLOW_TO_START, set_threads
 from bench.timing import medians
 from bench.worker import Worker, remote
 
-SHAPE = (8, 19, 512, 512)  # 159 MB of float32: five times the largest caches
+SHAPE = (8, 19, 512, 512)  # 159 MB of float32, five times the size of the largest caches
 PICTURE = (1, 19, 256, 256)
-MOST_FOR_PEERS = 320e6  # bytes of logits; peers make arrays of several times that size
+MOST_FOR_PEERS = 320e6  # bytes of logits; a peer makes arrays of several times that size
 ROOFED = ("families", "classes", "dtypes")  # sections that also measure memory
 TWO = ("cross entropy", "Dice")  # a pixel loss and a region loss, for the sweeps
 
@@ -31,7 +31,7 @@ class Variant(NamedTuple):
     """A row of a section's table."""
 
     row: str
-    family: str  # the name by which the peers know it
+    family: str  # the name of the loss in peers.py
     loss: object
     arrays: tuple
     out: np.ndarray
@@ -47,7 +47,7 @@ class Run:
         self.memory = Memory()
 
     def measure(self, section, variants, threads, peers=(), rounds=5):
-        """Yield one record per variant; the variants, their peers and memory alternate."""
+        """Yield one record per variant. The variants, their peers and the memory jobs take turns."""
         set_threads(threads)
         memory = self.memory.jobs(threads) if section in ROOFED else {}
         jobs = {("memory", "memory", job): f for job, f in memory.items()}
@@ -72,15 +72,15 @@ class Run:
                 "bytes": moved,
                 "seconds": seconds,
             }
-            if fast:  # the bound is the speed of reading if little is written, else that of copying
+            if fast:  # the bound is the speed of reading if a job writes little, otherwise the speed of copying
                 much = {job: 2 * n > v.arrays[0].nbytes for job, n in written.items()}
                 record["roof"] = {job: fast["copy" if much[job] else "read"] for job in moved}
             yield record
 
     def _asked(self, names, threads):
-        """The installed peers of these names that can run on this number of threads."""
+        """Return the installed peers among these names that can run on this number of threads."""
         most = threads == max(self.threads)
-        jax = threads == os.cpu_count()  # it has one pool of all CPUs
+        jax = threads == os.cpu_count()  # jax has a single pool for all CPUs
         wanted = (n for n in names if n in self.peers and (most or n not in SLOW_TO_START) and (jax or n != "optax"))
         return {name: self.peers[name] for name in wanted}
 
@@ -96,7 +96,7 @@ def _left_out(key, error):
 
 
 def families(run):
-    """Every family against its peers, on arrays well above the size of the caches."""
+    """Every family compared with its peers, on arrays much larger than the caches."""
     data = Data((2, *SHAPE[1:]) if run.quick else SHAPE)
     peers = tuple(p for p in PARALLEL if not run.quick or p not in SLOW_TO_START)
     for family in FAMILIES:
@@ -106,7 +106,7 @@ def families(run):
 
 
 def numpy(run):
-    """The families against our NumPy reference and scipy, on one picture and one thread."""
+    """The families compared with our NumPy reference and scipy, on one picture and one thread."""
     data = Data(PICTURE)
     if not run.quick:
         for family in FAMILIES:
@@ -132,7 +132,7 @@ def classes(run):
 
 
 def sizes(run):
-    """From a tiny picture to more than 2 GB of logits, with the peers as long as their arrays fit."""
+    """From a tiny picture to more than 2 GB of logits, with the peers up to the size at which their arrays fit."""
     shapes = [(1, 19, s, s) for s in (16, 32, 64, 128, 256, 512)] + [(n, 19, 512, 512) for n in (4, 16, 48, 109)]
     for shape in shapes[: 7 if run.quick else None]:
         data = Data(shape)
@@ -158,13 +158,13 @@ def dtypes(run):
 
 
 def labels(run):
-    """The same labels in one byte and in eight."""
+    """The same labels with one byte each and with eight."""
     inputs = [Data((2 if run.quick else 4, *SHAPE[1:]), labels=kind) for kind in ("int64", "uint8")]
     yield from _two("labels", run, lambda f: [Variant.of(f, d, f"{f.name}, {d.label_dtype}") for d in inputs])
 
 
 def layouts(run):
-    """Channels first, channels last, and every second column of a picture of twice the width."""
+    """Channels first, channels last, and every second column of a picture that is twice as wide."""
     data = Data((2 if run.quick else 4, *SHAPE[1:]))
     x, y = data.logits, data.labels
     wide = np.zeros((*x.shape[:-1], 2 * x.shape[-1]), np.float32)
@@ -189,7 +189,7 @@ def _two(section, run, variants):
 
 
 def levels(run):
-    """Each instruction set, in processes of their own."""
+    """Each instruction set, in a process of its own."""
     names = [level for level in fl_levels() if level]
     for threads in run.threads:
         with_threads = {"FASTLOSS_NUM_THREADS": str(threads)}
@@ -216,7 +216,7 @@ def levels(run):
 
 
 def fl_levels():
-    """The levels that this machine has, the lowest first."""
+    """Return the levels that this machine has, the lowest first."""
     every = ("base", "v3", "v4")
     here = fl.config()["level"]
     return every[: every.index(here) + 1] if here in every else ()
@@ -241,7 +241,7 @@ def losses(run):
 
 
 def memory(run):
-    """Bytes that a call takes beyond its arrays."""
+    """The bytes that a call takes beyond its arrays."""
     if sys.platform != "linux":
         print("memory is left out: it is read from Linux's /proc")
         return
@@ -252,7 +252,7 @@ def memory(run):
 
 
 def accuracy(run):
-    """Errors of the float32 losses, compared with float64 on the same inputs."""
+    """The errors of the float32 losses, compared with float64 on the same inputs."""
     data = Data(PICTURE)
     wide = data.logits.astype(np.float64)
     for name in TWO:

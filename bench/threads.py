@@ -1,9 +1,9 @@
 """Shows whether two threads are ever slower than one: python -m bench.threads [--rounds N].
 
-Cross entropy and its gradient are computed for float32 images of 16x16 to 1024x1024 pixels, alternately on one thread
-and on two. The figures are microseconds per call: for calls back to back, and for a call 5 ms after the last one, when
-the second thread sleeps. Each is the least of the rounds, because other work on the machine only adds to it. The two
-cores must be idle all the same.
+It computes cross entropy and its gradient for float32 images of 16x16 to 1024x1024 pixels, alternately on one thread
+and on two. The figures are microseconds per call. One figure is for calls back to back. The other is for a call 5 ms
+after the last one, when the second thread sleeps. Each figure is the least of the rounds, because other work on the
+machine only adds time. Even so, the two cores must be idle.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def jobs(shape):
 
 
 def seconds(job, calls, pause):
-    """Seconds per call, of `calls` calls after the pause."""
+    """Return the seconds per call, from `calls` calls after the pause."""
     time.sleep(pause)
     start = time.perf_counter()
     for _ in range(calls):

@@ -1,14 +1,14 @@
-"""Times of jobs that alternate, for the benchmarks in this folder."""
+"""Times jobs that take turns, for the benchmarks in this folder."""
 
 import statistics
 import time
 
-SHORT = 0.002  # seconds; a shorter job is called repeatedly to fill them
+SHORT = 0.002  # seconds; a shorter job is called repeatedly until this time has passed
 LONG, ENOUGH = 0.5, 3  # a job of more than LONG seconds runs in only ENOUGH rounds
 
 
 def seconds(job, calls):
-    """Seconds per call, of `calls` calls."""
+    """Return the seconds per call, from `calls` calls."""
     start = time.perf_counter()
     for _ in range(calls):
         job()
@@ -16,7 +16,8 @@ def seconds(job, calls):
 
 
 def medians(jobs, rounds, clock=seconds, failed=None):
-    """Median seconds of each job after a warm-up. Each round runs all jobs, so that a disturbance hits all of them.
+    """Return the median seconds of each job after a warm-up. Each round runs all jobs, so a disturbance affects all
+    alike.
 
     `failed` is called with the name and the error of a job whose warm-up fails. Without it, the error is raised.
     """
@@ -24,7 +25,7 @@ def medians(jobs, rounds, clock=seconds, failed=None):
     for name, job in jobs.items():
         try:
             first = clock(job, 1)
-        except Exception as error:  # whatever a compiler or a library raises, the other jobs are measured
+        except Exception as error:  # whatever a compiler or a library raises, measure the other jobs
             if failed is None:
                 raise
             failed(name, error)
@@ -35,8 +36,8 @@ def medians(jobs, rounds, clock=seconds, failed=None):
     for k in range(rounds):
         for name in calls:
             if k < last[name]:
-                time.sleep(0.05)  # idle OpenMP threads of the job before spin for a while and would share the cores
-                if rounds == last[name]:  # a short job wakes sleeping threads before its time is taken
+                time.sleep(0.05)  # idle OpenMP threads of the previous job spin for a while and would share the cores
+                if rounds == last[name]:  # call a short job once untimed, which wakes sleeping threads
                     clock(jobs[name], 1)
                 took[name].append(clock(jobs[name], calls[name]))
     return {name: statistics.median(times) for name, times in took.items()}

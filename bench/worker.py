@@ -1,4 +1,4 @@
-"""A process that times our jobs on request, for two builds or two levels, which one process cannot hold.
+"""Times our jobs in another process, for two builds or two levels, because one process can load only one of them.
 
 `Worker` starts python -m bench.worker in an environment of its own. The process answers each line "job calls" with the
 seconds per call.
@@ -15,7 +15,7 @@ SHAPES = {"": (2, 19, 512, 512), "tiny ": (1, 4, 16, 16)}
 
 
 def own_jobs():
-    """The jobs of all families, on 40 MB of logits and on a tiny picture, by names without spaces."""
+    """Return the jobs of all families by names without spaces, on 40 MB of logits and on a tiny picture."""
     from bench.families import FAMILIES, Data, our_jobs
 
     jobs = {}
@@ -29,7 +29,7 @@ def own_jobs():
 
 class Worker:
     def __init__(self, **environment):
-        """Start the process; `environment` has the variables that differ from this process's."""
+        """Start the process. `environment` has the variables that differ from this process's variables."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bench.worker"],
             cwd=pathlib.Path(__file__).parents[1],
@@ -60,7 +60,7 @@ class Worker:
 
 
 def remote(job, calls):
-    """The clock of jobs that are pairs (worker, name)."""
+    """Time a job that is a pair (worker, name). This is the clock for such jobs."""
     worker, name = job
     return worker.seconds(name, calls)
 

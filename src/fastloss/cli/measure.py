@@ -102,7 +102,7 @@ class _Counted:
             raise UserError(f"{name}: expected {expected}, got {found}")
 
     def _check_channels(self, pair: Pair, found: int) -> None:
-        """Check the number of channels. Some losses take only one; a softmax needs more, because one channel gives 1."""
+        """Check the number of channels. Some losses take only one. A softmax needs more, as it is 1 over one."""
         file = shown(pair.prediction)
         for leaf in (leaf for loss in self.losses.values() for _, leaf in loss.summands()):
             name = _name(leaf)
