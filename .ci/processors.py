@@ -1,9 +1,10 @@
-"""The same bits on other processors, levels and compilers: `make processors`, or `python .ci/processors.py DIRECTORY`.
+"""Checks that other processors, levels and compilers give the same bits: `make processors`.
 
-Builds CMake's target `vectors` (tests/c/vectors.c: the C core without Python) with this machine's compiler, with clang
-and for AArch64, runs each at every level, and compares the lines. v3, v4 and NEON round alike. base, which has no
-multiply-add, is compared with base. Nehalem has no AVX, so that an instruction above base ends the program there. A
-run whose program is not installed is reported and skipped. The exit status is 1 if any bits differ.
+`python .ci/processors.py DIRECTORY` builds CMake's target `vectors` (tests/c/vectors.c, the C core without Python) with
+this machine's compiler, with clang and for AArch64. It then runs each program at every level and compares the printed
+lines. v3, v4 and NEON round in the same way. base has no multiply-add, so its lines are compared only with base.
+Nehalem has no AVX, so an instruction above base ends the program there. If a run needs a program that is not installed,
+the run is reported and skipped. The exit status is 1 if any bits differ.
 
 Debian: apt install cmake clang libomp-dev gcc-aarch64-linux-gnu qemu-user
 """
@@ -22,7 +23,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 AARCH64 = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64"]
 NEHALEM = ["qemu-x86_64", "-cpu", "Nehalem"]
 
-# Name, compiler, CMake's options, how it is run, the level asked for (None: it must choose base), whose bits.
+# Name, compiler, CMake's options, the command prefix, the level to request (None: the program must choose base), and
+# the name of the bits that it must have.
 RUNS = [
     ("v3", "cc", [], [], "v3", "fma"),
     ("v4", "cc", [], [], "v4", "fma"),
@@ -54,7 +56,7 @@ def missing(*programs: str) -> str | None:
 
 
 def build(compiler: str, options: list[str], directory: pathlib.Path) -> pathlib.Path:
-    """Build the program with warnings as errors. CMakeLists.txt needs a Python, which this target does not use."""
+    """Build the program with warnings as errors. CMakeLists.txt asks for a Python, but this target does not use one."""
     if not (directory / "CMakeCache.txt").exists():
         python = [f"-DPython_EXECUTABLE={sys.executable}", f"-DPython_INCLUDE_DIR={sysconfig.get_path('include')}"]
         ours = [f"-DCMAKE_C_COMPILER={compiler}", "-DFASTLOSS_WERROR=ON", *options, *python]
@@ -72,7 +74,7 @@ def lines_of(command: list[str], **environment: str) -> list[str]:
 
 
 def differences(lines: list[str], want: list[str]) -> list[str]:
-    """What differs, and what the program itself found: other bits on other threads, or a 0 for a promise broken."""
+    """Return the lines that differ, and the lines with an error that the program itself has found."""
     pairs = [f"  got  {a}\n  want {b}" for a, b in zip(lines, want, strict=True) if a != b]
     return pairs + [
         f"  {line}" for line in lines if "OTHER BITS" in line or (line.startswith("flush") and " 0" in line)
@@ -81,7 +83,7 @@ def differences(lines: list[str], want: list[str]) -> list[str]:
 
 def main(work: pathlib.Path) -> int:
     programs: dict[str, pathlib.Path] = {}
-    known: dict[str, list[str]] = {}  # whose bits -> the lines of the first that has them
+    known: dict[str, list[str]] = {}  # name of the bits -> the lines of the first run that has them
     failed = 0
     print(f"{'processor':12} {'level':5} {'jobs':>5} {'seconds':>7}  bits")
     for name, compiler, options, prefix, cap, whose in RUNS:
@@ -106,13 +108,13 @@ def main(work: pathlib.Path) -> int:
 
 
 def check_python() -> int:
-    """The installed package under Nehalem: chooses base by itself, the same bits as base here."""
+    """Check that the installed package chooses base by itself under Nehalem, with the same bits as base on this CPU."""
     if absent := missing(*NEHALEM[:1]):
         print(f"Python       skipped: {absent} is not installed")
         return 0
     script = [sys.executable, "-c", PYTHON]
     start = time.perf_counter()
-    # NumPy's OpenBLAS, asked nothing, takes an AVX path there and dies.
+    # Without OPENBLAS_CORETYPE, NumPy's OpenBLAS takes an AVX path under Nehalem and dies.
     there, here = lines_of([*NEHALEM, *script], OPENBLAS_CORETYPE="Nehalem"), lines_of(script, FASTLOSS_ISA="base")
     wrong = differences(there, here)
     print(f"{'Python, Nehalem':18} {len(here) - 1:5} {time.perf_counter() - start:7.1f}  ", end="")

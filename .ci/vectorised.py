@@ -2,17 +2,17 @@
 
     python .ci/vectorised.py BUILD_DIRECTORY
 
-The build must be one by GCC for x86-64, with CMAKE_EXPORT_COMPILE_COMMANDS. There are two checks.
+The build must be made by GCC for x86-64, with CMAKE_EXPORT_COMPILE_COMMANDS. There are two checks.
 
-By function, from the object code at every level: a hot function with scalar arithmetic and without any packed
-arithmetic has lost its vectors, mostly to a call that was not inlined, or to a branch where a select was meant
-(docs/internals/kernels.md). A function is hot if its name ends with one of the suffixes of HOT below. So a new function
-that loops over the pixels of a tile must end with one of them, for instance `_row`, `_forward` or `_backward`, or its
-suffix must be added there: else this check does not see it.
+The first check reads the object code at every level, function by function. A hot function with scalar arithmetic and
+without any packed arithmetic was not vectorised. Mostly a call was not inlined, or a branch was compiled where a select
+was meant (docs/internals/kernels.md). A function is hot if its name ends with one of the suffixes in HOT below. So the
+name of a new function that loops over the pixels of a tile must end with one of them, for instance `_row`, `_forward`
+or `_backward`. Otherwise add its suffix to HOT, because this check ignores all other functions.
 
-By loop, from the compiler's own report, at v3 and v4, which have all the instructions that it takes: every loop of
-csrc/ over the pixels of a tile, every loop with `omp simd`, and every macro that makes such loops. NOT_VECTORISED lists
-the loops that cannot be vectorised.
+The second check reads the compiler's own report, loop by loop, at v3 and v4, which have all the instructions needed. It
+covers every loop of csrc/ over the pixels of a tile, every loop with `omp simd`, and every macro that makes such loops.
+NOT_VECTORISED lists the loops that cannot be vectorised.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from collections.abc import Iterator
 HOT = re.compile(r"\w+_(row|given|of_logit|of_softmax|finish|forward|backward|rows|all|stats|sum|common)(\.\w+)*$")
 FUNCTION = re.compile(r"^[0-9a-f]+ <(\S+)>:")
 ARITHMETIC = re.compile(r"^\s*[0-9a-f]+:\s+v?(?:mul|add|sub|div|fn?m(?:add|sub)\d*)([ps])[sd]\s")
-FEW = 4  # scalar instructions of the code around a loop
+FEW = 4  # the number of scalar instructions that the code around a loop may have
 
 PIXELS = re.compile(r"for \(ptrdiff_t i = 0; i < (?:t->padded|t->n|n); i\+\+\)")
-# Macros of elements.h and transforms.h: each makes functions that are a loop.
+# Macros of elements.h and transforms.h. Each makes functions that consist of a loop.
 MACRO = re.compile(r"(?:ELEMENT_LOSS|PROB_LOSS|CLASS_PROB_LOSS|PROB_ROWS|FUNCTION|ROW)\(")
 REPORT = re.compile(r".*?([\w.]+):(\d+):\d+: optimized:\s+(?:loop vectorized|basic block)")
 NOT_VECTORISED = {
@@ -46,7 +46,7 @@ NOT_VECTORISED = {
 
 
 def counts(listing: str) -> dict[str, dict[str, int]]:
-    """Packed and scalar arithmetic instructions by function."""
+    """Count the packed and the scalar arithmetic instructions of each function."""
     found: dict[str, dict[str, int]] = {}
     for line in listing.splitlines():
         if match := FUNCTION.match(line):
@@ -67,7 +67,7 @@ def scalar_functions(objects: list[pathlib.Path]) -> Iterator[str]:
 
 
 def loops(source: pathlib.Path) -> Iterator[tuple[range, str]]:
-    """The lines of each hot loop, from its pragma to its end, and its text."""
+    """Yield the line numbers of each hot loop, from its pragma to its end, and its text."""
     lines = source.read_text().splitlines()
     for k, line in enumerate(lines):
         simd = k > 0 and "omp simd" in lines[k - 1]
@@ -82,7 +82,7 @@ def loops(source: pathlib.Path) -> Iterator[tuple[range, str]]:
 
 
 def reported(entry: dict[str, str]) -> set[tuple[str, int]]:
-    """File and line of every loop that one compilation reports as vectorised."""
+    """Return file and line of every loop that the compiler reports as vectorised, for one compilation."""
     command = [*shlex.split(entry["command"]), "-fopt-info-vec-optimized", "-o", os.devnull]
     said = subprocess.run(command, cwd=entry["directory"], check=True, capture_output=True, text=True).stderr
     return {(m[1], int(m[2])) for line in said.splitlines() if (m := REPORT.match(line))}

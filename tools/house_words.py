@@ -1,11 +1,11 @@
 """Finds words that the house style replaces, in prose only: `python tools/house_words.py [FILE ...]`, or `make lint`.
 
 Prose is a comment, a docstring or any other string of Python, a comment or a string of C, and Markdown outside code.
-Without arguments, the tool reads every file that git tracks. It prints `file:line: word -> suggestion` for each find
-and exits with 1 if there is one.
+Without arguments, the tool reads every file that git tracks. For each word found, it prints `file:line: word ->
+suggestion`. If it finds any, it exits with 1.
 
-An exception carries its reason: `house-words: allow (why)` in a comment exempts its line, and
-`house-words: allow-file (why)` exempts its file. (house-words: allow-file: this file spells the words out.)
+An exception must state its reason. In a comment, `house-words: allow (why)` exempts the line, and `house-words:
+allow-file (why)` exempts the file. (house-words: allow-file: this file spells the words out.)
 """
 
 import io
@@ -41,7 +41,7 @@ WORDS = [
     (r"(?:(?<=[.:\"#\0]\s)|(?<=\"))(?-i:What)\s[^.?!:|\0]{,160}\.(?=\s|\"|$)", "a noun at the head of the sentence"),
     (r"(?<!set )(?<!put )(?<!sets )aside\s*[.,;:)]", "except for, apart from"),
 ]
-"""(Pattern between word boundaries, the words to take instead). A pattern is here only if it is rarely wrong."""
+"""Pairs (pattern between word boundaries, the words to use instead). Every pattern here is rarely wrong."""
 
 RULES = [(re.compile(rf"(?<![\w`-]){word}(?![\w-])", re.IGNORECASE), mend) for word, mend in WORDS]
 MARK = re.compile(r"house-words: allow(-file)?\b:?[ (]*([^)\n]*)")
@@ -51,7 +51,7 @@ HASH = (".toml", ".yml", ".yaml", ".sh", "Makefile", "CMakeLists.txt", ".ci/run"
 
 
 def spans(path: str, text: str) -> Iterator[tuple[int, int]]:
-    """Where the prose of a file lies: pairs of offsets."""
+    """Yield where the prose of a file lies, as pairs of offsets."""
     if path.endswith(PYTHON):
         starts = [0, *(match.end() for match in re.finditer("\n", text)), len(text)]
         strings = {tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.COMMENT)}
@@ -67,9 +67,9 @@ def spans(path: str, text: str) -> Iterator[tuple[int, int]]:
 
 
 def prose(path: str, text: str) -> str:
-    """The text with its lines where they are, every other character that is no prose being a NUL.
+    """Return the text with its line breaks, and with a NUL for every other character that is not prose.
 
-    A phrase may run over the end of a line, so the marks at the head of a comment's next line become spaces.
+    A phrase may continue on the next line, so the comment marks at the start of that line become spaces.
     """
     kept = [c if c.isspace() else "\0" for c in text]
     for start, end in spans(path, text):
@@ -95,7 +95,7 @@ def _spaces(match: re.Match[str]) -> str:
 
 
 def finds(path: str, text: str) -> Iterator[tuple[int, str, str]]:
-    """Line, word, suggestion of every find; an exception without a reason is one."""
+    """Yield line, word and suggestion for each word found. An exception without a reason also counts as found."""
     exempt = set()
     for match in MARK.finditer(text):
         line = text.count("\n", 0, match.start()) + 1
@@ -113,13 +113,13 @@ def finds(path: str, text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def tracked() -> list[str]:
-    """The files of the repository, whatever the working directory holds besides."""
+    """Return the files that git tracks, without any other files in the working directory."""
     listed = subprocess.run(["git", "ls-files", "-z"], stdout=subprocess.PIPE, check=True, text=True)
     return [name for name in listed.stdout.split("\0") if name]
 
 
 def main(paths: Iterable[str]) -> int:
-    """Print every find in these files, or in all tracked ones; 1 if there is one."""
+    """Print every word found in these files, or in all tracked files. Return 1 if there is any."""
     found = 0
     known = (*PYTHON, *C, *MARKDOWN, *HASH)
     for path in list(paths) or tracked():

@@ -1,8 +1,8 @@
-"""Builds the sdist and the wheels and checks them: `make wheel`, and with --awkward `make wheel-check`. See the page on
-wheels in docs/.
+"""Builds the sdist and the wheels and checks them (`make wheel`), or with --awkward runs `make wheel-check`. See the
+page on wheels in docs/.
 
-The run stops at the first promise that does not hold. It is for Linux. The Makefile pins the tools that it calls, and
-interpreters are searched for in pyenv and on PATH.
+The run stops at the first promise that is broken. It works only on Linux. The Makefile pins the versions of the tools
+that it calls. It finds Python interpreters in pyenv and on PATH.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ DIST = ROOT / "dist"
 MEGABYTES = 3  # the limit of a wheel's size
 
 NEWEST, OLDEST = "numpy", "numpy==1.26.*"
-# What depends on the interpreter or on NumPy: every docstring's example, every error, processes, threads and signals.
+# The tests that depend on the interpreter or on NumPy: every docstring's example, every error, processes, threads and
+# signals.
 SHORT = ["tests/test_docs.py", "tests/errors/test_errors.py", "tests/processes", "tests/functions/test_evaluate.py"]
-# What needs no compiled kernels: also values against scipy's, mpmath's and by hand.
+# The tests that need no compiled kernels. They also compare values with scipy's, mpmath's and hand-computed ones.
 PURE = [t for t in SHORT if "processes" not in t] + [
     "tests/losses/test_hard.py",
     "tests/losses/test_hard_pixels.py",
@@ -37,7 +38,7 @@ PURE = [t for t in SHORT if "processes" not in t] + [
     "tests/functions/test_numerics.py",
     "tests/functions/test_scipy.py",
 ]
-# CPython, NumPy, our extra, tests. NumPy 1.26 has no wheel for Python 3.13.
+# CPython, NumPy, our extra, and the tests. NumPy 1.26 has no wheel for Python 3.13.
 ENVIRONMENTS: list[tuple[str, str, str, list[str]]] = [
     ("3.11", NEWEST, "test", []),
     ("3.11", OLDEST, "test-numpy", SHORT),
@@ -77,7 +78,7 @@ def run(*command: object, cwd: Path | None = None, fails: bool = False, **enviro
 
 
 def epoch() -> str:
-    """The time stamp of the files: that of the commit, or the earliest of zip if there is no commit."""
+    """Return the time stamp for the files: the commit's time, or the earliest time of zip if there is no commit."""
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         command = ["git", "-C", str(ROOT), "log", "-1", "--format=%ct"]
         return subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL).strip()
@@ -107,7 +108,7 @@ def pip_wheel(source: Path, folder: Path, *options: object, prefix: Iterable[obj
 
 
 def repaired(wheel: Path, folder: Path) -> Path:
-    """The wheel with libgomp inside and with the manylinux tag that its symbols allow."""
+    """Return the wheel with libgomp included and with the manylinux tag that its symbols allow."""
     run("auditwheel", "repair", "--wheel-dir", folder, wheel, SOURCE_DATE_EPOCH=epoch())
     (made,) = folder.glob("*.whl")
     return made
@@ -162,7 +163,7 @@ def interpreter(version: str) -> str:
 
 
 def clean(version: str, folder: Path, *requirements: object) -> Path:
-    """The Python of a new environment with only these requirements."""
+    """Make a new environment with only these requirements, and return its Python."""
     run(interpreter(version), "-m", "venv", folder)
     python = folder / "bin/python"
     run(python, "-m", "pip", "install", "-q", "--only-binary", ":all:", *requirements)
@@ -170,7 +171,7 @@ def clean(version: str, folder: Path, *requirements: object) -> Path:
 
 
 def suite(python: Path, source: Path, folder: Path, *arguments: str, **environment: str) -> None:
-    """Run the tests of an sdist, with its package and its C removed from the tree."""
+    """Run the tests of an sdist after the package and the C code have been removed from its tree."""
     tree = unpacked(source, folder)
     for name in ("src", "csrc"):
         shutil.rmtree(tree / name)
@@ -194,7 +195,7 @@ def environments(wheel: Path, source: Path, work: Path, full: bool) -> None:
 
 
 def path_without(folder: Path, *patterns: str) -> str:
-    """A copy of our PATH without the programs of these patterns."""
+    """Return a copy of our PATH without the programs that match these patterns."""
     folder.mkdir()
     for place in os.environ["PATH"].split(os.pathsep):
         for program in Path(place).glob("*") if place else ():
@@ -205,7 +206,7 @@ def path_without(folder: Path, *patterns: str) -> str:
 
 
 def read_only(tree: Path) -> list[str]:
-    """Make a tree read-only, and return the command prefix that also binds root to it."""
+    """Make a tree read-only, and return the command prefix that makes this hold for root too."""
     for file in [tree, *tree.rglob("*")]:
         file.chmod(file.stat().st_mode & ~0o222)
     return ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
@@ -217,7 +218,7 @@ def contents(wheel: Path) -> dict[str, bytes]:
 
 
 def same_wheel(tree: Path, work: Path) -> Path:
-    """Check that the wheel holds the same files however and wherever it is built, and return that wheel."""
+    """Check that the wheel contains the same files however and wherever it is built, and return one such wheel."""
     first = pip_wheel(tree, work / "first")
     expect(pip_wheel(tree, work / "again").read_bytes() == first.read_bytes(), "wheel built again: the same bytes")
 
