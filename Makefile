@@ -1,6 +1,6 @@
 # make demo         train on two real pictures and report their losses
 # make test         run every loss on every backend and instruction set, in minutes (make test ARGS="-k dice -x")
-# make test-all     also test all combinations of options, other libraries and runtimes; CI runs this
+# make test-all     run all tests, including all combinations of options, other libraries and runtimes (as CI does)
 # make lint         check code, types, layers of imports, docstrings, spelling and house words
 # make processors   compare the bits on AArch64, an old x86 and with clang (minutes; Debian packages: .ci/processors.py)
 # make bench        compare the speed with other libraries and memory (build/bench.json; make bench ARGS=--quick)
@@ -123,7 +123,8 @@ clean:
 $(VENV)/bin/python:
 	$(PYTHON3) -m venv $(VENV)
 
-# demo, test, bench and docs are extras in pyproject.toml. pip builds and installs fastloss again, even if the version is the same.
+# demo, test, bench and docs are extras in pyproject.toml. pip builds and installs fastloss again, even at
+# the same version.
 $(VENV)/%.stamp: $(SOURCES) | $(VENV)/bin/python
 	$(PIP) install '.[$*]'
 	touch $@

@@ -1,4 +1,4 @@
-"""The table of all tests: every loss in its interesting configurations, and data for them.
+"""The table that all tests use: every loss in its interesting configurations, and data for them.
 
 A new loss needs a row in CASES here, and nothing else.
 """
@@ -18,35 +18,35 @@ import fastloss as fl
 
 @dataclass(frozen=True)
 class Case:
-    """A loss for C classes, `make(C, **options)`, and what it is called with."""
+    """A loss for C classes, made by `make(C, **options)`, and the kind of data that it is called with."""
 
     name: str
     make: Callable[..., fl.Loss]
-    family: str  # "pixel" (of all its classes), "element", "region", "distance" or "composed" (a sum or a multiple)
+    family: str  # "pixel" (all classes of a pixel), "element", "region", "distance" or "composed" (a sum or a multiple)
     target: str = "labels"  # or "dense" (a distribution), or "element" (any numbers in [0, 1])
     input: str = "logits"  # or "probabilities", or "log_probabilities"
-    cancels: int = 1  # how many times larger than the whole its terms are: so many times the rounding errors
-    image_weights: bool = False  # a pixel's value depends on the rest of its image, which its weights are made from
-    nan_if_absent: bool = False  # its value is nan where a class is absent
+    cancels: int = 1  # how many times larger its terms are than their sum; rounding errors grow by the same factor
+    image_weights: bool = False  # the weights are made from the image, so a pixel's value depends on the other pixels
+    nan_if_absent: bool = False  # the value is nan if a class is absent
 
     def __str__(self) -> str:
         return self.name
 
     @property
     def takes_one_channel(self) -> bool:
-        """Whether the loss means something of a single channel: it has no softmax of one, alone or in a sum."""
+        """Whether the loss makes sense with a single channel: neither it nor a summand has a softmax."""
         leaves = [leaf for _, leaf in self.make(1).summands()]
         softmax = any(getattr(leaf, "activation", None) == "softmax" for leaf in leaves)
         return not softmax and not (any(p.takes_binary for p in leaves) and any(p.exclusive for p in leaves))
 
 
 def class_weight(C: int) -> list[float]:
-    """Weights of which one is 0, if there are three classes or more."""
+    """Return one weight per class. With three classes or more, one of the weights is 0."""
     return [0.0 if C > 2 and c == C // 2 else 0.5 + c % 3 for c in range(C)]
 
 
 def of(loss: type[fl.Loss], **fixed: Any) -> Callable[..., fl.Loss]:
-    """The loss with these options (functions of C are called), and those of `axis` and `reduction` that it has."""
+    """Return `make` for this loss and these options. Options that are functions are called with C."""
     names = {f.name for f in dataclasses.fields(loss)}
 
     def make(C: int, **options: Any) -> fl.Loss:
@@ -61,7 +61,7 @@ def gammas(C: int) -> list[float]:
 
 
 def foreground(C: int) -> range:
-    """All classes but the first, or the only one."""
+    """Return all classes except the first, or the only class."""
     return range(min(1, C - 1), C)
 
 
@@ -262,21 +262,23 @@ CASES = [
     ),
 ]
 BY_NAME = {case.name: case for case in CASES}
-SINGLE_CASES = [c for c in CASES if c.family != "composed"]  # those with reduction="none"
-SUM_CASES = [c for c in SINGLE_CASES if c.family != "region"]  # a value per pixel or element
+SINGLE_CASES = [c for c in CASES if c.family != "composed"]  # the losses that have reduction="none"
+SUM_CASES = [c for c in SINGLE_CASES if c.family != "region"]  # the losses with one value per pixel or element
 
-# (N, C, *S): S of 0 to 3 dimensions, tiles of every width (C to 128, 256, more), and class blocks (C > 512).
+# (N, C, *S). S has 0 to 3 dimensions, tiles have every width (C up to 128, up to 256, more), and C > 512 has class
+# blocks.
 SHAPES = [(3, 5), (2, 5, 300), (2, 2, 33, 21), (2, 3, 5, 6, 7), (2, 1, 40), (1, 130, 37), (2, 300, 70), (1, 600, 65)]
-SHAPE = (2, 5, 17, 19)  # more than a tile of 256 pixels, and no multiple of 16
+SHAPE = (2, 5, 17, 19)  # more pixels than a tile of 256, and not a multiple of 16
 EMPTY_SHAPES = [(0, 5, 4, 4), (2, 5, 0, 3), (0, 2), (0, 1, 0)]
 
 
 def images(case: Case, loss: fl.Loss, shape: tuple[int, ...], dtype: Any = np.float64, seed: int = 0) -> Any:
-    """(input, target, pixel_weight) of `shape` (N, C, *S); all is a little of everything, ignored pixels included."""
+    """Return (input, target, pixel_weight) for `shape` (N, C, *S). Each has varied values, and some pixels do not
+    count."""
     rng = np.random.default_rng(seed)
     pixel_shape = shape[:1] + shape[2:]
     x = 3 * rng.standard_normal(shape)
-    if case.input == "probabilities":  # not so near to 0 and 1 that the slope of a log overflows a float16
+    if case.input == "probabilities":  # far enough from 0 and 1 that the slope of a log does not overflow float16
         x = 0.02 + 0.95 * np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
     if case.input == "log_probabilities":
         x = -np.abs(x)
@@ -291,7 +293,7 @@ def images(case: Case, loss: fl.Loss, shape: tuple[int, ...], dtype: Any = np.fl
 
 
 def labels(loss: fl.Loss, shape: tuple[int, ...], rng: np.random.Generator, dtype: Any = np.int64) -> np.ndarray:
-    """Labels of an input of `shape`, in which the first sample lacks the last class, and some are ignore_index."""
+    """Return labels for an input of `shape`. The first sample lacks the last class; some labels are ignore_index."""
     C, pixel_shape = shape[1], shape[:1] + shape[2:]
     count = 2 if C == 1 and loss.takes_binary else C
     y = rng.integers(0, count, pixel_shape)

@@ -1,4 +1,4 @@
-"""Comparisons of values and arrays: to the bit, and up to the rounding of a dtype."""
+"""Compares values and arrays, either to the bit or up to the rounding of a dtype."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import fastloss as fl
 
 
 def bits(a: Any) -> bytes:
-    """The bits of a value or array, whatever its layout and byte order."""
+    """Return the bits of a value or array, whatever its layout and byte order."""
     a = np.asarray(a)
     return a.astype(a.dtype.newbyteorder("="), order="C").tobytes() + str(a.shape).encode()
 
@@ -21,24 +21,25 @@ def same_bits(a: Any, b: Any) -> bool:
 
 
 def eps(dtype: Any) -> float:
-    """The distance of 1 to the next number."""
+    """Return the distance from 1 to the next number."""
     return float(ml_dtypes.finfo(dtype).eps)
 
 
 def real(dtype: Any) -> np.dtype:
-    """The dtype of the arithmetic."""
+    """Return the dtype in which the kernels compute for `dtype`."""
     return np.dtype(np.float64 if np.dtype(dtype) == np.float64 else np.float32)
 
 
 def assert_close(
     got: Any, want: Any, dtype: Any, factor: float | None = None, cancels: int = 1, rounded: bool = False
 ) -> None:
-    """Equal to a float64 reference, up to the arithmetic and the rounding to `dtype`.
+    """Check that `got` equals a float64 reference up to the errors of the arithmetic and the rounding to `dtype`.
 
-    The arithmetic has some ten roundings a number (exp and log of 2 ulp among them), and terms cancel: `factor` eps of
-    the largest number in the array; 16 in float32. In float64 the reference has them as well, and its sums over up to a
-    thousand tiles are no longer exact in comparison: 64. The result is then rounded to its dtype: half an eps of
-    itself, and at most the least subnormal number; twice that if `want` is also rounded.
+    The arithmetic rounds each number about ten times, including exp and log with errors of 2 ulp, and terms cancel. The
+    bound for this is `factor` eps of the largest number in the array. By default, `factor` is 16 in float32. In float64
+    it is 64. There the reference has the same errors, and its sums over up to a thousand tiles are not exact either.
+    The result is then rounded to its dtype. That adds half an eps of the result, or at most the least subnormal number.
+    It adds twice as much if `want` is also rounded.
     """
     factor = cancels * (factor or (64 if real(dtype) == np.float64 else 16))
     got, want = np.asarray(got), np.asarray(want)
@@ -52,12 +53,12 @@ def assert_close(
     if stored != np.float64:
         storing = 0.51 * eps(stored) * np.abs(want) + float(ml_dtypes.finfo(stored).smallest_subnormal)
         bound = bound + (1 + rounded) * storing
-    with np.errstate(invalid="ignore"):  # inf - inf
+    with np.errstate(invalid="ignore"):  # because of inf - inf
         wrong = finite & ~(np.abs(got - want) <= bound)
     assert not wrong.any(), f"{got[wrong][:3]} against {want[wrong][:3]}, {np.argwhere(wrong)[:3].tolist()}"
 
 
 def reference(loss, x, y, w):
-    """Value and gradient in float64 by the NumPy backend."""
+    """Return value and gradient in float64, computed by the NumPy backend."""
     with fl.backend("numpy"):
         return loss.value_and_grad(x.astype(np.float64), y, pixel_weight=w)

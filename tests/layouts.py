@@ -1,4 +1,4 @@
-"""Dtypes of arrays, and layouts: functions from an array to an equal one, laid out differently."""
+"""Lists dtypes of arrays, and layouts. A layout is a function that returns an equal array with another layout."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def fortran(a: np.ndarray) -> np.ndarray:
 
 
 def reversed_axes(a: np.ndarray) -> np.ndarray:
-    """Negative strides."""
+    """Return an equal array with negative strides."""
     return np.flip(np.flip(a).copy())
 
 
 def first_axis_inside(a: np.ndarray) -> np.ndarray:
-    """The axis of strides other than C's or Fortran's: the second one innermost, as channels last."""
+    """Return an equal array whose second axis is innermost, as in channels last: neither C order nor Fortran order."""
     return a if a.ndim < 2 else np.moveaxis(np.moveaxis(a, 1, -1).copy(), -1, 1)
 
 
@@ -40,7 +40,7 @@ def every_second(a: np.ndarray) -> np.ndarray:
 
 
 def misaligned(a: np.ndarray) -> np.ndarray:
-    """One byte off."""
+    """Return an equal array whose data start one byte off the alignment."""
     b = np.ndarray(a.shape, a.dtype, np.empty(a.nbytes + 1, np.uint8), offset=1)
     b[...] = a
     return b
@@ -82,7 +82,7 @@ steps = st.sampled_from([1, 2, 3, -1, -2])
 
 @st.composite
 def strided(draw, a):
-    """An equal array: a slice of a larger one with random steps, also negative, and its axes in a random order."""
+    """Draw an equal array: a slice of a larger array with random steps, also negative, and axes in a random order."""
     order = draw(st.permutations(range(a.ndim)))
     step = [draw(steps) for _ in order]
     shape = [a.shape[k] * abs(s) + draw(st.integers(0, 2)) for k, s in zip(order, step, strict=True)]

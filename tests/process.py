@@ -1,4 +1,4 @@
-"""Scripts in a Python of their own, with a time limit: for the tests of processes, threads and runtimes."""
+"""Runs scripts in a separate Python process with a time limit, for the tests of processes, threads and runtimes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import textwrap
 
 import pytest
 
-TIMEOUT = 60  # seconds: three Pythons that import torch take twenty on a busy core
+TIMEOUT = 60  # seconds; three Pythons that import torch take twenty seconds on a busy core
 
-# Big enough for several threads; `value()` is the hex of a value and a gradient.
+# The data are big enough for several threads. `value()` returns the hex of a value and the hash of its gradient.
 SETUP = """
 import os, sys, time
 import numpy as np
@@ -29,14 +29,14 @@ def value(dtype=np.float32):
 
 
 def run(script, check=True, prefix=(), **environment):
-    """Run a script after SETUP in a Python of its own."""
+    """Run a script after SETUP in a separate Python process."""
     done = start([*prefix, sys.executable, "-c", SETUP + textwrap.dedent(script)], environment)
     assert not check or done.returncode == 0, f"exit {done.returncode}: {done.stderr}"
     return done
 
 
 def start(command, environment):
-    """Run a command, and at the end of its time kill it with all its children."""
+    """Run a command. When its time is up, kill it with all its children."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("FASTLOSS_", "OMP_"))}
     inherited["PYTHONHASHSEED"] = "0"
     pipe = subprocess.PIPE
@@ -66,7 +66,7 @@ def last_error(script, **environment):
 
 CHILD = """
 def child(depth):
-    # The exit code of a child that computes, as do its own children.
+    # Return the exit code of a child that computes. Its own children also compute.
     pid = os.fork()
     if pid:
         return os.waitpid(pid, 0)[1]
@@ -77,7 +77,7 @@ def child(depth):
 
 
 def compiled(tmp_path, source, *flags):
-    """A shared library of a few lines of C."""
+    """Compile a few lines of C into a shared library, and return its path."""
     if not shutil.which("gcc"):
         pytest.skip("no gcc")
     (tmp_path / "helper.c").write_text(source)

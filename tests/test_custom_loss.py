@@ -1,4 +1,4 @@
-"""A user's loss with weights made from the data: the page that shows one, and what holds for all of them."""
+"""Tests a user's loss whose weights are made from the data: the page with an example, and what holds for all."""
 
 import pathlib
 import re
@@ -13,7 +13,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.S)
 
 
 def page():
-    """The names that the page's code defines."""
+    """Run the page's code, and return the names that it defines."""
     names = {"__name__": "custom_loss_page"}
     exec("\n".join(BLOCKS), names)
     return names
@@ -27,7 +27,7 @@ def test_the_page_runs():
 
 
 def test_the_loss_is_short():
-    """Thirty lines from the class to the call, comments and all."""
+    """The example has at most thirty lines from the class to the call, including comments."""
     assert 1 < len(BLOCKS[0].splitlines()) <= 30
 
 

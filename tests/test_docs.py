@@ -1,5 +1,5 @@
-"""Every example in a docstring, in the README and in docs/ runs and prints the output shown. The pages name every loss,
-and their links lead somewhere."""
+"""Checks that every example in a docstring, in the README and in docs/ runs and prints the output shown. Also checks
+that the pages name every loss and that their links work."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from fastloss.losses import LOSSES, MULTI_INPUT_LOSSES
 ROOT = pathlib.Path(__file__).parents[1]
 LOSS_PAGES = sorted((ROOT / "docs/losses").glob("*.md"))
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-CONTINUED = {"docs/tutorial.md", "docs/custom-loss.md"}  # pages whose blocks are one session
+CONTINUED = {"docs/tutorial.md", "docs/custom-loss.md"}  # the blocks of such a page run as one session
 BLOB = "https://github.com/fastloss/fastloss/blob/main/"
 RAW = "https://raw.githubusercontent.com/fastloss/fastloss/main/"
-LONGEST = 400  # lines of a page
+LONGEST = 400  # the most lines of a page
 LONGEST_ARCHITECTURE = 120
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:e[-+]?\d+)?(?![\w.])")
 MODULES = [m.name for m in pkgutil.walk_packages(fastloss.__path__, "fastloss.")] + ["fastloss"]
@@ -31,7 +31,8 @@ FENCED = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 class NumberChecker(doctest.OutputChecker):
-    """Output may differ in white space, and floats by 1e-6 of their size: other levels give other last digits."""
+    """Allows other white space, and floats that differ by 1e-6 of their size, because last digits depend on the
+    level."""
 
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
         if super().check_output(want, got, optionflags):
@@ -102,7 +103,7 @@ def test_the_pages_have_blocks_to_test():
 
 @pytest.mark.parametrize("name", [*LOSSES, *MULTI_INPUT_LOSSES])
 def test_every_loss_has_its_section(name):
-    """Its heading has the names of the function and of the object; the index links its page in the row of both."""
+    """The heading names the function and the class. The index has a row with both names and a link to the page."""
     cls = (LOSSES | MULTI_INPUT_LOSSES)[name].__name__
     pages = [p for p in LOSS_PAGES if f"\n## {name}, {cls}\n" in p.read_text(encoding="utf-8")]
     assert len(pages) == 1
@@ -111,7 +112,7 @@ def test_every_loss_has_its_section(name):
 
 
 def anchors(page: pathlib.Path) -> set[str]:
-    """GitHub's anchors of the headings of a page: lower case, letters, digits, - and _ only."""
+    """Return GitHub's anchors for the headings of a page: lower case, only letters, digits, - and _."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
@@ -123,7 +124,7 @@ def links(page: pathlib.Path) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page):
-    """Links to files of the repository, relative or absolute: to a file that is there, and to one of its headings."""
+    """A link to the repository, relative or absolute, leads to a file that exists and to one of its headings."""
     for target in links(page):
         start = next((prefix for prefix in (BLOB, RAW) if target.startswith(prefix)), None)
         if start is None and "://" in target:
@@ -135,7 +136,7 @@ def test_links_lead_somewhere(page):
 
 
 def test_links_of_the_readme_are_absolute():
-    """PyPI shows the README without the files next to it."""
+    """PyPI shows the README without the files next to it, so relative links would break there."""
     found = links(ROOT / "README.md")
     assert len(found) > 10
     assert [target for target in found if "://" not in target] == []
@@ -150,7 +151,7 @@ def test_urls_of_the_project_lead_somewhere():
 
 
 def test_the_index_lists_every_page():
-    """docs/README.md links each page of docs/ and docs/internals/ once; docs/losses/README.md has its own index."""
+    """docs/README.md links each page of docs/ and docs/internals/ once. docs/losses/ has an index of its own."""
     listed = [target.partition("#")[0] for target in links(ROOT / "docs/README.md")]
     pages = {p.relative_to(ROOT / "docs").as_posix() for p in (ROOT / "docs").rglob("*.md")}
     pages -= {"README.md"} | {p for p in pages if p.startswith("losses/") and p != "losses/README.md"}
@@ -159,14 +160,14 @@ def test_the_index_lists_every_page():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_pages_are_short(page):
-    """A page of more lines than this is two pages; the architecture is one that a newcomer reads in one sitting."""
+    """A longer page should become two pages. A newcomer should be able to read the architecture in one sitting."""
     longest = LONGEST_ARCHITECTURE if page.name == "architecture.md" else LONGEST
     assert len(page.read_text(encoding="utf-8").splitlines()) <= longest
 
 
 @pytest.mark.parametrize("page", LOSS_PAGES, ids=lambda p: p.name)
 def test_formulas_survive_markdown(page):
-    """Markdown takes the backslash of \\, and \\{ as an escape of its own before the formula is rendered."""
+    """In \\, and \\{, Markdown takes the backslash as its own escape before the formula is rendered."""
     text = page.read_text(encoding="utf-8")
     assert all(line.count("$") % 2 == 0 for line in text.splitlines())
     for formula in re.findall(r"\$\$?([^$]+)\$\$?", text):

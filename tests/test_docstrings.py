@@ -1,4 +1,4 @@
-"""Docstrings of losses are written out in the source; those of class and function, and what many share, stay equal."""
+"""Checks that docstrings of losses agree: those of a class and its function, and entries that many losses share."""
 
 import dataclasses
 import inspect
@@ -9,31 +9,32 @@ import pytest
 from fastloss import losses
 from fastloss._engine.functions import FUNCTIONS
 
-# How many wordings the losses have for an option or an argument: two families, two wordings.
+# The number of wordings that the losses have for an option or an argument. Two families have two wordings.
 WORDINGS = {
-    "absent": 2,  # GeneralizedDiceLoss has two choices of its own
-    "axis": 2,  # of a class axis, or of vectors with one number per class
+    "absent": 2,  # GeneralizedDiceLoss offers two other choices
+    "axis": 2,  # the axis of the classes, or the axis of vectors with one number per class
     "batch": 1,
     "classes": 1,
     "distance_maps": 1,
     "ignore_index": 1,
     "n_box": 1,
     "n_cls": 1,
-    "pixel_weight": 2,  # pixels, or elements
-    "reduction": 7,  # pixel, element, region, and four losses with reductions of their own
+    "pixel_weight": 2,  # weights of pixels, or of elements
+    "reduction": 7,  # pixel, element and region losses, and four losses with other reductions
     "spacing": 1,
 }
 
 
 def sections(documented):
-    """The sections of a numpydoc docstring, by their heading; the text before the first is ""."""
+    """Return the sections of a numpydoc docstring by heading. The heading of the text before the first section is
+    ""."""
     parts = re.split(r"(?m)^(\w[\w ]+)\n-{3,}\n", inspect.getdoc(documented))
     rest = zip(parts[1::2], parts[2::2], strict=True)
     return {"": parts[0].strip()} | {name: text.strip("\n") for name, text in rest}
 
 
 def parameters(documented):
-    """The entries of Parameters: name -> (type, text)."""
+    """Return the entries of Parameters as name -> (type, text)."""
     entries = re.findall(r"(?m)^(\w+) : (.*)\n((?:    .*\n?)+)", sections(documented).get("Parameters", "") + "\n")
     return {name: (kind, text.rstrip("\n")) for name, kind, text in entries}
 
@@ -45,7 +46,9 @@ pairs = pytest.mark.parametrize(("name", "cls"), FUNCTIONS.items(), ids=list(FUN
 def test_class_and_function_say_the_same(name, cls):
     function = getattr(losses, name)
     own, other = sections(cls), sections(function)
-    same_loss = r"`(\w+)`"  # MaskRCNNLoss names its summands in its own form
+    same_loss = (
+        r"`(\w+)`"  # the docstrings of MaskRCNNLoss name its summands: as classes or as functions
+    )
     assert re.sub(same_loss, "", own[""]) == re.sub(same_loss, "", other[""])
     assert own.get("References") == other.get("References")
     options = parameters(function)

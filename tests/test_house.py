@@ -1,4 +1,4 @@
-"""The sizes that keep the house readable: files of at most 400 lines, C functions of at most 40."""
+"""Checks the sizes that keep the code readable: at most 400 lines per file, at most 40 lines per C function."""
 
 import pathlib
 import re
@@ -8,7 +8,9 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 MOST_LINES = 400
 MOST_LINES_OF_A_FUNCTION = 40
-LONGER = {"tests/errors/test_errors.py"}  # a table, one row per message: a reader searches it and does not read it
+LONGER = {
+    "tests/errors/test_errors.py"
+}  # a table with one row per message: readers search it
 
 PYTHON = [f for folder in ("src", "tests", "bench", "tools", "examples", ".ci") for f in (ROOT / folder).rglob("*.py")]
 C = [f for folder in ("csrc", "tests/c") for f in (ROOT / folder).rglob("*.[ch]")]
@@ -29,7 +31,7 @@ def test_a_file_has_at_most_400_lines(file):
 
 @pytest.mark.parametrize("file", C, ids=name)
 def test_a_c_function_has_at_most_40_lines(file):
-    """From the line of its opening brace in a line that begins at the margin, to the closing brace at the margin."""
+    """Count from the line with the function's opening brace to the closing brace; both lines start at the margin."""
     start, long = None, []
     for k, line in enumerate(file.read_text("utf-8").splitlines()):
         if re.match(r"[A-Za-z].*\) ?\{$", line) or (start is None and re.match(r"\{$", line)):

@@ -1,4 +1,4 @@
-"""The linter of house words: tools/house_words.py. (house-words: allow-file: the bad words are the test's data.)"""
+"""Tests the linter of house words, tools/house_words.py. (house-words: allow-file: bad words are the test's data.)"""
 
 import importlib.util
 import subprocess

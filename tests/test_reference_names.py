@@ -1,7 +1,7 @@
-"""The kernels and their reference bear the same names, in files of the same name: one search finds the pair.
+"""Checks that a kernel and its reference have the same name, in files of the same name. So one search finds both.
 
-csrc/X.h and src/fastloss/_reference/X.py, for the four families of losses. The test reads both as text, so it needs the
-sources, but no compiler.
+The files are csrc/X.h and src/fastloss/_reference/X.py, for the four families of losses. The test reads both as text,
+so it needs the sources but no compiler.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ FAMILIES = ("elements", "pixels", "regions", "transforms")
 
 pytestmark = pytest.mark.skipif(not CSRC.exists(), reason="needs the sources, csrc/")
 
-# Macros of elements.h and transforms.h, each with a loss's name: of a value and its slope, or of a value.
+# Macros of elements.h and transforms.h, each with the name of a loss. They define a value and its slope, or a value.
 LOSS = re.compile(r"^(?:ELEMENT_LOSS|PROB_LOSS|CLASS_PROB_LOSS|PROB_ROWS|FUNCTION)\((\w+)", re.MULTILINE)
 FUNCTION = re.compile(r"^(?:static|FL_INLINE)\s[\w\s*]*?\b(\w+)\(", re.MULTILINE)
 ENTRY = re.compile(r'\{\.name = "(\w+)"(.*?)\},', re.DOTALL)
 
-# Shortcuts of sum_forward and sum_backward for labels, which are their reference.
+# Shortcuts of sum_forward and sum_backward for labels. sum_forward and sum_backward are also their reference.
 SUMS = {"picked_forward", "picked_backward", "focal_forward", "focal_backward"}
 
 
 def functions_in_c(family: str) -> set[str]:
-    """The functions that a header defines, and those that its macros make of a name."""
+    """Return the functions that a header defines, and those that its macros define from a name."""
     text = (CSRC / f"{family}.h").read_text()
     return set(FUNCTION.findall(text)) | set(LOSS.findall(text))
 
 
 def functions_in_python(family: str) -> set[str]:
-    """The module's public functions."""
+    """Return the module's public functions."""
     tree = ast.parse((HERE.parent / "src" / "fastloss" / "_reference" / f"{family}.py").read_text())
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name[0] != "_"}
 
 
 def losses_in_c(family: str) -> set[str]:
-    """The functions of this header that the table names, itself or by a macro: values, slopes, forward, backward."""
+    """Return this header's functions in the table, named directly or by a macro: values, slopes, forward, backward."""
     text = (CSRC / f"{family}.h").read_text()
     defined = functions_in_c(family)
     named = {name for loss in LOSS.findall(text) for name in (loss, f"{loss}_slope")}
@@ -51,7 +51,7 @@ def losses_in_c(family: str) -> set[str]:
         own = re.findall(r"\bOWN\((\w+)\)", expanded)
         named |= {f"{loss}_{part}" for loss in own for part in ("forward", "backward")}
         parts = dict(re.findall(r"\.(forward|finish|backward) = (\w+)", entry))
-        if "forward" in parts:  # one function in the reference, which takes all classes at once
+        if "forward" in parts:  # the reference has one function for both, because it takes all classes at once
             parts.pop("finish", None)
         named |= set(parts.values())
         if ".kind = REGION" in entry:
@@ -80,7 +80,7 @@ def test_every_reference_has_a_function_in_c(family):
 
 
 def test_the_losses_of_all_macros_are_found():
-    """The regular expressions read what they should: every value and slope of the table is among the functions."""
+    """The regular expressions match what they should: they find every value and slope of the table as a function."""
     found = functions_in_c("elements") | functions_in_c("transforms")
     table = (CSRC / "table.h").read_text()
     of_value = re.findall(r"\bOF_(?:INPUT|GIVEN|LOGIT|PROB|CLASS_PROB)\((\w+)\)", table.split("loss_table")[1])

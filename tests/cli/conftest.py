@@ -1,4 +1,4 @@
-"""Predictions and masks that many tests of the command line share."""
+"""Makes predictions and masks that many tests of the command line share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def rng():
 
 @pytest.fixture
 def scene(tmp_path, rng):
-    """Two folders: three predictions (float32, one of other size) and their palette masks."""
+    """Write two folders: three predictions (float32, one of another size) and their palette masks."""
     (tmp_path / "p").mkdir()
     (tmp_path / "m").mkdir()
     for name, height in (("a", HEIGHT), ("b", HEIGHT), ("c", HEIGHT + 3)):
@@ -25,6 +25,6 @@ def scene(tmp_path, rng):
 
 @pytest.fixture
 def one(tmp_path, rng):
-    """A prediction and its mask as arrays, and a folder to put them in."""
+    """Return a prediction and its mask as arrays, and a folder for them."""
     logits = rng.normal(0, 2, (CLASSES, HEIGHT, WIDTH)).astype(np.float32)
     return logits, rng.integers(0, CLASSES, (HEIGHT, WIDTH), np.uint8), tmp_path
