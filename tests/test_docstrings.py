@@ -46,9 +46,7 @@ pairs = pytest.mark.parametrize(("name", "cls"), FUNCTIONS.items(), ids=list(FUN
 def test_class_and_function_say_the_same(name, cls):
     function = getattr(losses, name)
     own, other = sections(cls), sections(function)
-    same_loss = (
-        r"`(\w+)`"  # the docstrings of MaskRCNNLoss name its summands: as classes or as functions
-    )
+    same_loss = r"`(\w+)`"  # the docstrings of MaskRCNNLoss name its summands: as classes or as functions
     assert re.sub(same_loss, "", own[""]) == re.sub(same_loss, "", other[""])
     assert own.get("References") == other.get("References")
     options = parameters(function)

@@ -8,9 +8,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 MOST_LINES = 400
 MOST_LINES_OF_A_FUNCTION = 40
-LONGER = {
-    "tests/errors/test_errors.py"
-}  # a table with one row per message: readers search it
+LONGER = {"tests/errors/test_errors.py"}  # a table with one row per message: readers search it
 
 PYTHON = [f for folder in ("src", "tests", "bench", "tools", "examples", ".ci") for f in (ROOT / folder).rglob("*.py")]
 C = [f for folder in ("csrc", "tests/c") for f in (ROOT / folder).rglob("*.[ch]")]

@@ -1,4 +1,7 @@
-"""Numbers into the arithmetic and out of it: every half, the ties of rounding, booleans of any byte: bit by bit."""
+"""Tests the conversion of numbers to and from the arithmetic's dtype, bit by bit.
+
+The tests cover every half-precision number, ties of rounding, and booleans of any byte.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""More elements than 32 bits count."""
+"""Tests arrays with more elements than 32 bits can count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same bits however the arrays lie in memory, on however many threads, and `out=`; every loss."""
+"""Tests that every loss gives the same bits for all layouts and numbers of threads. Also tests `out=`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""When memory runs out: a MemoryError, nothing half done, and the next call is right. Linux: the address space is
-limited in a process of its own.
+"""Tests what happens if memory runs out: a MemoryError, no half-done work, and a correct next call.
 
-The worker threads exist before the limit does: libgomp ends the process when it cannot start one.
+This needs Linux, where each test limits the address space of a separate process. The process starts its worker threads
+before it sets the limit, because libgomp ends a process that cannot start a thread.
 """
 
 from __future__ import annotations

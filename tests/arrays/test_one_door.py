@@ -1,4 +1,4 @@
-"""One door: every call of a loss goes through make_batch, with the quick check of usual arrays or the full one."""
+"""Tests that every call of a loss goes through make_batch, with the quick check of usual arrays or the full check."""
 
 import copy
 import dataclasses

@@ -1,4 +1,5 @@
-"""Hypothesis over shapes, strides, dtypes, labels and weights: the kernels equal the NumPy reference."""
+"""Tests with Hypothesis that the kernels equal the NumPy reference, over shapes, strides, dtypes, labels and
+weights."""
 
 from __future__ import annotations
 

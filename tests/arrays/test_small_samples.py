@@ -1,4 +1,4 @@
-"""Many small samples: a tile holds several, and each has the numbers that it has by itself, on both backends."""
+"""Tests many small samples that share a tile. On both backends, each gives the same numbers as by itself."""
 
 import fractions
 

@@ -1,4 +1,4 @@
-"""Gradients past the caches leave by streaming stores (csrc/stream.h): the same bits as by ordinary ones."""
+"""Tests that streaming stores (csrc/stream.h), used for gradients larger than the caches, write the same bits."""
 
 from __future__ import annotations
 

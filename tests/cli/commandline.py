@@ -1,4 +1,4 @@
-"""The command line for the tests: run in this process, or in one of its own."""
+"""Runs the command line for the tests, in this process or in a separate one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`fastloss losses`, `info` and the help; the command line without its extra, and as a module."""
+"""Tests `fastloss losses`, `info` and the help. Also tests the command line as a module, and without the `cli`
+extra."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Files cut short, damaged archives, and files that unpack to far more than they hold."""
+"""Tests truncated files, damaged archives, and files that unpack to far more than their own size."""
 
 import gzip
 import zipfile

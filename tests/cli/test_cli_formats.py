@@ -1,4 +1,4 @@
-"""The files that `fastloss evaluate` reads: formats and dtypes, class axes, labels and options."""
+"""Tests the files that `fastloss evaluate` reads: formats and dtypes, class axes, labels and options."""
 
 import sys
 import unicodedata

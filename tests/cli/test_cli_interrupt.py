@@ -1,4 +1,4 @@
-"""Ctrl-C during `fastloss evaluate`: a process that sends itself the signal at a chosen point."""
+"""Tests Ctrl-C during `fastloss evaluate`, in a process that sends itself the signal at a chosen point."""
 
 import os
 import signal

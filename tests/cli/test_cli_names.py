@@ -1,5 +1,5 @@
-"""Names of files and classes as `fastloss evaluate` writes them: harmless on a terminal and in a spreadsheet, exact in
-the report files."""
+"""Tests how `fastloss evaluate` writes the names of files and classes. They must do no harm on a terminal or in a
+spreadsheet, and the report files must have them exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The notes of `fastloss evaluate`, and the losses that take no single channel."""
+"""Tests the notes of `fastloss evaluate`, and the losses that do not accept a single channel."""
 
 import json
 import re

@@ -1,5 +1,5 @@
-"""What `fastloss evaluate` opens: a pipe, a device, a socket or a folder where a file is expected is refused by name
-and without waiting; a file is opened once, so none can take its place."""
+"""Tests what `fastloss evaluate` opens. It refuses a pipe, a device, a socket or a folder in place of a file, by name
+and without waiting. It opens a file only once, so no other file can take its place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `fastloss evaluate` refuses, by the name of the file or option."""
+"""Tests what `fastloss evaluate` refuses. Each message names the file or option."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What `fastloss evaluate` reports: the library's values, as tables, JSON and CSV."""
+"""Tests that `fastloss evaluate` reports the library's values, as tables, JSON and CSV."""
 
 import csv
 import json

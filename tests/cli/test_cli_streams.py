@@ -1,5 +1,5 @@
-"""The command line when standard output or standard error is full, closed, or nobody reads it: no traceback, and an
-exit code that tells whether output was lost."""
+"""Tests the command line if standard output or standard error is full or closed, or if nobody reads it. There is no
+traceback, and the exit code tells whether output was lost."""
 
 from __future__ import annotations
 

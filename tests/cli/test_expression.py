@@ -1,4 +1,4 @@
-"""The loss expressions of `--loss`: what they mean, and that everything else is refused, with its place."""
+"""Tests the loss expressions of `--loss`: their meaning, and that an error names the place of anything else."""
 
 import pytest
 

@@ -1,8 +1,10 @@
-"""`fastloss evaluate` on files that are broken, that lie or that mean harm: exit code 2, the file's name and no
-traceback, within bounded memory, and nothing in them is executed.
+"""Tests `fastloss evaluate` on broken, misleading and malicious files.
 
-All are read one after the other by one process of limited address space, which no allocation survives that trusts a
-file's word.
+The command must end with exit code 2, the file's name and no traceback. Its memory is bounded, and it executes nothing
+from the files.
+
+One process with limited address space reads all the files in turn. If it trusted the size that a file claims, the
+allocation would end it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
-"""Every argument of everything public, given whatever it is not: it is computed, or refused with an error that names an
-argument, what was expected and what came; alike with both backends, and before `out` is touched.
+"""Tests every public argument with values that it should not have.
 
-The exact words are in the table of test_errors.py; here is the product: argument x wrong type, dtype, shape, value.
+Each call is computed, or refused with an error that names an argument, what was expected and what came. Both backends
+do the same, and refuse before `out` is touched.
+
+The table of test_errors.py has the exact words. This file tries every combination of argument and wrong type, dtype,
+shape or value.
 """
 
 from __future__ import annotations

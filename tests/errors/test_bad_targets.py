@@ -1,4 +1,4 @@
-"""Labels, targets and weights that every loss refuses, and small ones that it takes."""
+"""Tests labels, targets and weights that every loss refuses, and small ones that every loss accepts."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Every error: what raises it, its type, its exact words: the same with both backends, and before `out` is touched.
+"""Tests every error: what raises it, its type and its exact words. Both backends raise it before `out` is touched.
 
-The file is longer than others because it is one table, in which a reader looks up a message.
+The file is longer than others, because it is a single table in which a reader searches for a message.
 """
 
 from __future__ import annotations

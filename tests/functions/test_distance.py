@@ -1,4 +1,5 @@
-"""The distance transform against scipy and brute force, the signed and the Hausdorff distance against definitions."""
+"""Tests the distance transform against scipy and brute force, and signed and Hausdorff distances against
+definitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""evaluate: a report holds what each loss gives by itself."""
+"""Tests that a report of `evaluate` has the same values as each loss gives by itself."""
 
 from __future__ import annotations
 

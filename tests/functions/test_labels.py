@@ -1,4 +1,5 @@
-"""one_hot, smooth_labels, class_weights and check_grad: against torch, formulas by hand, and the losses themselves."""
+"""Tests one_hot, smooth_labels, class_weights and check_grad against torch, formulas worked out by hand, and the
+losses."""
 
 from __future__ import annotations
 

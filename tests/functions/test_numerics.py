@@ -1,4 +1,4 @@
-"""logsumexp, softmax and log_softmax against scipy.special."""
+"""Tests logsumexp, softmax and log_softmax against scipy.special."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The elementary functions of the kernels (csrc/real_math.h) against libm's double: every float, in the slow run."""
+"""Tests the kernels' elementary functions (csrc/real_math.h) against libm in double. The slow run tries every float."""
 
 from __future__ import annotations
 

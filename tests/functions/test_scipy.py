@@ -1,7 +1,8 @@
-"""Against scipy.special and scipy.spatial: functions and losses over random, extreme and special values.
+"""Tests functions and losses against scipy.special and scipy.spatial, over random, extreme and special values.
 
-scipy computes in float64; ours is held to so many ulp of its own dtype, each element by itself: small values count.
-logsumexp, softmax and log_softmax over axes, shapes and layouts are in test_numerics.py.
+scipy computes in float64. Our result may differ by a set number of ulp of its own dtype. The bound holds for each
+element, so small values are also checked. test_numerics.py tests logsumexp, softmax and log_softmax over axes, shapes
+and layouts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Formulas of losses in mpmath with their derivatives, and how far a result of a dtype may be off."""
+"""Has formulas of losses in mpmath with their derivatives, and bounds on the error of a result in each dtype."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The losses of distances: against MONAI, against sums written out, with maps of the caller's, in sums with others."""
+"""Tests the losses of distances against MONAI and written-out sums, with the caller's maps, and in sums of losses."""
 
 from __future__ import annotations
 

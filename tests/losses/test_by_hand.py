@@ -1,4 +1,5 @@
-"""Values and gradients worked out by hand, the derivation at each row of ROWS; and the ends of options and of sizes."""
+"""Tests values and gradients worked out by hand. Each row of ROWS has its derivation. Also tests extreme options and
+sizes."""
 
 from __future__ import annotations
 

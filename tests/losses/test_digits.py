@@ -1,4 +1,4 @@
-"""Small results keep their digits: log-sum-exps, log-probabilities and losses near 0; smoothing far below 1e-7."""
+"""Tests that small results keep their digits: log-sum-exps, log-probabilities and losses near 0, and tiny smoothing."""
 
 import mpmath as mp
 import numpy as np

@@ -1,4 +1,4 @@
-"""Edges met by users: half-precision gradients, layouts of gradients, masks of floats, negative zeros, small stacks."""
+"""Tests edge cases of users: half-precision gradients, gradient layouts, float masks, negative zeros, small stacks."""
 
 import subprocess
 import sys

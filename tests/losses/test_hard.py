@@ -1,8 +1,8 @@
-"""Losses of one element on hard inputs: value and gradient.
+"""Tests value and gradient of losses of one element on hard inputs.
 
-REFERENCES holds each loss's formula in mpmath, with its derivative, and grids of inputs at the ends of what a float32
-and a float64 hold. Losses over a class axis are in test_hard_pixels.py, region losses in test_hard_region.py, and what
-is worked out by hand in test_by_hand.py.
+REFERENCES has each loss's formula in mpmath, its derivative, and grids of inputs up to the limits of float32 and
+float64. test_hard_pixels.py tests losses over a class axis, test_hard_region.py tests region losses, and
+test_by_hand.py has values worked out by hand.
 """
 
 from __future__ import annotations

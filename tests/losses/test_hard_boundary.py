@@ -1,8 +1,8 @@
-"""Boundary and Hausdorff losses on hard inputs, with values worked out by hand. Each row has its derivation.
+"""Tests boundary and Hausdorff losses on hard inputs, with values worked out by hand. Each row has its derivation.
 
-Four pixels, labels 0 0 1 1: the signed distance of class 1 is PHI, that of class 0 is -PHI, and both masks' distance to
-their boundary is |PHI|. With u = d(value)/dp, the gradient of two classes of a softmax is p_0 p_1 (u_0 - u_1) for class
-0, and minus that for class 1.
+There are four pixels with labels 0 0 1 1. The signed distance of class 1 is PHI, and that of class 0 is -PHI. Both
+masks have the distance |PHI| to their boundary. Let u = d(value)/dp. With a softmax over two classes, the gradient of
+class 0 is p_0 p_1 (u_0 - u_1). The gradient of class 1 is minus that.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Losses over a class axis on hard inputs: a pixel of several classes, with the label 0, against formulas in mpmath."""
+"""Tests losses over a class axis on hard inputs, against mpmath: one pixel with several classes and the label 0."""
 
 from __future__ import annotations
 

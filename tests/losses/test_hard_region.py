@@ -1,6 +1,7 @@
-"""Region losses on hard inputs, and their formulas, with values worked out by hand. Each row has its derivation.
+"""Tests region losses on hard inputs, and their formulas, with values worked out by hand. Each row has its derivation.
 
-I = sum p y, A = sum p, B = sum y; s is the smoothing. Where an activation saturates, p (1 - p) = 0, and the gradient.
+I = sum p y, A = sum p, B = sum y, and s is the smoothing. If an activation saturates, p (1 - p) = 0, so the gradient is
+also 0.
 """
 
 from __future__ import annotations

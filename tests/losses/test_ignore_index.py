@@ -1,4 +1,4 @@
-"""Labels whose pixels do not count: one or several, refused without labels, and given to a whole `evaluate`."""
+"""Tests `ignore_index`: one label or several, refused without labels, and given to a whole `evaluate`."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Losses over several inputs, and DiceCELoss: against torch and MONAI, differences, and their own merged partials."""
+"""Tests losses over several inputs, and DiceCELoss, against torch, MONAI, finite differences and merged partials."""
 
 from __future__ import annotations
 

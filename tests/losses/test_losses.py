@@ -1,4 +1,4 @@
-"""Every loss of the table in cases.py: its values and gradients, and the object next to its function."""
+"""Tests every loss of the table in cases.py: its values and gradients, and that object and function agree."""
 
 from __future__ import annotations
 

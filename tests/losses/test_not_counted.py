@@ -1,4 +1,4 @@
-"""Pixels that do not count, by weight or by label, change nothing and get no gradient; every loss."""
+"""Tests for every loss that pixels excluded by weight or label change nothing and get no gradient."""
 
 from __future__ import annotations
 

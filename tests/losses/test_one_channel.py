@@ -1,4 +1,4 @@
-"""A softmax of one channel is 1 whatever the logit: refused, and in sums with what takes the channel as binary."""
+"""Tests softmax losses of one channel, where the softmax is always 1: refused alone and in sums with binary losses."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Partials of parts of the data merge to the value of the whole; every loss."""
+"""Tests for every loss that the partials of parts of the data merge to the value of the whole."""
 
 from __future__ import annotations
 

@@ -1,14 +1,15 @@
-"""Breaks a file in small ways, one at a time, and shows whether a test notices: `make mutants ARGS=tile.h`.
+"""Breaks a file in small ways, one at a time, and shows whether a test notices each: `make mutants ARGS=tile.h`.
 
     python tests/mutation                 the files of csrc/ and src/ that differ from the branch main
     python tests/mutation --base HEAD~3   those that differ from another commit
     python tests/mutation tile.h          a file, by its name or path
 
-rules.py makes the mutants. A run tries --limit of them (40), drawn by --seed; --limit 0 tries all. Each is built in a
-copy of the sources (a second or two: baseline instruction set, little optimised) and tested in a forked child of this
-process, which has imported what the tests need but fastloss. The tests that notice most come first; the first to fail
-ends it, and so does a crash or a hang. A mutant that the compiler refuses, or whose machine code is the same at the
-baseline and at v3, is counted and not tested. Exit 1 if a mutant survives that equivalent.py does not explain.
+rules.py makes the mutants. A run tries --limit of them (40 by default), chosen at random by --seed. --limit 0 tries
+all. Each mutant is built in a copy of the sources, for the baseline instruction set and with little optimisation. That
+takes a second or two. A forked child of this process then tests it. This process has imported everything that the tests
+need except fastloss. The tests that notice most mutants run first. A failure, a crash or a hang ends the test of the
+mutant. Two kinds of mutants are only counted: those that the compiler refuses, and those whose machine code is the same
+at the baseline and at v3. The exit code is 1 if a mutant survives that equivalent.py does not explain.
 """
 
 from __future__ import annotations

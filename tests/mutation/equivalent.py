@@ -1,6 +1,6 @@
-"""Mutants that no test can notice, by file and function: a piece of the changed line, and why it computes the same.
+"""Lists mutants that no test can notice, by file and function: a piece of the changed line, and why it changes nothing.
 
-An entry that matches no mutant of its file is reported: the code has changed, and the entry goes or follows it.
+An entry that matches no mutant of its file is reported. The code has then changed, so delete or update the entry.
 """
 
 from __future__ import annotations

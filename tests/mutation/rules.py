@@ -1,4 +1,4 @@
-"""Small wrong ways to write a file of C or Python, made by rules: one change of one operator, number or statement."""
+"""Makes mutants of a C or Python file by rules. Each mutant changes one operator, number or statement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Value and gradient by torch, in float64 whatever our dtype, and the comparison with ours."""
+"""Computes value and gradient with torch, in float64 whatever our dtype, and compares them with ours."""
 
 from __future__ import annotations
 

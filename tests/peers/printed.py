@@ -1,6 +1,6 @@
-"""What Keras and optax printed: the small arrays they were given, a row of a table, and a command that asks them again.
+"""Has the small arrays for Keras and optax, the row of a table of what they printed, and a command to ask them again.
 
-The suite installs neither. Each entry of the tables in test_peers_keras.py and test_peers_optax.py is a row of
+The suite installs neither library. Each entry of the tables in test_peers_keras.py and test_peers_optax.py is a row of
 docs/peers.md. It holds the peer's expression, the value that the peer printed, the derivative of that value along
 DIRECTION, and our call. To ask another version, in an environment that has it and fastloss (Keras with torch, optax
 with jax):

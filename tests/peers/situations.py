@@ -1,6 +1,6 @@
-"""MONAI and smp as they are installed, inputs in all situations, and the comparison of a loss with a peer.
+"""Imports MONAI and smp as installed, makes inputs in all situations, and compares a loss with a peer's loss.
 
-Region losses, focal losses and kornia's are compared over these.
+The tests compare region losses, focal losses and kornia's losses over these inputs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Focal and smoothed losses against MONAI 1.6.1, segmentation_models_pytorch 0.6.0 and torchvision's formula.
+"""Tests focal and smoothed losses against MONAI 1.6.1, segmentation_models_pytorch 0.6.0 and torchvision's formula.
 
-A test is a row of docs/peers.md, over the data of situations.py.
+Each test is a row of docs/peers.md, and uses the data of situations.py.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
-"""perceptron_loss is a hinge loss without a margin: against torch and scikit-learn. Keras' and optax' are in
-test_peers_keras.py and test_peers_optax.py; each test is a row of docs/peers.md."""
+"""Tests perceptron_loss, a hinge loss without a margin, against torch and scikit-learn.
+
+Each test is a row of docs/peers.md. test_peers_keras.py and test_peers_optax.py test the hinge losses of Keras and
+optax.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Keras 3.15.1 with torch 2.13.0: what it printed for the arrays of printed.py, next to our values.
+"""Compares our values with what Keras 3.15.1 with torch 2.13.0 printed for the arrays of printed.py.
 
-Keras 3.5.0, 3.8.0, 3.10.0 and 3.12.4 print the same numbers. Two arguments came after 3.5: Tversky's `axis` with 3.8,
-and the reduction "mean_with_sample_weight" with 3.7.
+Keras 3.5.0, 3.8.0, 3.10.0 and 3.12.4 print the same numbers. Two arguments are newer than 3.5: Tversky's `axis` came
+with 3.8, and the reduction "mean_with_sample_weight" with 3.7.
 """
 
 from __future__ import annotations

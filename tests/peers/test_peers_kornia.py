@@ -1,4 +1,4 @@
-"""kornia 0.9.0: each test is a row of docs/peers.md, over the data of situations.py."""
+"""Tests losses against kornia 0.9.0. Each test is a row of docs/peers.md, and uses the data of situations.py."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Region losses against MONAI 1.6.1: values, and gradients by autograd.
+"""Tests region losses against MONAI 1.6.1: values, and gradients by autograd.
 
-Each row of the tables is a row of docs/peers.md: the peer's arguments, and the call of ours that equals it, over all
-situations. Where nothing of ours equals a peer, a test with numbers worked out by hand shows by how much.
+Each row of the tables is a row of docs/peers.md. It has the peer's arguments and our call that equals it, and holds in
+all situations. If no call of ours equals the peer, a test with numbers worked out by hand shows the difference.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""MONAI's masked losses and its Dice metric: as in test_peers_monai.py, a test is a row of docs/peers.md."""
+"""Tests MONAI's masked losses and its Dice metric. As in test_peers_monai.py, each test is a row of docs/peers.md."""
 
 from __future__ import annotations
 

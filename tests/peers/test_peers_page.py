@@ -1,4 +1,4 @@
-"""The tables of docs/peers.md name tests that there are."""
+"""Tests that the tables of docs/peers.md name only tests that exist."""
 
 from __future__ import annotations
 

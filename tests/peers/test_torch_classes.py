@@ -1,4 +1,4 @@
-"""Losses over a class axis, and functions, against torch.nn.functional and autograd."""
+"""Tests losses over a class axis, and functions, against torch.nn.functional and autograd."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Losses of elements against torch.nn.functional and autograd, and at their kinks and ends.
+"""Tests losses of elements against torch.nn.functional and autograd, also at kinks and extremes.
 
-ELEMENTS is a table: ours, theirs, the inputs and the options that both take, each over all shapes, dtypes and
-reductions, with and without weights.
+The rows of the table ELEMENTS have our function, torch's function, the inputs, and the options that both take. Each row
+is tested over all shapes, dtypes and reductions, with and without weights.
 """
 
 from __future__ import annotations

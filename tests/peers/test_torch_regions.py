@@ -1,4 +1,4 @@
-"""Region losses against their papers' formulas in torch, and autograd."""
+"""Tests region losses against their papers' formulas in torch, and against autograd."""
 
 from __future__ import annotations
 

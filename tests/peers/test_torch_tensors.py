@@ -1,4 +1,4 @@
-"""Tensors of torch as input."""
+"""Tests torch's tensors as input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which backend computes: by environment variable, without the extension, within a context."""
+"""Tests which backend computes: chosen by environment variable, without the extension, or within a context."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a long call."""
+"""Tests that Ctrl-C ends a long call."""
 
 from __future__ import annotations
 

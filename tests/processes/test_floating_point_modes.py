@@ -1,4 +1,4 @@
-"""The floating-point mode of the caller and of the workers stays, and changes no bit that it need not."""
+"""Tests floating-point modes. A call keeps the caller's and the workers' mode, and bits differ only where they must."""
 
 from __future__ import annotations
 

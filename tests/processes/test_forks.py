@@ -1,4 +1,4 @@
-"""Processes that fork, whatever computes meanwhile."""
+"""Tests processes that fork, whatever else computes at the same time."""
 
 from __future__ import annotations
 

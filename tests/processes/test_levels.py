@@ -1,4 +1,4 @@
-"""The instruction sets that the kernels are compiled for: the same bits, and which one is taken."""
+"""Tests the kernels' instruction sets: v3 and v4 give the same bits, base is close, and the best level is chosen."""
 
 from __future__ import annotations
 

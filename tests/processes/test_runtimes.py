@@ -1,8 +1,9 @@
-"""Together with other runtimes: forks, pools of processes and threads, torch, scikit-learn, joblib, OpenMP's settings.
+"""Tests fastloss together with other runtimes.
 
-Two tables: ways to compute many times at once, and settings for them. Each script runs in a Python of its own with a
-time limit; it must print that all values are those of this process, to the bit. Once here; each twenty times with
-`pytest tests/processes/test_runtimes.py -m ""`.
+These are forks, pools of processes and threads, torch, scikit-learn, joblib, and OpenMP's settings. There are two
+tables: ways to compute many times at once, and settings for them. Each script runs in a separate Python process with a
+time limit. It must print that all its values equal those of this process, to the bit. By default each script runs once.
+`pytest tests/processes/test_runtimes.py -m ""` runs each twenty times.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How many threads compute, and calls from several threads of Python."""
+"""Tests how many threads compute, and calls from several Python threads."""
 
 from __future__ import annotations
 
