@@ -26,7 +26,7 @@ def extra(call):
         line = next(text for text in (PROC / "status").read_text().splitlines() if text.startswith(key))
         return int(line.split()[1]) * 1024
 
-    ctypes.CDLL(None).malloc_trim(0)  # glibc gives memory that an earlier call has freed back to the system
+    ctypes.CDLL(None).malloc_trim(0)  # glibc returns the freed memory of earlier calls to the system
     (PROC / "clear_refs").write_text("5")
     before = status("VmRSS")
     call()

@@ -17,7 +17,7 @@ from bench.families import BY_NAME, Data
 AGREE = 0.01  # relative; smp sums Dice and Tversky over the batch, whereas fastloss and MONAI sum over each sample
 
 
-# ---- the losses: per family one function of the arrays
+# ---- the losses: one function of the arrays for each family
 
 
 def torch_losses():

@@ -16,8 +16,7 @@ def seconds(job, calls):
 
 
 def medians(jobs, rounds, clock=seconds, failed=None):
-    """Return the median seconds of each job after a warm-up. Each round runs all jobs, so a disturbance affects all
-    alike.
+    """Return the median seconds of each job after a warm-up. Each round runs all jobs, so disturbances affect all.
 
     `failed` is called with the name and the error of a job whose warm-up fails. Without it, the error is raised.
     """

@@ -67,8 +67,8 @@ def outlines(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def features(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return (FEATURES, pixels): random Fourier features (Rahimi and Recht 2007) of colour and position, and a
-    constant."""
+    """Return (FEATURES, pixels): a constant, and random Fourier features (Rahimi, Recht 2007) of colour and
+    position."""
     height, width, _ = picture.shape
     rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     point = np.stack([*(picture.transpose(2, 0, 1) / 127.5 - 1), 1.5 * rows, 1.5 * columns, np.ones_like(rows)])

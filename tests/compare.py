@@ -38,8 +38,8 @@ def assert_close(
     The arithmetic rounds each number about ten times, including exp and log with errors of 2 ulp, and terms cancel. The
     bound for this is `factor` eps of the largest number in the array. By default, `factor` is 16 in float32. In float64
     it is 64. There the reference has the same errors, and its sums over up to a thousand tiles are not exact either.
-    The result is then rounded to its dtype. That adds half an eps of the result, or at most the least subnormal number.
-    It adds twice as much if `want` is also rounded.
+    The result is then rounded to its dtype. That adds half an eps of the result and at most the least subnormal number.
+    If `want` is also rounded, it adds twice as much.
     """
     factor = cancels * (factor or (64 if real(dtype) == np.float64 else 16))
     got, want = np.asarray(got), np.asarray(want)

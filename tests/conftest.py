@@ -23,8 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def refused(item: pytest.Item) -> bool:
-    """Whether a test over all cases and shapes has a softmax of one channel, which test_one_channel.py tests
-    instead."""
+    """Whether a test over cases and shapes has a softmax of one channel; test_one_channel.py has the tests of that."""
     params = getattr(getattr(item, "callspec", None), "params", {})
     shape, case = params.get("shape"), params.get("case")
     return isinstance(shape, tuple) and shape[1:2] == (1,) and not getattr(case, "takes_one_channel", True)

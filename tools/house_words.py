@@ -1,11 +1,11 @@
 """Finds words that the house style replaces, in prose only: `python tools/house_words.py [FILE ...]`, or `make lint`.
 
 Prose is a comment, a docstring or any other string of Python, a comment or a string of C, and Markdown outside code.
-Without arguments, the tool reads every file that git tracks. For each word found, it prints `file:line: word ->
-suggestion`. If it finds any, it exits with 1.
+Without arguments, the tool reads every file that git tracks. It prints `file:line: word -> suggestion` for each word
+found. If it finds any, it exits with 1.
 
-An exception must state its reason. In a comment, `house-words: allow (why)` exempts the line, and `house-words:
-allow-file (why)` exempts the file. (house-words: allow-file: this file spells the words out.)
+An exception must state its reason. `house-words: allow (why)` in a comment exempts its line, and `house-words:
+allow-file (why)` exempts its file. (house-words: allow-file: this file spells the words out.)
 """
 
 import io

@@ -1,8 +1,8 @@
 """Builds the sdist and the wheels and checks them (`make wheel`), or with --awkward runs `make wheel-check`. See the
 page on wheels in docs/.
 
-The run stops at the first promise that is broken. It works only on Linux. The Makefile pins the versions of the tools
-that it calls. It finds Python interpreters in pyenv and on PATH.
+The run stops at the first promise that is broken. It works only on Linux, and finds Python interpreters in pyenv and on
+PATH. The Makefile pins the versions of the tools that this script calls.
 """
 
 from __future__ import annotations
