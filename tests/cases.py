@@ -25,7 +25,7 @@ class Case:
     family: str  # "pixel" (all classes of a pixel), "element", "region", "distance" or "composed" (a sum or a multiple)
     target: str = "labels"  # or "dense" (a distribution), or "element" (any numbers in [0, 1])
     input: str = "logits"  # or "probabilities", or "log_probabilities"
-    cancels: int = 1  # how many times larger its terms are than their sum; rounding errors grow by the same factor
+    cancels: int = 1  # how many times larger the terms are than their sum; rounding errors grow by this factor
     image_weights: bool = False  # the weights are made from the image, so a pixel's value depends on the other pixels
     nan_if_absent: bool = False  # the value is nan if a class is absent
 
@@ -265,16 +265,15 @@ BY_NAME = {case.name: case for case in CASES}
 SINGLE_CASES = [c for c in CASES if c.family != "composed"]  # the losses that have reduction="none"
 SUM_CASES = [c for c in SINGLE_CASES if c.family != "region"]  # the losses with one value per pixel or element
 
-# (N, C, *S). S has 0 to 3 dimensions, tiles have every width (C up to 128, up to 256, more), and C > 512 has class
-# blocks.
+# Shapes (N, C, *S), where S has 0 to 3 dimensions. C gives tiles of every width (up to 128 classes, up to 256, more),
+# and class blocks (more than 512 classes).
 SHAPES = [(3, 5), (2, 5, 300), (2, 2, 33, 21), (2, 3, 5, 6, 7), (2, 1, 40), (1, 130, 37), (2, 300, 70), (1, 600, 65)]
 SHAPE = (2, 5, 17, 19)  # more pixels than a tile of 256, and not a multiple of 16
 EMPTY_SHAPES = [(0, 5, 4, 4), (2, 5, 0, 3), (0, 2), (0, 1, 0)]
 
 
 def images(case: Case, loss: fl.Loss, shape: tuple[int, ...], dtype: Any = np.float64, seed: int = 0) -> Any:
-    """Return (input, target, pixel_weight) for `shape` (N, C, *S). Each has varied values, and some pixels do not
-    count."""
+    """Return (input, target, pixel_weight) for `shape` (N, C, *S). Values vary, and some pixels do not count."""
     rng = np.random.default_rng(seed)
     pixel_shape = shape[:1] + shape[2:]
     x = 3 * rng.standard_normal(shape)

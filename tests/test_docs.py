@@ -1,5 +1,5 @@
-"""Checks that every example in a docstring, in the README and in docs/ runs and prints the output shown. Also checks
-that the pages name every loss and that their links work."""
+"""Checks that every example in a docstring, in the README and in docs/ runs and prints the output shown. The pages must
+also name every loss, and their links must work."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ FENCED = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 class NumberChecker(doctest.OutputChecker):
-    """Allows other white space, and floats that differ by 1e-6 of their size, because last digits depend on the
-    level."""
+    """Allows other white space, and floats that differ by 1e-6 of their size: last digits depend on the level."""
 
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
         if super().check_output(want, got, optionflags):

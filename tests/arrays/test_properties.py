@@ -1,5 +1,4 @@
-"""Tests with Hypothesis that the kernels equal the NumPy reference, over shapes, strides, dtypes, labels and
-weights."""
+"""Tests by Hypothesis that the kernels equal the NumPy reference: any shapes, strides, dtypes, labels, weights."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Tests `fastloss losses`, `info` and the help. Also tests the command line as a module, and without the `cli`
-extra."""
+"""Tests `fastloss losses`, `info` and the help, and the command line as a module and without the `cli` extra."""
 
 import os
 import subprocess

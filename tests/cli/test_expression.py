@@ -1,4 +1,4 @@
-"""Tests the loss expressions of `--loss`: their meaning, and that an error names the place of anything else."""
+"""Tests the loss expressions of `--loss`: their meaning, and the errors, which show the place in the text."""
 
 import pytest
 

@@ -1,5 +1,4 @@
-"""Tests the distance transform against scipy and brute force, and signed and Hausdorff distances against
-definitions."""
+"""Tests the distance transform against scipy and brute force. Other distances are tested against definitions."""
 
 from __future__ import annotations
 

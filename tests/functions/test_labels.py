@@ -1,5 +1,4 @@
-"""Tests one_hot, smooth_labels, class_weights and check_grad against torch, formulas worked out by hand, and the
-losses."""
+"""Tests one_hot, smooth_labels, class_weights and check_grad against torch, formulas by hand, and the losses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests the losses of distances against MONAI and written-out sums, with the caller's maps, and in sums of losses."""
+"""Tests losses of distances against MONAI and written-out sums, with the caller's maps, and added to other losses."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Tests values and gradients worked out by hand. Each row of ROWS has its derivation. Also tests extreme options and
-sizes."""
+"""Tests values and gradients worked out by hand, with a derivation per row of ROWS, and extreme options and sizes."""
 
 from __future__ import annotations
 

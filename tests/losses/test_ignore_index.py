@@ -1,4 +1,4 @@
-"""Tests `ignore_index`: one label or several, refused without labels, and given to a whole `evaluate`."""
+"""Tests `ignore_index` with one label or several, without labels (an error), and for all losses of `evaluate`."""
 
 import dataclasses
 

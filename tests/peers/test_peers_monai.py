@@ -1,7 +1,7 @@
 """Tests region losses against MONAI 1.6.1: values, and gradients by autograd.
 
-Each row of the tables is a row of docs/peers.md. It has the peer's arguments and our call that equals it, and holds in
-all situations. If no call of ours equals the peer, a test with numbers worked out by hand shows the difference.
+Each row of the tables is a row of docs/peers.md. It has the peer's arguments and our call, and the two are equal in all
+situations. If no call of ours equals the peer, a test with numbers worked out by hand shows the difference.
 """
 
 from __future__ import annotations

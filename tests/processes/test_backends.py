@@ -1,4 +1,4 @@
-"""Tests which backend computes: chosen by environment variable, without the extension, or within a context."""
+"""Tests which backend computes if a variable or a context sets it, or if the extension is missing."""
 
 from __future__ import annotations
 
