@@ -7,7 +7,7 @@ The build must be made by GCC for x86-64, with CMAKE_EXPORT_COMPILE_COMMANDS. Th
 The first check reads the object code at every level, function by function. A hot function with scalar arithmetic and
 without any packed arithmetic was not vectorised. Usually a call was not inlined, or a branch was compiled where a
 select was meant (docs/internals/kernels.md). A function is hot if its name ends with one of the suffixes in HOT below.
-So the name of a new function that loops over the pixels of a tile must end with one of them, for instance `_row`,
+So the name of a new function that loops over the pixels of a tile should end with one of them, for instance `_row`,
 `_forward` or `_backward`. Otherwise add its suffix to HOT, because this check ignores all other functions.
 
 The second check reads the compiler's own report, loop by loop, at v3 and v4, which have all the instructions needed. It

@@ -199,7 +199,7 @@ static void store_row(const double *restrict d, float *restrict out, ptrdiff_t l
     else memcpy(out, row, (size_t)lines * sizeof(float));
 }
 
-/* For one row, sets `best` to the least f[i +- r] + w r^2 with r <= reach.  Returns the greatest of these. */
+/* For one row, sets `best` to the least f[i +- r] + w r^2 with r <= reach.  For each lane; returns the greatest value in `best`. */
 static double search_row(const double *restrict f, ptrdiff_t reach, double w, double *restrict best) {
     double b[LANES];
     memcpy(b, f, sizeof b);

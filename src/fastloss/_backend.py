@@ -174,7 +174,7 @@ class _Plan(NamedTuple):
     """The terms for one number of classes, as both backends take them. A plan is made once and kept in the terms."""
 
     terms: list[tuple[Term, Array | None, list[float | Array]]]  # with class_weight and params
-    native: Any  # the same terms as the extension's Terms
+    native: Any  # these terms, converted to the extension's Terms
     ends: list[int]  # the column after the last sum of each term
 
     @staticmethod

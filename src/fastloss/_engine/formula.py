@@ -23,7 +23,7 @@ from .._batch import LARGE_SAMPLE, MANY_SAMPLES, Batch
 from .._terms import Mode, Term, Terms
 from .exact_sum import exact_sum
 
-SUM_BYTES = 1 << 20  # the size of the sums that are computed at a time: they stay in the L2 cache
+SUM_BYTES = 1 << 20  # bytes of sums to compute at one time, few enough to stay in the L2 cache
 
 
 class Formula:

@@ -240,7 +240,7 @@ def _json(found: Findings) -> str:
 
 
 def _named(key: str, path: str | os.PathLike[str]) -> dict[str, str]:
-    """Return a name for JSON, which escapes control characters itself. A name that is not UTF-8 also gets its bytes."""
+    """Return a name for JSON, which escapes control characters itself. If it is not UTF-8, add its bytes."""
     text, exact = well_formed(path), os.fsencode(path)
     return {key: text} if text.encode() == exact else {key: text, f"{key}_bytes": exact.hex()}
 

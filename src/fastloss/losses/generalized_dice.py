@@ -42,8 +42,8 @@ class GeneralizedDiceLoss(RegionLoss):
     classes : sequence of int, default None
         The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     batch : bool, default False
-        Whether each sum is over the pixels of the whole batch, instead of one sample. For merged partials, it is then
-        over the whole data set.
+        Whether each sum runs over the pixels of the whole batch instead of one sample. The sums of merged partials then
+        run over the whole data set.
     absent : {"keep", "skip"}, default "keep"
         The weight of a class without a target pixel. "keep" weights it as described above; "skip" leaves it out of both
         sums. A sample with no class left does not count.
@@ -176,8 +176,8 @@ def generalized_dice_loss(
     classes : sequence of int, default None
         The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     batch : bool, default False
-        Whether each sum is over the pixels of the whole batch, instead of one sample. For merged partials, it is then
-        over the whole data set.
+        Whether each sum runs over the pixels of the whole batch instead of one sample. The sums of merged partials then
+        run over the whole data set.
     absent : {"keep", "skip"}, default "keep"
         The weight of a class without a target pixel. "keep" weights it as described above; "skip" leaves it out of both
         sums. A sample with no class left does not count.

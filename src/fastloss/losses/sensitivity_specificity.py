@@ -36,8 +36,8 @@ class SensitivitySpecificityLoss(RegionLoss):
     classes : sequence of int, default None
         The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     batch : bool, default False
-        Whether each sum is over the pixels of the whole batch, instead of one sample. For merged partials, it is then
-        over the whole data set.
+        Whether each sum runs over the pixels of the whole batch instead of one sample. The sums of merged partials then
+        run over the whole data set.
     absent : {"keep", "zero", "skip", "nan"}, default "keep"
         The value of a class without a target pixel. "keep" takes the value of the formula, "zero" takes 0, and "nan"
         takes nan; "skip" leaves the class out of the mean.
@@ -145,8 +145,8 @@ def sensitivity_specificity_loss(
     classes : sequence of int, default None
         The classes that enter the loss; None: all. `range(1, C)` is MONAI's `include_background=False`.
     batch : bool, default False
-        Whether each sum is over the pixels of the whole batch, instead of one sample. For merged partials, it is then
-        over the whole data set.
+        Whether each sum runs over the pixels of the whole batch instead of one sample. The sums of merged partials then
+        run over the whole data set.
     absent : {"keep", "zero", "skip", "nan"}, default "keep"
         The value of a class without a target pixel. "keep" takes the value of the formula, "zero" takes 0, and "nan"
         takes nan; "skip" leaves the class out of the mean.
