@@ -1,4 +1,6 @@
-"""Compares two commits by timing them alternately in one run: python -m bench.compare BEFORE [AFTER] [--rounds N] [--threads N].
+"""Compares two commits by timing them alternately in one run.
+
+    python -m bench.compare BEFORE [AFTER] [--rounds N] [--threads N]
 
 Each of the two is a commit or a directory. AFTER is this directory by default. Both are built into temporary
 directories, and this directory's benchmark runs each in its own process. Each line shows the times of BEFORE and AFTER

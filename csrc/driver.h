@@ -11,7 +11,8 @@
 
 typedef struct {
     size_t (*scratch_bytes)(const fl_job *job); /* the scratch that one thread needs */
-    /* Runs chunk number `chunk` of each group of a gang, and returns the faults that it found.  `sums` receives the sums of the first group, then the sums of the next group, and so on. */
+    /* Runs chunk number `chunk` of each group of a gang, and returns the faults that it found.  `sums` receives the sums
+     * of the first group, then the sums of the next group, and so on. */
     int (*run_chunks)(const fl_job *job, ptrdiff_t chunk, char *scratch, double *sums);
     int (*find_loss)(const char *name);
     const char *(*loss_name)(int loss);

@@ -20,7 +20,7 @@ class Kernel(NamedTuple):
 
     value: Any = None  # (x or v, y, k)
     slope: Any = None
-    inputs: tuple[Callable[[Array], Any], ...] = ()  # per activation: turns the input into the first argument of `value` and `slope`
+    inputs: tuple[Callable[[Array], Any], ...] = ()  # per activation: makes x or v of the input
     forward: Any = None  # (t, term, kernel, k); a region's takes (t, term)
     backward: Any = None  # a region's takes (t, term, coefficients)
     maps: int = NO_MAPS  # how a summed loss uses the distance maps
