@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -51,6 +52,44 @@ def test_pixel_weight_and_ignore_index_apply_as_well(backend):
     weight = loss.make_weights(fl.CrossEntropyLoss(ignore_index=255).make_batch(x, y, w))
     expected = fl.cross_entropy(x, y, ignore_index=255, pixel_weight=w * weight)
     assert loss(x, y, pixel_weight=w) == pytest.approx(expected, rel=1e-12)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Weighted(fl.CrossEntropyLoss):
+    """Its weights are whatever the test gives."""
+
+    made: object = None
+
+    def make_weights(self, batch):
+        return self.made
+
+
+X, Y = np.zeros((2, 3, 4), np.float32), np.zeros((2, 4), np.int64)
+
+
+@pytest.mark.parametrize(
+    ("made", "given", "message"),
+    [
+        (np.full((2, 4), np.nan), None, "make_weights: expected 0 or numbers from 1e-30 to 1e+30, got nan at (0, 0)"),
+        (-np.eye(2, 4), np.ones((2, 4)), "make_weights: expected 0 or numbers from 1e-30 to 1e+30, got -1.0 at (0, 0)"),
+        (
+            np.zeros((2, 4)),
+            -np.eye(2, 4),
+            "pixel_weight: expected 0 or numbers from 1e-30 to 1e+30, got -1.0 at (0, 0)",
+        ),
+        (
+            np.full((2, 4), 1e-20),
+            np.full((2, 4), 1e-20),
+            "pixel_weight times make_weights: expected 0 or numbers from 1e-30 to 1e+30, got 1e-40 at (0, 0)",
+        ),
+        (np.ones((4, 2)), None, "make_weights: expected shape (2, 4) or (2, 3, 4), got (4, 2)"),
+    ],
+    ids=["nan", "negative", "given", "product", "shape"],
+)
+def test_wrong_weights_are_named(made, given, message, backend):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}") as raised:
+        Weighted(made=made)(X, Y, pixel_weight=given)
+    assert raised.value.__context__ is None
 
 
 def test_evaluate_gives_it_a_pass_of_its_own(backend):

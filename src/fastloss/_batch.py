@@ -114,10 +114,14 @@ class Batch:
 
     def weighted(self, weight: Array) -> Batch:
         """This batch with further weights, of its pixels, (N, *S), or of its elements, (N, C, *S)."""
-        if self.weight is not None:
+        real = real_dtype(self.input.dtype)
+        check_weights(weight, "make_weights", real)
+        if self.weight is not None and self.given_weight is not None:
+            check_weights(self.given_weight, "pixel_weight", real)  # now, since a product may hide what is wrong
             own, weight = (a if a.ndim == self.input.ndim else a[:, None] for a in (self.weight, weight))
             weight = own * weight
             weight = weight if weight.shape[1] == self.classes > 1 else weight[:, 0]
+            check_weights(weight, "pixel_weight times make_weights", real)
         return self.having(weight=weight)
 
     def mapped(self, maps: Array) -> Batch:
@@ -180,23 +184,26 @@ class Batch:
         if self.whole is not None:
             self.whole.raise_fault()
         if self.given_weight is not None:
-            real = real_dtype(self.input.dtype)
-
-            def bad(w: Array) -> Array:
-                with np.errstate(all="ignore"):
-                    cast = w.astype(real)
-                wrong: Array = ~((cast == 0) | ((cast >= real.type(LEAST)) & (cast <= real.type(MOST))))
-                return wrong
-
-            found = first_bad(bad, self.given_weight)
-            if found is not None:
-                where, got = position(found[0], self.given_weight.shape), found[1]
-                raise ValueError(f"pixel_weight: expected {SIZES}, got {got} at {where}")
+            check_weights(self.given_weight, "pixel_weight", real_dtype(self.input.dtype))
         if self.labels and self.target is not None and self.given_target is not None:
             end, shape = self.classes + self.label_base, self.given_target.shape
             check_labels(self.target, end, self.ignored, weight=self.weight, shape=shape)
         read = ["target"] * self.labels + ["pixel_weight"] * (self.given_weight is not None)
         raise ValueError(f"{' or '.join(read)}: changed during the call")  # the bad element is gone by now
+
+
+def check_weights(weights: Array, name: str, real: np.dtype[Any]) -> None:
+    """Raise the error for the first weight that is wrong in the dtype of the arithmetic, if there is one."""
+
+    def bad(w: Array) -> Array:
+        with np.errstate(all="ignore"):
+            cast = w.astype(real)
+        wrong: Array = ~((cast == 0) | ((cast >= real.type(LEAST)) & (cast <= real.type(MOST))))
+        return wrong
+
+    found = first_bad(bad, weights)
+    if found is not None:
+        raise ValueError(f"{name}: expected {SIZES}, got {found[1]} at {position(found[0], weights.shape)}")
 
 
 def ignored_labels(ignore_index: int | Sequence[int] | None) -> tuple[int, ...]:

@@ -32,7 +32,7 @@ class Chosen(fl.CrossEntropyLoss):
     """Its weights are made from the data."""
 
     def make_weights(self, batch):
-        return np.ones(batch.target.shape)
+        return np.ones(batch.target.shape if self.label_smoothing == 0 else 1)
 
 
 def label(value, dtype=np.int64, shape=(2, 4)):
@@ -298,6 +298,8 @@ ERRORS = {
         ("fl.BoundaryLoss() + fl.HausdorffDTLoss()", ValueError,
          "losses: expected at most one loss with weights made from the data in a sum, got BoundaryLoss() + "
          "HausdorffDTLoss()"),
+        ("Chosen(label_smoothing=0.5)(X, Y)", ValueError,
+         "make_weights: expected shape (2, 4) or (2, 3, 4), got (1,)"),
         ("Chosen() + fl.DiceLoss()", ValueError,
          "losses: expected no loss next to Chosen(), whose weights would count in the mean of all, got Chosen() + "
          "DiceLoss(); add the values of the two instead"),

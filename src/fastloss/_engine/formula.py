@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import _backend
-from .._arrays import Array
-from .._batch import LARGE_SAMPLE, MANY_SAMPLES, Batch
+from .._arrays import Array, as_array
+from .._batch import LARGE_SAMPLE, MANY_SAMPLES, Batch, pixel_shape
 from .._terms import Mode, Term, Terms
 from .exact_sum import exact_sum
 
@@ -29,9 +29,8 @@ SUM_BYTES = 1 << 20  # bytes of sums to compute at one time, few enough to stay 
 class Formula:
     """A loss as formulas over sums."""
 
-    kind: ClassVar[str] = (
-        "pixel"  # "pixel": input with a class axis, labels or dense target; "element": two arrays of the same shape
-    )
+    # "pixel": an input with a class axis, and labels or a dense target; "element": two arrays of the same shape
+    kind: ClassVar[str] = "pixel"
     weights_in_mean: ClassVar[bool] = True  # whether weights from make_weights count in the mean, as pixel_weight does
     makes_weights: ClassVar[bool] = False  # whether make_weights is defined
     reduction: str
@@ -103,7 +102,10 @@ class Formula:
 
     def weigh(self, batch: Batch) -> Batch:
         """The batch with the weights that the loss makes from it."""
-        weights = self.make_weights(batch)
+        weights = as_array(self.make_weights(batch), "make_weights")
+        shapes = [pixel_shape(batch.input)] * self.weights_in_mean + [batch.input.shape]
+        if weights.shape not in shapes:
+            raise ValueError(f"make_weights: expected shape {' or '.join(map(str, shapes))}, got {weights.shape}")
         return batch.weighted(weights) if self.weights_in_mean else batch.mapped(weights)
 
     def groups_by_sample(self, batch: Batch) -> bool:
@@ -161,9 +163,7 @@ class Formula:
             parts = self._parts(batch)
             sums = self.sums(batch) if parts is None else []
             numbers = self._total(sums) if parts is None else self._merge(parts)[0]
-            for cut, part in parts or [
-                (slice(None), batch)
-            ]:  # computing the sums of a part again is cheaper than keeping all sums
+            for cut, part in parts or [(slice(None), batch)]:  # sums of a part again: cheaper than keeping all of them
                 coefs = self.coefficients(sums or self.sums(part), numbers, batch.classes)
                 _backend.run(part, terms, Mode.GRADIENT, by_sample=by_sample, output=out[cut], coefs=coefs)
         return self.value_map(batch) if self.reduction == "none" else self.value_of(numbers, batch.classes)

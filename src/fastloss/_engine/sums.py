@@ -90,7 +90,7 @@ class ElementLoss(SumLoss):
     takes_binary = True
 
     def element_axis(self) -> int | None:
-        by_class = any(isinstance(p, tuple) for t in self.terms() for p in t.params)
+        by_class = any(isinstance(p, tuple) for t in self.kernel_terms for p in t.params)
         return self.axis if by_class else None
 
 
