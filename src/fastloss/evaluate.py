@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from . import _backend
-from ._arrays import Array, as_array, as_input
-from ._batch import class_batch, element_batch, ignored_labels
+from ._arrays import Array
 from ._engine.exact_sum import exact_sum
-from ._engine.loss import Loss, check_targets
+from ._engine.loss import Loss
 from ._engine.partial import Partial
-from ._options import labels_option
-from ._terms import Mode, Terms
+from ._engine.passes import OpenSums, Passes
+from .distance import spacing_array
 
 
 class Report(Mapping[str, float]):
@@ -30,8 +28,8 @@ class Report(Mapping[str, float]):
         The losses that were computed.
     classes : int
         The number of classes.
-    images : int
-        The number of images.
+    images : sequence of str or None
+        The name of each image. None: the image has no name, and its number takes the place of one.
     numbers : dict of name to array
         The mergeable sums of each loss; see `partial`.
     class_numbers : dict of name to list of arrays
@@ -41,6 +39,8 @@ class Report(Mapping[str, float]):
 
     Attributes
     ----------
+    images : tuple of str
+        The name of each image, in the order of the data. Images of arrays are called "0", "1" and so on.
     per_class : dict of name to array, shape (classes,)
         The loss of each class. For a region loss, it is the value of the class. For a pixel loss, it is the mean over
         the pixels with that label, or nan if the target is dense. A loss with `reduction="sum"` has sums instead of
@@ -56,19 +56,19 @@ class Report(Mapping[str, float]):
     >>> dice, x = {"dice": fl.DiceLoss()}, [[[2.0, 0.0], [0.0, 1.0]]]
     >>> first, second = fl.evaluate(dice, x, [[0, 1]]), fl.evaluate(dice, x, [[1, 1]])
     >>> (first + second).images
-    2
+    ('0', '1')
     """
 
     def __init__(
         self,
         losses: Mapping[str, Loss],
         classes: int,
-        images: int,
+        images: Sequence[str | None],
         numbers: dict[str, Array],
         class_numbers: dict[str, list[Array]],
         per_image: dict[str, Array],
     ) -> None:
-        self.losses, self.classes, self.images = dict(losses), classes, images
+        self.losses, self.classes, self._images = dict(losses), classes, tuple(images)
         self._numbers, self._class_numbers, self.per_image = numbers, class_numbers, per_image
 
     def __getitem__(self, name: str) -> float:
@@ -79,6 +79,17 @@ class Report(Mapping[str, float]):
 
     def __len__(self) -> int:
         return len(self.losses)
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Name the images.
+
+        Returns
+        -------
+        tuple of str
+            The names; see the attribute `images` of `Report`.
+        """
+        return tuple(str(i) if name is None else name for i, name in enumerate(self._images))
 
     @property
     def per_class(self) -> dict[str, Array]:
@@ -109,11 +120,11 @@ class Report(Mapping[str, float]):
         KeyError
             If no loss has this name.
         """
-        return Partial(repr(self.losses[name]), self.classes, self.images, self._numbers[name])
+        return Partial(repr(self.losses[name]), self.classes, len(self._images), self._numbers[name])
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}: {value:.6g}" for name, value in self.items())
-        return f"<Report of {self.images} images, {self.classes} classes: {values}>"
+        return f"<Report of {len(self._images)} images, {self.classes} classes: {values}>"
 
     def __add__(self, other: Report) -> Report:
         return self.sum([self, other]) if isinstance(other, Report) else NotImplemented
@@ -155,7 +166,7 @@ class Report(Mapping[str, float]):
         return Report(
             first.losses,
             first.classes,
-            sum(r.images for r in many),
+            [name for r in many for name in r._images],
             {k: exact_sum(r._numbers[k] for r in many) for k in first},
             {k: [exact_sum(n) for n in zip(*(r._class_numbers[k] for r in many), strict=True)] for k in first},
             {k: np.concatenate([r.per_image[k] for r in many]) for k in first},
@@ -177,6 +188,7 @@ def evaluate(
     *,
     pixel_weight: Any = None,
     ignore_index: int | Sequence[int] | None = None,
+    spacing: float | Sequence[float] | None = None,
 ) -> Report:
     """Compute many losses of the same data in one pass.
 
@@ -199,6 +211,10 @@ def evaluate(
         The label, or labels, whose pixels do not count. It applies to every loss whose own `ignore_index` is the
         default -100. It also applies to element-wise losses, which have no `ignore_index` and take labels {0, 1} for a
         single channel. A loss with another `ignore_index` keeps its own. The report's `losses` show what was computed.
+    spacing : float or sequence of float, default None
+        The distance between neighbouring pixels of these images: one number for all axes, or one per axis. It applies
+        to every loss of distances whose own `spacing` is None. The losses of the report keep None, so reports of images
+        with different spacings can be merged. None: 1.
 
     Returns
     -------
@@ -227,98 +243,35 @@ def evaluate(
     >>> report["ce"], report.per_class["ce"]
     (0.22009483, array([0.12692801, 0.31326169]))
     """
-    if not isinstance(losses, Mapping):
-        raise TypeError(f"losses: expected a mapping of names to losses, got {type(losses).__name__}")
-    if not losses:
-        raise ValueError("losses: expected at least one, got none")
-    for name, loss in losses.items():
-        if not isinstance(loss, Loss):
-            raise TypeError(f"losses: expected a loss for {name!r}, got {type(loss).__name__}")
-        if loss.reduction == "none":
-            raise ValueError(f"losses: expected reduction 'mean' or 'sum' for {name!r}, got {loss!r}")
-    if ignore_index is not None:
-        ignore_index = labels_option(ignore_index)
-        losses = {name: loss.ignoring(ignore_index) for name, loss in losses.items()}
-    ignored = ignored_labels(ignore_index)
-    labelled = ignore_index is not None or any(loss.kind == "pixel" for loss in losses.values())
-    passes: dict[_Key, list[str]] = {}
-    for name, loss in losses.items():
-        passes.setdefault(_key(loss, ignored), []).append(name)
-    done = [
-        _one_pass({n: losses[n] for n in names}, key, input, target, pixel_weight, labelled)
-        for key, names in _merge_keys(passes).items()
-    ]
-    first = done[0]
-    if any(r.classes != first.classes for r in done):
-        axes = {name: loss.axis for name, loss in losses.items()}
-        raise ValueError(
-            f"axis: expected one number of classes for all losses, got {[r.classes for r in done]} with axes {axes}"
-        )
-    order = list(losses)
-    collected = [
-        {k: v for r in done for k, v in getattr(r, field).items()}
-        for field in ("_numbers", "_class_numbers", "per_image")
-    ]
-    return Report(losses, first.classes, first.images, *({k: c[k] for k in order} for c in collected))
+    passes = Passes(losses, ignore_index)
+    if spacing is not None:
+        spacing_array(spacing)  # also checked if no loss measures distances
+    return closed(passes, passes.sums(input, target, pixel_weight, spacing))
 
 
-# The losses of one pass share the class axis (None: any), the ignored labels, and the loss that makes weights from the
-# data (None: there is none).
-_Key = tuple[int | None, tuple[int, ...], Loss | None]
+def closed(passes: Passes, sums: OpenSums, names: Sequence[str | None] | None = None) -> Report:
+    """Return the report of images whose sums are complete.
 
+    Parameters
+    ----------
+    passes : Passes
+        The losses.
+    sums : OpenSums
+        The sums of all pixels of the images.
+    names : sequence of str or None, default None
+        The names of the images.
 
-def _key(loss: Loss, ignored: tuple[int, ...]) -> _Key:
-    """The key of the pass in which a loss can be computed."""
-    axis = loss.element_axis() if loss.kind == "element" else loss.axis
-    own = ignored if loss.ignore_index is None else ignored_labels(loss.ignore_index)
-    return axis, own, loss.weight_maker()
-
-
-def _merge_keys(passes: dict[_Key, list[str]]) -> dict[_Key, list[str]]:
-    """Merge passes: a loss that does not fix its axis or its weights joins the first compatible pass.
-
-    Weights that count in the mean would change every loss of their pass, so no other loss joins such a pass.
+    Returns
+    -------
+    Report
+        The report.
     """
-    merged: dict[_Key, list[str]] = {}
-    for key in sorted(passes, key=lambda k: k.count(None)):
-        axis, ignored, maker = key
-        suits = (
-            k
-            for k in merged
-            if axis in (None, k[0])
-            and ignored == k[1]
-            and (maker == k[2] or (maker is None and k[2] is not None and not k[2].weights_in_mean))
-        )
-        merged.setdefault(next(suits, key), []).extend(passes[key])
-    return merged
-
-
-def _one_pass(losses: dict[str, Loss], key: _Key, input: Any, target: Any, pixel_weight: Any, labelled: bool) -> Report:
-    axis, ignored, maker = key
-    if axis is None:  # no loss depends on the axis, but the values per class do
-        axis = next((loss.axis for loss in losses.values() if loss.axis is not None), 1)
-    x, y = as_input(input), as_array(target, "target")
-    if labelled or x.shape != y.shape:
-        binary = all(loss.takes_binary for loss in losses.values())
-        batch = class_batch(x, y, pixel_weight, axis=axis, ignored=ignored, binary=binary)
-    else:
-        batch = element_batch(x, y, pixel_weight, axis=axis if x.ndim > 1 else None, by_sample=True)
-    if maker is not None:
-        batch = maker.weigh(batch)
-    summands = [p for loss in losses.values() for _, p in loss.summands()]
-    check_targets(batch, summands)
-    terms = Terms(dict.fromkeys(t for p in summands for t in p.terms()))
-    sums = _backend.run(batch, terms, Mode.FORWARD | Mode.BY_CLASS, by_sample=True)
-
-    def own(loss: Loss) -> list[Array]:
-        return [sums[terms.index(t)] for t in loss.terms()]
-
-    numbers = {name: loss.partial_of(own(loss)) for name, loss in losses.items()}
-    return Report(
-        losses,
-        batch.classes,
-        batch.samples,
-        {name: exact_sum([r]) for name, r in numbers.items()},
-        {name: [exact_sum([p.class_partial_of(own(p))]) for _, p in loss.summands()] for name, loss in losses.items()},
-        {name: loss.values_of(numbers[name], batch.classes) for name, loss in losses.items()},
-    )
+    numbers, class_numbers, per_image = {}, {}, {}
+    for name, (loss, own) in passes.own_sums(sums).items():
+        rows = loss.partial_of([own[t] for t in loss.terms()])
+        numbers[name] = exact_sum([rows])
+        per_image[name] = loss.values_of(rows, sums.classes)
+        summands = (p for _, p in loss.summands())
+        class_numbers[name] = [exact_sum([p.class_partial_of([own[t] for t in p.terms()])]) for p in summands]
+    images = [None] * sums.samples if names is None else names
+    return Report(passes.losses, sums.classes, images, numbers, class_numbers, per_image)

@@ -101,12 +101,12 @@ OWN = {
     "faster_rcnn_loss": DETECTION,
     "mask_rcnn_loss": DETECTION,
 }
+# Bases, results, errors, the process's threads, and the function of files, which tests/archive calls.
+NOT_CALLED = {"Loss", "LabelError", "FileError", "Partial", "Report", "set_num_threads", "evaluate_files"}
 PUBLIC = {
     name: getattr(fl, name)
     for name in fl.__all__
-    if callable(getattr(fl, name))
-    and inspect.signature(getattr(fl, name)).parameters
-    and name not in ("Loss", "LabelError", "Partial", "Report", "set_num_threads")  # bases, results, the process's
+    if name not in NOT_CALLED and callable(getattr(fl, name)) and inspect.signature(getattr(fl, name)).parameters
 }
 REFUSAL = re.compile(r"(\w+): expected .*, got ", re.DOTALL)
 

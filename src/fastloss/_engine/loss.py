@@ -132,6 +132,10 @@ class Loss(Formula):
         changed: Loss = dataclasses.replace(self, ignore_index=ignore_index)  # type: ignore[type-var]
         return changed
 
+    def spaced(self, spacing: Any) -> Loss:
+        """This loss for images of the given spacing, if it measures distances and has no spacing of its own."""
+        return self
+
     def element_axis(self) -> int | None:
         """The class axis, if an element loss has an option with one number per class; otherwise None."""
         return None
@@ -256,6 +260,9 @@ class Composed(MapsLoss):
 
     def ignoring(self, ignore_index: int | Sequence[int]) -> Loss:
         return Composed(tuple((w, p.ignoring(ignore_index)) for w, p in self.parts))
+
+    def spaced(self, spacing: Any) -> Loss:
+        return Composed(tuple((w, p.spaced(spacing)) for w, p in self.parts))
 
     def weight_maker(self) -> Loss | None:
         return next(iter(self._makers()), None)

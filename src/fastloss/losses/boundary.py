@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from .._arrays import Array
 from .._batch import Batch
 from .._engine.functions import function_of, loss_of
-from .._engine.loss import MapsLoss
+from .._engine.loss import Loss, MapsLoss
 from .._engine.region import chosen_classes, class_numbers
 from .._engine.sums import SumLoss
 from .._options import freeze
@@ -37,6 +38,12 @@ class DistanceLoss(MapsLoss, SumLoss):
             freeze(self, spacing=tuple(steps.tolist()) if steps.ndim else float(steps))
         freeze(self, classes=class_numbers(self.classes))
         super().__post_init__()
+
+    def spaced(self, spacing: Any) -> Loss:
+        if spacing is None or self.spacing is not None:
+            return self
+        changed: Loss = dataclasses.replace(self, spacing=spacing)  # type: ignore[type-var]
+        return changed
 
     def by_sample(self) -> bool:
         return True

@@ -1,0 +1,150 @@
+"""Passes: many losses in as few passes over the data as possible, as raw sums that stay open until an image is whole.
+
+`evaluate` opens and closes the sums in one call. `archive/` adds up the sums of an image's windows before it closes
+them, so the value of an image does not depend on how the image was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from .. import _backend
+from .._arrays import Array, as_array, as_input
+from .._batch import Batch, class_batch, element_batch, ignored_labels
+from .._options import labels_option
+from .._terms import Mode, Terms
+from .loss import Loss, check_targets
+
+
+@dataclass(frozen=True)
+class OpenSums:
+    """The sums of some pixels of each image: one list per pass, with one array per term."""
+
+    classes: int
+    samples: int
+    passes: list[list[Array]]
+
+    def __add__(self, other: Self) -> Self:
+        """The sums of the pixels of both."""
+        both = zip(self.passes, other.passes, strict=True)
+        passes = [[a + b for a, b in zip(mine, theirs, strict=True)] for mine, theirs in both]
+        return type(self)(self.classes, self.samples, passes)
+
+
+@dataclass
+class _Pass:
+    """Losses that share the class axis (None: any), the ignored labels, and the loss that makes weights (or None)."""
+
+    axis: int | None
+    ignored: tuple[int, ...]
+    maker: Loss | None
+    losses: dict[str, Loss] = field(default_factory=dict)
+    terms: Terms = field(default_factory=lambda: Terms(()))
+
+    def suits(self, other: _Pass) -> bool:
+        """Whether the losses of this pass can join another pass.
+
+        Weights that count in the mean would change every loss of their pass, so no other loss joins such a pass.
+        """
+        maker = other.maker
+        same_maker = self.maker == maker or (self.maker is None and maker is not None and not maker.weights_in_mean)
+        return self.axis in (None, other.axis) and self.ignored == other.ignored and same_maker
+
+    def plan(self) -> None:
+        """Collect the terms of the losses, each of them once."""
+        summands = [p for loss in self.losses.values() for _, p in loss.summands()]
+        self.terms = Terms(dict.fromkeys(t for p in summands for t in p.terms()))
+        if self.axis is None:  # no loss depends on the axis, but the values per class do
+            self.axis = next((loss.axis for loss in self.losses.values() if loss.axis is not None), 1)
+
+
+class Passes:
+    """The checked losses of an evaluation, and the passes that compute them."""
+
+    def __init__(self, losses: Mapping[str, Loss], ignore_index: int | Sequence[int] | None) -> None:
+        _check_losses(losses)
+        if ignore_index is not None:
+            ignore_index = labels_option(ignore_index)
+            losses = {name: loss.ignoring(ignore_index) for name, loss in losses.items()}
+        self.losses = dict(losses)
+        self._labelled = ignore_index is not None or any(loss.kind == "pixel" for loss in losses.values())
+        self._passes = _planned(self.losses, ignored_labels(ignore_index))
+
+    @property
+    def needs_whole_images(self) -> bool:
+        """Whether a loss makes weights from a whole image, such as distances, so that windows cannot be added."""
+        return any(p.maker is not None for p in self._passes)
+
+    def sums(self, input: Any, target: Any, pixel_weight: Any, spacing: Any = None) -> OpenSums:
+        """Return the sums of these pixels."""
+        done = [self._run(p, input, target, pixel_weight, spacing) for p in self._passes]
+        (classes, samples, _), *others = done
+        if any(c != classes for c, _, _ in others):
+            axes = {name: loss.axis for name, loss in self.losses.items()}
+            raise ValueError(
+                f"axis: expected one number of classes for all losses, got {[c for c, _, _ in done]} with axes {axes}"
+            )
+        return OpenSums(classes, samples, [sums for _, _, sums in done])
+
+    def _run(self, p: _Pass, input: Any, target: Any, pixel_weight: Any, spacing: Any) -> tuple[int, int, list[Array]]:
+        batch = self._batch(p, input, target, pixel_weight)
+        if p.maker is not None:
+            batch = p.maker.spaced(spacing).weigh(batch)
+        check_targets(batch, [s for loss in p.losses.values() for _, s in loss.summands()])
+        sums = _backend.run(batch, p.terms, Mode.FORWARD | Mode.BY_CLASS, by_sample=True)
+        return batch.classes, batch.samples, sums
+
+    def _batch(self, p: _Pass, input: Any, target: Any, pixel_weight: Any) -> Batch:
+        x, y = as_input(input), as_array(target, "target")
+        if not self._labelled and x.shape == y.shape:
+            return element_batch(x, y, pixel_weight, axis=p.axis if x.ndim > 1 else None, by_sample=True)
+        binary = all(loss.takes_binary for loss in p.losses.values())
+        assert p.axis is not None
+        return class_batch(x, y, pixel_weight, axis=p.axis, ignored=p.ignored, binary=binary)
+
+    def own_sums(self, sums: OpenSums) -> dict[str, tuple[Loss, dict[Any, Array]]]:
+        """Map each name to its loss and to the sums of its pass by term."""
+        found = {
+            name: (loss, dict(zip(p.terms, own, strict=True)))
+            for p, own in zip(self._passes, sums.passes, strict=True)
+            for name, loss in p.losses.items()
+        }
+        return {name: found[name] for name in self.losses}
+
+
+def _check_losses(losses: Mapping[str, Loss]) -> None:
+    if not isinstance(losses, Mapping):
+        raise TypeError(f"losses: expected a mapping of names to losses, got {type(losses).__name__}")
+    if not losses:
+        raise ValueError("losses: expected at least one, got none")
+    for name, loss in losses.items():
+        if not isinstance(loss, Loss):
+            raise TypeError(f"losses: expected a loss for {name!r}, got {type(loss).__name__}")
+        if loss.reduction == "none":
+            raise ValueError(f"losses: expected reduction 'mean' or 'sum' for {name!r}, got {loss!r}")
+
+
+def _planned(losses: dict[str, Loss], ignored: tuple[int, ...]) -> list[_Pass]:
+    """Group the losses into passes. A loss that fixes neither its axis nor its weights joins the first that suits."""
+    passes = list[_Pass]()
+    for name, loss in losses.items():
+        axis = loss.element_axis() if loss.kind == "element" else loss.axis
+        own = ignored if loss.ignore_index is None else ignored_labels(loss.ignore_index)
+        new = _Pass(axis, own, loss.weight_maker())
+        same = (p for p in passes if (p.axis, p.ignored, p.maker) == (new.axis, new.ignored, new.maker))
+        mine = next(same, new)
+        mine.losses[name] = loss
+        if mine is new:
+            passes.append(new)
+    merged = list[_Pass]()
+    for new in sorted(passes, key=lambda p: [p.axis, p.maker].count(None)):
+        host = next((p for p in merged if new.suits(p)), None)
+        if host is None:
+            merged.append(new)
+        else:
+            host.losses |= new.losses
+    for p in merged:
+        p.plan()
+    return merged
