@@ -1,0 +1,141 @@
+"""FilesReport: the result of `evaluate_files`, a `Report` that also knows its files."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from ..evaluate import Report
+from ..files.errors import FileError, shown
+from ..files.pairing import Pair
+from . import nnunet
+from .formats import WRITERS
+from .writing import check_writable, write_file
+
+
+class FilesReport(Report):
+    """The result of `evaluate_files`: a `Report` that also knows its files.
+
+    The sum of two is a plain `Report`.
+
+    Parameters
+    ----------
+    report : Report
+        The values.
+    **facts : object
+        The attributes below, and what the methods need.
+
+    Attributes
+    ----------
+    pairs : tuple of Pair
+        The files of each image, in the order of `images`.
+    class_names : tuple of str
+        The name of each class.
+    spacings : tuple of tuple of float or None
+        The spacing that the headers of each image give, along the axes of the prediction. Losses of distances use it,
+        unless they have a spacing of their own. None: no header gives one, and distances are in pixels.
+    notes : tuple of str
+        The decisions about the files, and doubts about their values, one sentence each.
+    nbytes : int
+        The size of the predictions and masks in memory, in bytes.
+    seconds : float
+        The time of the evaluation, with reading.
+    """
+
+    def __init__(self, report: Report, **facts: Any) -> None:
+        self.__dict__.update(report.__dict__)
+        self.pairs: tuple[Pair, ...] = facts["pairs"]
+        self.class_names: tuple[str, ...] = facts["class_names"]
+        self.spacings: tuple[tuple[float, ...] | None, ...] = facts["spacings"]
+        self.notes: tuple[str, ...] = facts["notes"]
+        self._nan: tuple[int, ...] = facts["nan"]
+        self.nbytes: int = facts["nbytes"]
+        self.seconds: float = facts["seconds"]
+        self._cases: tuple[nnunet.Case, ...] = facts.get("cases", ())
+
+    @property
+    def nan_images(self) -> tuple[str, ...]:
+        """Name the images that have a nan loss although some pixels count.
+
+        Returns
+        -------
+        tuple of str
+            The names.
+        """
+        names = self.images
+        return tuple(names[index] for index in self._nan)
+
+    def worst(self, count: int) -> list[int]:
+        """Return the images with the largest values of the first loss, largest first.
+
+        The images in `nan_images` come before all others. An image without a value is left out.
+
+        Parameters
+        ----------
+        count : int
+            The most images to return.
+
+        Returns
+        -------
+        list of int
+            The positions of the images in `images`.
+        """
+        values = self.per_image[next(iter(self.losses))]
+        keys = {index: -value for index, value in enumerate(values.tolist()) if not math.isnan(value)}
+        first = set(self._nan)
+        keys |= dict.fromkeys(first, 0.0)
+        return sorted(keys, key=lambda index: (index not in first, keys[index], index))[:count]
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write all results to a file: everything or nothing.
+
+        Parameters
+        ----------
+        path : path
+            A name that ends in `.json` or `.csv`. docs/cli.md describes both formats.
+
+        Raises
+        ------
+        FileError
+            If the name ends otherwise, or the file cannot be written.
+        """
+        check_output(path)
+        write_file(Path(path), WRITERS[Path(path).suffix.lower()](self))
+
+    def write_nnunet_summary(self, path: str | os.PathLike[str]) -> None:
+        """Write the hard scores of an evaluation with `nnunet_summary=True` as nnU-Net's `summary.json`.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Raises
+        ------
+        FileError
+            If the evaluation did not count, or the file cannot be written.
+        """
+        if not self._cases:
+            raise FileError("`nnunet_summary=`: expected True in the call of evaluate_files, got False")
+        check_writable(Path(path))
+        write_file(Path(path), nnunet.summary(self._cases))
+
+
+def check_output(path: str | os.PathLike[str]) -> None:
+    """Refuse an output that could not be written, before any work is done.
+
+    Parameters
+    ----------
+    path : path
+        The output of `FilesReport.write`.
+
+    Raises
+    ------
+    FileError
+        If the name has no known ending, or the file cannot be written.
+    """
+    if Path(path).suffix.lower() not in WRITERS:
+        raise FileError(f"{shown(path)}: expected a name ending in {' or '.join(WRITERS)}")
+    check_writable(Path(path))

@@ -1,0 +1,196 @@
+"""Writes nnU-Net's `summary.json`: hard scores per case, their means, and the means over the foreground.
+
+The names, the formulas and the form are those of `compute_metrics_on_folder` and `save_summary_json` in nnunetv2 2.6.2
+(nnunetv2/evaluation/evaluate_predictions.py), so that nnU-Net's own tools read the file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._faults import slabs
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Label = int | tuple[int, ...]
+"""A label, or a region: the labels of which it consists."""
+
+LARGEST_SPAN = 1024
+"""The most labels between the smallest and the largest, since `counts` has a table of the pairs of labels."""
+
+METRICS = ("Dice", "IoU", "FP", "TP", "FN", "TN", "n_pred", "n_ref")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """The pixels of one label or region: in both images, in one of them only, in none."""
+
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+    def metrics(self) -> dict[str, float | int]:
+        """Return nnU-Net's metrics. The scores are nan if neither image has a pixel of the region."""
+        union = self.tp + self.fp + self.fn
+        return {
+            "Dice": 2 * self.tp / (union + self.tp) if union else math.nan,
+            "IoU": self.tp / union if union else math.nan,
+            "FP": self.fp,
+            "TP": self.tp,
+            "FN": self.fn,
+            "TN": self.tn,
+            "n_pred": self.fp + self.tp,
+            "n_ref": self.fn + self.tp,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One image: its two files, and the counts of each label or region.
+
+    Attributes
+    ----------
+    prediction, reference : str
+        The paths, as they are written into the summary.
+    counts : mapping from int or tuple of int to Counts
+        The counts of each label or region. All cases must have the same.
+    """
+
+    prediction: str
+    reference: str
+    counts: Mapping[Label, Counts]
+
+
+def counts(
+    prediction: Array, reference: Array, labels: Sequence[Label], ignored: Sequence[int] = ()
+) -> dict[Label, Counts]:
+    """Count the pixels of each label or region in two label maps.
+
+    Parameters
+    ----------
+    prediction, reference : array of any integer or bool dtype
+        Two label maps of the same shape. They are read in small slabs.
+    labels : sequence of int or tuple of int
+        The labels or regions.
+    ignored : sequence of int, default ()
+        Pixels do not count if the reference has one of these labels.
+
+    Returns
+    -------
+    dict
+        The counts of each label or region, in the order of `labels`.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, the label maps are not integers, or the labels are too far from each other.
+    """
+    if prediction.shape != reference.shape:
+        raise ValueError(f"expected two label maps of the same shape, got {prediction.shape} and {reference.shape}")
+    for held in (prediction, reference):
+        if held.dtype.kind not in "bui":
+            raise ValueError(f"expected label maps of an integer dtype, got {held.dtype}")
+    sets = {label: set(label) if isinstance(label, tuple) else {label} for label in labels}
+    wanted = sorted(set(ignored).union(*sets.values()))
+    if not wanted:
+        return {}
+    if wanted[-1] - wanted[0] >= LARGEST_SPAN:
+        raise ValueError(f"expected labels within {LARGEST_SPAN} of each other, got {wanted[0]} and {wanted[-1]}")
+    pairs = _pairs(prediction, reference, wanted)
+    kept = np.array([label not in ignored for label in wanted] + [True])
+    pairs[~kept] = 0
+    found = {}
+    for label, members in sets.items():
+        inside = np.array([one in members for one in wanted] + [False])
+        of_reference, others = pairs[inside].sum(0), pairs[~inside].sum(0)
+        found[label] = Counts(
+            tp=int(of_reference[inside].sum()),
+            fp=int(others[inside].sum()),
+            fn=int(of_reference[~inside].sum()),
+            tn=int(others[~inside].sum()),
+        )
+    return found
+
+
+def _pairs(prediction: Array, reference: Array, wanted: Sequence[int]) -> Array:
+    """Count the pairs (label of the reference, label of the prediction). The last row and column are other labels."""
+    n = len(wanted) + 1
+    low, high = wanted[0], wanted[-1]
+    index = np.full(high - low + 3, n - 1)  # one entry more at each end, for labels outside
+    index[np.array(wanted) - low + 1] = np.arange(n - 1)
+    total = np.zeros(n * n, np.int64)
+
+    def indices(slab: Array) -> Array:
+        if slab.dtype == np.uint64:  # the largest would become negative
+            slab = np.minimum(slab, np.uint64(2**63 - 1))
+        return index[np.clip(slab.astype(np.int64), low - 1, high + 1) - (low - 1)]
+
+    for one, other in slabs(prediction, reference, order="K"):
+        total += np.bincount(indices(other) * n + indices(one), minlength=n * n)
+    return total.reshape(n, n)
+
+
+def summary(cases: Sequence[Case]) -> str:
+    """Return the text of nnU-Net's `summary.json`.
+
+    A score that is not defined is written as NaN, which JSON does not have. nnU-Net writes and reads it so.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        The images, in the order of the summary.
+
+    Returns
+    -------
+    str
+        The text. It is ASCII.
+
+    Raises
+    ------
+    ValueError
+        If there is no case, or the cases differ in their labels or regions.
+    """
+    labels = list(cases[0].counts) if cases else []
+    if not labels:
+        raise ValueError("expected at least one case, with counts of at least one label")
+    for case in cases:
+        if set(case.counts) != set(labels):
+            raise ValueError(
+                f"expected the labels {labels} in every case, got {list(case.counts)} in {case.prediction}"
+            )
+    rows = [{label: case.counts[label].metrics() for label in labels} for case in cases]
+    mean = {label: {name: _nanmean([row[label][name] for row in rows]) for name in METRICS} for label in labels}
+    foreground = [mean[label] for label in labels if label != 0]
+    return json.dumps(
+        {
+            "foreground_mean": {name: _mean([held[name] for held in foreground]) for name in METRICS},
+            "mean": {str(label): mean[label] for label in labels},
+            "metric_per_case": [
+                {
+                    "metrics": {str(label): row[label] for label in labels},
+                    "prediction_file": case.prediction,
+                    "reference_file": case.reference,
+                }
+                for case, row in zip(cases, rows, strict=True)
+            ],
+        },
+        sort_keys=True,
+        indent=4,
+    )
+
+
+# NumPy's own functions give the same last bit as nnU-Net's. They would warn if there is no value.
+
+
+def _nanmean(values: Sequence[float]) -> float:
+    return math.nan if all(map(math.isnan, values)) else float(np.nanmean(values))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else math.nan
