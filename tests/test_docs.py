@@ -67,7 +67,7 @@ def test_docstrings(test):
 def test_there_are_docstrings_to_test():
     with_examples = {t.name.rpartition(".")[2] for t in examples()}
     public = {n for n in fastloss.__all__ if callable(getattr(fastloss, n))}
-    without = {"LabelError", "Loss", "Report", "config", "get_backend", "get_num_threads", "show_config"}
+    without = {"FileError", "LabelError", "Loss", "Report", "config", "get_backend", "get_num_threads", "show_config"}
     assert public - without <= with_examples
 
 

@@ -10,6 +10,8 @@ and without a framework.
 ((1, 2, 2), dtype('float32'))
 """
 
+from typing import TYPE_CHECKING, Any
+
 from . import functional as functional
 from . import losses
 from ._backend import backend, config, get_backend, show_config
@@ -22,19 +24,28 @@ from .labels import class_weights, one_hot, smooth_labels
 from .losses import *  # noqa: F403
 from .numerics import entropy, log_sigmoid, log_softmax, logit, logsumexp, sigmoid, softmax, softplus
 
+if TYPE_CHECKING:
+    from .archive.evaluate_files import evaluate_files as evaluate_files
+    from .files.errors import FileError as FileError
+
 __version__: str
 
+_ON_REQUEST = {"evaluate_files": ".archive.evaluate_files", "FileError": ".files.errors"}
 
-def __getattr__(name: str) -> str:
-    """Look up `__version__` only on request, because importlib.metadata adds an eighth to the time of the import."""
+
+def __getattr__(name: str) -> Any:
+    """Import what few programs need only on request: it would add a third to the time of the import."""
+    import importlib
+
+    if name in _ON_REQUEST:
+        return getattr(importlib.import_module(_ON_REQUEST[name], __name__), name)
     if name == "__version__":
-        import importlib.metadata
-
-        return importlib.metadata.version("fastloss")
+        return importlib.import_module("importlib.metadata").version("fastloss")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [
+    "FileError",
     "LabelError",
     "Report",
     "backend",
@@ -44,6 +55,7 @@ __all__ = [
     "distance_transform",
     "entropy",
     "evaluate",
+    "evaluate_files",
     "get_backend",
     "get_num_threads",
     "hausdorff_distance",

@@ -1,0 +1,259 @@
+"""`evaluate_files`: many losses over an archive of predictions and masks, read file by file."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .._options import labels_option
+from ..files.errors import FileError
+from ..files.fitting import AxisOptions, check_axes
+from ..files.label_maps import LabelMap, read_label_map
+from ..files.layouts import Layout, find_layout
+from ..files.pairing import pair_files
+from ..files.regions import Regions, parse_regions
+from ..losses import Loss
+from ..report.files_report import FilesReport
+from .hard_counts import HardCounts
+from .images import Reading
+from .meaning import Meaning
+from .run import Progress, Run
+
+
+def evaluate_files(
+    losses: Mapping[str, Loss],
+    predictions: str | os.PathLike[str],
+    targets: str | os.PathLike[str],
+    /,
+    *,
+    match: tuple[str, str] | None = None,
+    layout: str | None = None,
+    axis: int | None = None,
+    axes: str | None = None,
+    target_axes: str | None = None,
+    key: str | None = None,
+    target_key: str | None = None,
+    dtype: str | None = None,
+    scale: float | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    prediction_labels: str | os.PathLike[str] | None = None,
+    regions: str | Mapping[str, Sequence[int]] | None = None,
+    num_classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+    ignore_index: int | Sequence[int] | None = None,
+    round_labels: float | None = None,
+    nodata: str | None = None,
+    ignore_geometry: bool = False,
+    nnunet_summary: bool = False,
+    read_threads: int = 2,
+    progress: Progress | None = None,
+) -> FilesReport:
+    """Compute losses of saved predictions against masks, file by file.
+
+    Files are read ahead while the kernels compute, and large tiled files are read by windows. Nothing ambiguous is
+    guessed: the headers or an option decide about axes, labels and geometry, or the pair is refused. The page
+    docs/files.md describes formats, patterns, label maps and geometry.
+
+    Parameters
+    ----------
+    losses : mapping of name to loss
+        The losses, each with reduction "mean" or "sum". If the predictions are known to be probabilities or label maps,
+        a loss with an activation is computed without it.
+    predictions, targets : path
+        Two files, or two folders whose files belong together by their paths without extension.
+    match : tuple of str, default None
+        The patterns of predictions and masks, such as `("{id}_pred.npy", "**/{id}_labelIds.png")`. Files with the same
+        id belong together. `*` is any text without a slash, and `**/` any folders.
+    layout : {"nnunet", "cityscapes", "ade20k", "voc", "brats", "monai"}, default None
+        The layout of the folders. It sets the patterns, and the labels that the data set defines. Other options have
+        precedence.
+    axis : int, default None
+        The class axis of a prediction. None: the axis that the file names, or 0.
+    axes, target_axes : str, default None
+        The names of the axes of a prediction and of a mask, such as "czyx": one letter per axis, c for the classes and
+        t for time. None: the names that the file gives.
+    key, target_key : str, default None
+        The name of the array in a prediction, and in a mask, whose file holds several.
+    dtype : {"bfloat16"}, default None
+        The true type of predictions of raw 2-byte numbers, which NumPy saves as `|V2`.
+    scale : float, default None
+        The number by which predictions of integers are divided, such as 255.
+    labels : path or {"cityscapes", "ade20k", "voc"}, default None
+        The label map of the masks: the class of each label or colour, or null for pixels that do not count. A path
+        names a JSON file, such as `{"labels": {"7": 0, "8": 1, "*": null}, "names": ["road", "sidewalk"]}`.
+    prediction_labels : path, name or "classes", default None
+        The label map of predictions that are label maps. "classes": they hold classes, whatever the masks hold.
+    regions : str or mapping of name to labels, default None
+        Regions of several labels, which may overlap, such as "wt=1+2+3,tc=2+3,et=3". Each is one channel.
+    num_classes : int, default None
+        The number of classes of predictions that are label maps, with the background.
+    class_names : sequence of str, default None
+        The names of the classes. None: those of the regions, the layout, the label map or the file, or numbers.
+    ignore_index : int or sequence of int, default None
+        The label, or labels, of the masks whose pixels do not count.
+    round_labels : float, default None
+        The largest distance from a whole number, at most 0.4, of labels that are stored as floating-point numbers. They
+        are rounded. None: they must be whole.
+    nodata : {"ignore", "label"}, default None
+        The meaning of a label that a header calls nodata, if that label is also a class: its pixels do not count, or
+        are of the class. None: such a file is refused.
+    ignore_geometry : bool, default False
+        Whether files are compared pixel by pixel although their headers place them differently in space.
+    nnunet_summary : bool, default False
+        Whether to count the hard scores of nnU-Net's `summary.json`, which `FilesReport.write_nnunet_summary` writes.
+    read_threads : int, default 2
+        The number of threads that read and decode.
+    progress : callable, default None
+        A function that is called after each image with the number of images done, the number of all images, and the
+        bytes so far.
+
+    Returns
+    -------
+    FilesReport
+        The report, with the files, their spacings, and notes.
+
+    Raises
+    ------
+    FileError
+        If a file or an option does not fit. The message names the file and the option that helps.
+    ValueError, TypeError
+        If `losses` is wrong, as in `evaluate`.
+
+    See Also
+    --------
+    evaluate : The same for arrays.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib, numpy as np, fastloss as fl
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> np.save(folder / "x.npy", np.array([[[2.0, 0.0]], [[0.0, 1.0]]]))
+    >>> np.save(folder / "y.npy", np.array([[0, 1]]))
+    >>> fl.evaluate_files({"ce": fl.CrossEntropyLoss()}, folder / "x.npy", folder / "y.npy")["ce"]
+    0.22009483
+    """
+    check_axes(axes, "axes")
+    check_axes(target_axes, "target_axes")
+    if axis is not None and axes is not None:
+        raise FileError(f"`axis=`: expected `axes={axes}` without it, as its letter c names the class axis, got {axis}")
+    _check_numbers(scale, dtype, round_labels, read_threads, num_classes)
+    _check_choice(nodata, ("ignore", "label"), "nodata")
+    first, second = Path(predictions), Path(targets)
+    kind = None if layout is None else find_layout(layout, first, second)
+    paired = pair_files(first, second, match=match, layout=kind)
+    label_map = _label_map(labels, kind)
+    found_regions = _regions(regions, kind)
+    names = _class_names(class_names, kind, label_map, found_regions)
+    meaning = Meaning(
+        bfloat16=dtype == "bfloat16",
+        scale=scale,
+        labels=label_map,
+        prediction_labels=_prediction_labels(prediction_labels),
+        own_classes=prediction_labels == "classes",
+        regions=found_regions,
+        ignored=_ignored(ignore_index, kind),
+        round_labels=round_labels,
+        num_classes=num_classes if num_classes is not None or prediction_labels is None else _count(label_map),
+        named_classes=None if names is None else len(names),
+        nodata=nodata,
+    )
+    reading = Reading(
+        axes=AxisOptions(
+            axis=axis,
+            axes=axes,
+            target_axes=target_axes,
+            ignore_geometry=ignore_geometry,
+            usual=None if kind is None else kind.axes,
+        ),
+        key=key,
+        target_key=target_key,
+        meaning=meaning,
+    )
+
+    def counting(classes: int) -> HardCounts:
+        order = None if kind is None else kind.class_order
+        return HardCounts(classes=classes, regions=found_regions, class_order=order, ignored=meaning.ignored)
+
+    run = Run(losses, paired.pairs, reading, names, counting if nnunet_summary else None)
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the libraries that read, in all threads
+        report = run.report(read_threads, progress)
+    return FilesReport(
+        report,
+        pairs=paired.pairs,
+        class_names=run.class_names(),
+        spacings=tuple(run.spacings),
+        notes=(*paired.notes, *run.notes()),
+        nan=tuple(run.nan),
+        nbytes=run.nbytes,
+        cases=tuple(run.cases),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _check_numbers(
+    scale: float | None, dtype: str | None, round_labels: float | None, read_threads: int, num_classes: int | None
+) -> None:
+    _check_choice(dtype, ("bfloat16",), "dtype")
+    if scale is not None and not (math.isfinite(scale) and scale > 0):
+        raise FileError(f"`scale=`: expected a finite number > 0, got {scale}")
+    if scale is not None and dtype is not None:
+        raise FileError(f"`scale=`: expected integer predictions, got `dtype={dtype}`; give only one of the two")
+    if round_labels is not None and not 0 <= round_labels <= 0.4:
+        raise FileError(f"`round_labels=`: expected a tolerance from 0 to 0.4, got {round_labels}")
+    if read_threads < 1:
+        raise FileError(f"`read_threads=`: expected at least 1, got {read_threads}")
+    if num_classes is not None and num_classes < 1:
+        raise FileError(f"`num_classes=`: expected at least 1, got {num_classes}")
+
+
+def _check_choice(value: str | None, choices: Sequence[str], name: str) -> None:
+    if value is not None and value not in choices:
+        raise FileError(f"`{name}=`: expected {' or '.join(choices)}, got {value!r}")
+
+
+def _label_map(labels: str | os.PathLike[str] | None, kind: Layout | None) -> LabelMap | None:
+    if labels is None and (kind is None or kind.labels is None):
+        return None
+    name = labels if labels is not None else str(kind and kind.labels)
+    return read_label_map(name if isinstance(name, str) else Path(name))
+
+
+def _prediction_labels(labels: str | os.PathLike[str] | None) -> LabelMap | None:
+    if labels is None or labels == "classes":
+        return None
+    return read_label_map(labels if isinstance(labels, str) else Path(labels))
+
+
+def _regions(regions: str | Mapping[str, Sequence[int]] | None, kind: Layout | None) -> Regions | None:
+    given = regions if regions is not None or kind is None else kind.regions
+    return None if given is None else parse_regions(given)
+
+
+def _class_names(
+    given: Sequence[str] | None, kind: Layout | None, labels: LabelMap | None, regions: Regions | None
+) -> tuple[str, ...] | None:
+    """Return the names of the classes from the first source that has any."""
+    sources = (
+        given,
+        None if regions is None else regions.names,
+        None if kind is None else kind.class_names,
+        None if labels is None else labels.names,
+    )
+    return next((tuple(names) for names in sources if names is not None), None)
+
+
+def _ignored(ignore_index: int | Sequence[int] | None, kind: Layout | None) -> tuple[int, ...]:
+    if ignore_index is not None:
+        found = labels_option(ignore_index)
+        return found if isinstance(found, tuple) else (found,)
+    return () if kind is None else kind.ignore_index
+
+
+def _count(labels: LabelMap | None) -> int | None:
+    return None if labels is None else labels.classes
