@@ -8,7 +8,6 @@ import pytest
 from commandline import process, run
 
 import fastloss as fl
-from fastloss.cli import app as application
 from fastloss.cli import main
 
 
@@ -45,11 +44,11 @@ def test_help(capsys):
 
 
 def test_without_the_extra():
-    code = "import sys; sys.modules['nibabel'] = None; from fastloss.cli import main; sys.exit(main())"
+    code = "import sys; sys.modules['typer'] = None; from fastloss.cli import main; sys.exit(main())"
     done = process("info", code=code)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == 'fastloss: nibabel not installed; run: pip install "fastloss[cli]"\n'
+    assert done.stderr == 'fastloss: typer not installed; run: pip install "fastloss[cli]"\n'
 
 
 def test_a_terminal_of_ascii(scene):
@@ -70,6 +69,6 @@ def test_an_error_that_is_a_bug_is_not_hidden(scene, monkeypatch):
     def broken(*_args, **_kwargs):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(application, "measure", broken)
+    monkeypatch.setattr(fl, "evaluate_files", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         main(["evaluate", str(scene / "p"), str(scene / "m"), "--loss=dice"])

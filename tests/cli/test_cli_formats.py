@@ -12,7 +12,9 @@ from commandline import CLASSES, HEIGHT, WIDTH, evaluated, expected_values, refu
 from PIL import Image
 
 import fastloss as fl
-from fastloss.cli import loading, pairing
+from fastloss.archive.images import Reading, open_image
+from fastloss.files import numpy_files
+from fastloss.files.pairing import pair_files
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
@@ -197,7 +199,11 @@ def test_one_channel(rng, tmp_path, capsys):
     np.save(tmp_path / "x.npy", logits[0])
     err = refused(capsys, "evaluate", tmp_path / "x.npy", tmp_path / "y.npy", "--loss", "dice")
     assert "expected a class axis" in err
-    assert "(1, 8, 9)" in err
+    assert "(8, 9)" in err
+    found = evaluated(
+        capsys, tmp_path / "x.npy", tmp_path / "y.npy", "--activation=sigmoid", "--axes=yx", losses=["dice"]
+    )
+    assert values(found) == expected_values(logits, labels, dice=fl.DiceLoss(activation="sigmoid"))
 
 
 def test_binary_cross_entropy_of_one_channel(rng, tmp_path, capsys):
@@ -220,9 +226,12 @@ def test_binary_cross_entropy_of_one_channel(rng, tmp_path, capsys):
     assert "expected one channel" in refused(capsys, "evaluate", tmp_path / "two.npy", *arguments[2:])
 
 
-def test_npy_is_mapped_not_read(scene):
-    pair = pairing.pairs(scene / "p", scene / "m")[0]
-    values, labels, _ = loading.load_pair(pair, loading.Reading())
+def test_a_large_npy_is_mapped_not_read(scene, monkeypatch):
+    monkeypatch.setattr(numpy_files, "SMALL", 0)
+    pair = pair_files(scene / "p", scene / "m").pairs[0]
+    image = open_image(0, pair, Reading(), whole=False)
+    arrays = image.read(image.windows[0])
+    values, labels = arrays.input, arrays.target
     assert values.shape == (1, CLASSES, HEIGHT, WIDTH)
     assert labels.shape == (1, HEIGHT, WIDTH)
     while isinstance(values, np.ndarray) and not isinstance(values, np.memmap):

@@ -29,9 +29,9 @@ sys.exit(main())
 @pytest.mark.parametrize(
     ("module", "function"),
     [
-        ("fastloss.cli.pairing", "suffix"),
-        ("fastloss", "evaluate"),
-        ("fastloss.cli.report", "open"),  # the temporary file is made, nothing in it
+        ("fastloss.files.pairing", "suffix"),
+        ("fastloss.archive.run", "closed"),
+        ("fastloss.report.writing", "open"),  # the temporary file is made, nothing in it
         ("os.path", "exists"),  # it is written, but not yet in place
     ],
 )

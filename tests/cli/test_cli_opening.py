@@ -16,7 +16,7 @@ import tifffile
 from commandline import evaluated, process, refused, run, save_pair
 from PIL import Image
 
-from fastloss.cli import loading
+from fastloss.archive import images
 from fastloss.cli.names import LARGEST
 
 posix = pytest.mark.skipif(os.name == "nt", reason="files of POSIX")
@@ -116,15 +116,15 @@ def test_a_file_that_is_replaced_while_it_is_read(folder, capsys, monkeypatch, p
     save(prediction, rng.normal(0, 1, (3, 20, 30)).astype(np.float32))
     save(mask, rng.integers(0, 3, (20, 30), np.uint8))
     expected = evaluated(capsys, prediction, mask)
-    check = loading._check_mask
+    fit = images.fit
 
-    def replacing(target):
-        check(target)
+    def replacing(*headers, **options):
         for name in (prediction, mask):
             os.mkfifo("pipe")
             os.replace("pipe", name)
+        return fit(*headers, **options)
 
-    monkeypatch.setattr(loading, "_check_mask", replacing)
+    monkeypatch.setattr(images, "fit", replacing)
     assert evaluated(capsys, prediction, mask)["losses"] == expected["losses"]
 
 

@@ -6,14 +6,14 @@ import math
 import os
 import re
 import stat
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from commandline import CLASSES, evaluated, left, load, refused, run
 
 import fastloss as fl
-from fastloss.cli import report
+from fastloss.report.files_report import FilesReport
+from fastloss.report.words import averaging
 
 LOSSES = {
     "dice": fl.DiceLoss(),
@@ -190,10 +190,14 @@ def test_report_has_ordinary_permissions_and_a_link_stays_one(scene, capsys):
 
 def test_worst_ranks_without_the_images_that_have_no_value():
     values = {"ce": np.array([1.0, math.nan, math.inf, 1.0])}
-    found = report.Findings(report=SimpleNamespace(losses={"ce": None}, per_image=values), pairs=[], classes=[])
+    losses = {"ce": fl.CrossEntropyLoss()}
+    plain = fl.Report(losses, 2, "abcd", {}, {}, values)
+    facts = {"pairs": (), "class_names": (), "spacings": (), "notes": (), "nbytes": 0, "seconds": 0.0}
+    found = FilesReport(plain, **facts, nan=())
     assert found.worst(10) == [2, 0, 3]
     assert found.worst(1) == [2]
-    found = report.Findings(report=found.report, pairs=[], classes=[], nan=[1])
+    found = FilesReport(plain, **facts, nan=(1,))
+    assert found.nan_images == ("b",)
     assert found.worst(10) == [1, 2, 0, 3]
 
 
@@ -216,4 +220,4 @@ def test_worst_ranks_without_the_images_that_have_no_value():
     ids=repr,
 )
 def test_what_a_value_averages_over(loss, words):
-    assert report.averaging(loss) == words
+    assert averaging(loss) == words

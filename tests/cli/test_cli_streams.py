@@ -109,7 +109,7 @@ def test_a_closed_standard_error(closed, code):
 
 
 def test_without_the_extra_and_standard_error():
-    code = "import sys; sys.modules['nibabel'] = None; from fastloss.cli import main; sys.exit(main())"
+    code = "import sys; sys.modules['typer'] = None; from fastloss.cli import main; sys.exit(main())"
     with full() as err:
         done = process("info", code=code, stderr=err)
     assert (done.returncode, done.stdout) == (2, "")

@@ -1,10 +1,14 @@
 """Tests the loss expressions of `--loss`: their meaning, and the errors, which show the place in the text."""
 
+import inspect
+
+import numpy as np
 import pytest
 
+from fastloss import functional
 from fastloss.cli.errors import UserError
 from fastloss.cli.expression import LONGEST, TAKEN, names, parse
-from fastloss.cli.suggestions import OTHER_NAMES
+from fastloss.cli.suggestions import ALIASES, NOTES, SCORES, SUGGESTED
 from fastloss.losses import LOSSES, CrossEntropyLoss, DiceCELoss, DiceLoss, TverskyLoss
 
 
@@ -57,7 +61,11 @@ def test_defaults_reach_the_losses_that_have_them_and_did_not_set_them():
     ("text", "message", "marked"),
     [
         ("dicee", 'unknown loss "dicee"; did you mean "dice"?', "dicee"),
-        ("0.5*Dice + cross_entropi", 'did you mean "dice"?', "Dice"),
+        ("0.5*Dice + cross_entropi", 'did you mean "cross_entropy"?', "cross_entropi"),
+        ("0.5*ce + hausdorff_distance", 'did you mean "hausdorff_dt"?', "hausdorff_distance"),
+        ("CE(smoth=1)", 'cross_entropy has no parameter "smoth"', "smoth=1"),
+        ("Dice(smoth=1)", '--loss: dice has no parameter "smoth"', "smoth=1"),
+        ("1e39*iou", "factor: ", "1e39*iou"),
         ("0.5*dice + cross_entropi", 'did you mean "cross_entropy"?', "cross_entropi"),
         ("qqqq", 'unknown loss "qqqq" (', "qqqq"),
         ("dice(smoth=1)", 'dice has no parameter "smoth"; did you mean "smooth"?', "smoth=1"),
@@ -121,42 +129,113 @@ def test_refused_where_it_stands(text, message, marked):
     ("word", "name"),
     [
         ("ce", "cross_entropy"),
-        ("bce", "binary_cross_entropy"),
         ("CE", "cross_entropy"),
         ("ce_loss", "cross_entropy"),
         ("cross_entropy_loss", "cross_entropy"),
         ("crossentropy", "cross_entropy"),
         ("xent", "cross_entropy"),
-        ("wce", "cross_entropy"),
-        ("sparse_categorical_crossentropy", "cross_entropy"),
+        ("Dice", "dice"),
+        ("diceloss", "dice"),
+        ("soft_dice_loss", "dice"),
+        ("NLL", "nll"),
+        ("FocalLoss", "focal"),
+        ("CategoricalCrossentropy", "categorical_cross_entropy"),
         ("bce_with_logits", "binary_cross_entropy_with_logits"),
-        ("iou", "jaccard"),
-        ("IoULoss", "jaccard"),
-        ("kl", "kl_div"),
-        ("KLDivergence", "kl_div"),
         ("js", "js_div"),
         ("mae", "l1"),
-        ("l2", "mse"),
+        ("smoothl1", "smooth_l1"),
         ("gdice", "generalized_dice"),
         ("gdl", "generalized_dice"),
         ("generalised_dice_loss", "generalized_dice"),
-        ("hausdorff", "hausdorff_dt"),
         ("sigmoid_focal_loss", "binary_focal"),
-        ("focal_tversk", "focal_tversky"),
         ("DiceCrossEntropy", "dice_ce"),
     ],
 )
-def test_the_name_that_was_meant(word, name):
+def test_another_name_of_a_loss_is_taken(word, name):
+    notes = []
+    assert repr(parse(word, notes=notes)) == repr(parse(name))
+    assert notes == []
+    assert parse(f"0.5*{word}(reduction='sum')") == parse(f"0.5*{name}(reduction='sum')")
+
+
+@pytest.mark.parametrize(
+    ("word", "note"),
+    [
+        ("iou", "iou is taken as jaccard, the loss 1 - IoU"),
+        ("IoULoss", "IoULoss is taken as jaccard, the loss 1 - IoU"),
+        ("jaccard_index", "jaccard_index is taken as jaccard, the loss 1 - IoU"),
+        ("dsc", "dsc is taken as dice, the loss 1 - Dice"),
+        ("f1", "f1 is taken as dice, the loss 1 - Dice"),
+        ("dice_score", "dice_score is taken as dice, the loss 1 - Dice"),
+        ("tversky_index", "tversky_index is taken as tversky, the loss 1 - Tversky index"),
+        ("bce", "bce is taken as binary_cross_entropy, from probabilities; bce_with_logits is the loss of logits"),
+        (
+            "BCELoss",
+            "BCELoss is taken as binary_cross_entropy, from probabilities; bce_with_logits is the loss of logits",
+        ),
+        ("kl", "kl is taken as kl_div, from log-probabilities, as in torch"),
+        ("KLDivergence", "KLDivergence is taken as kl_div, from log-probabilities, as in torch"),
+        ("l2", "l2 is taken as mse, the mean of the squares, not half of it or its root"),
+    ],
+)
+def test_a_name_that_has_other_meanings_is_taken_with_a_note(word, note):
+    notes = []
+    name = note.split(" is taken as ")[1].split(",")[0]
+    assert repr(parse(f"{word} + ce + 2*{word}", notes=notes)) == repr(parse(f"{name} + cross_entropy + 2*{name}"))
+    assert notes == [note]
+    assert parse(word) == parse(name)
+
+
+@pytest.mark.parametrize(("word", "loss"), [("iou", "jaccard"), ("dsc", "dice"), ("tversky_index", "tversky")])
+def test_the_loss_of_a_score_is_one_minus_the_score(word, loss):
+    p = np.array([[0.75, 0.25, 0.5, 0.0]], np.float32)[:, None]
+    y = np.array([[1, 0, 1, 0]])[:, None]
+    both, ours, theirs = (p * y).sum(), p.sum(), y.sum()
+    score = {
+        "jaccard": both / (ours + theirs - both),
+        "dice": 2 * both / (ours + theirs),
+        "tversky": both / (both + 0.5 * (ours - both) + 0.5 * (theirs - both)),
+    }
+    assert loss in score
+    value, _ = parse(f"{word}(activation=None, smooth=0)").value_and_grad(p, y)
+    assert value == pytest.approx(1 - score[loss], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("hausdorff", "hausdorff_dt"),
+        ("HausdorffLoss", "hausdorff_dt"),
+        ("hd95", "hausdorff_dt"),
+        ("surface", "boundary"),
+        ("sensitivity", "sensitivity_specificity"),
+        ("specificity", "sensitivity_specificity"),
+        ("miou", "jaccard"),
+        ("wce", "cross_entropy"),
+        ("SparseCategoricalCrossentropy", "cross_entropy"),
+        ("BinaryFocalCrossentropy", "binary_focal"),
+        ("jensen_shannon", "js_div"),
+        ("MultiLabelMarginLoss", "multilabel_soft_margin"),
+        ("charbonnier", "pseudo_huber"),
+        ("focal_tversk", "focal_tversky"),
+    ],
+)
+def test_another_quantity_is_suggested_but_never_taken(word, name):
     with pytest.raises(UserError, match=f'unknown loss "{word}"; did you mean "{name}"'):
         parse(word)
     assert name in names()
 
 
-def test_the_name_of_a_class_leads_to_its_function():
+def test_the_name_of_a_class_is_taken():
     for function, cls in TAKEN.items():
-        with pytest.raises(UserError) as caught:
-            parse(f"{cls.__name__}()")
-        assert f'did you mean "{function.removesuffix("_loss")}"?' in str(caught.value)
+        required = "(weight=1)" if "weight" in inspect.signature(cls).parameters else ""
+        assert type(parse(f"{cls.__name__}{required}")) is type(parse(f"{function}{required}")), function
+
+
+@pytest.mark.parametrize("word", ["SoftMarginLoss", "soft_margin", "softmargin"])
+def test_soft_margin_is_refused_by_each_of_its_names(word):
+    with pytest.raises(UserError, match=f"{word} takes targets -1 and 1"):
+        parse(word)
 
 
 @pytest.mark.parametrize("word", ["ace", "lovasz", "combo", "ssim", "hinge", "topk"])
@@ -166,10 +245,27 @@ def test_no_name_is_guessed_from_a_few_letters(word):
 
 
 def test_other_names_are_of_losses_and_of_one_each():
-    others = [other for text in OTHER_NAMES.values() for other in text.split()]
-    assert len(set(others)) == len(others)
-    assert not set(others) & set(names())
-    assert set(OTHER_NAMES) <= set(names())
+    tables = (ALIASES, SUGGESTED, {name: others for name, (_, others) in SCORES.items()})
+    keys = [
+        other.replace("_", "").removesuffix("loss") for t in tables for text in t.values() for other in text.split()
+    ]
+    own = {name.replace("_", "").removesuffix("loss") for name in names()}
+    assert len(set(keys)) == len(keys)
+    assert not set(keys) & own
+    assert all(set(table) <= set(names()) for table in tables)
+    assert {name for text in ALIASES.values() for name in text.split()} >= set(NOTES)
+
+
+def test_no_name_means_a_loss_that_an_expression_cannot_name():
+    functions = {name.replace("_", "").removesuffix("loss") for name in functional.__all__}
+    own = {name.replace("_", "").removesuffix("loss") for name in names()}
+    others = {
+        o.replace("_", "")
+        for t in (ALIASES, {n: o for n, (_, o) in SCORES.items()})
+        for x in t.values()
+        for o in x.split()
+    }
+    assert not (functions - own) & others
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from .streams import say
 
 __all__ = ["main"]
 
-REQUIRED = {"typer": "typer", "rich": "rich", "PIL": "pillow", "tifffile": "tifffile", "nibabel": "nibabel"}
+REQUIRED = {"typer": "typer", "rich": "rich"}
 """The packages of the `cli` extra, as module -> distribution."""
 
 

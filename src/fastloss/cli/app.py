@@ -4,31 +4,27 @@
 """
 
 import inspect
-import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import fastloss
-from fastloss.losses import (
-    LOSSES,
-    MULTI_INPUT_LOSSES,
-    BCEWithLogitsLoss,
-    CrossEntropyLoss,
-    Loss,
-    MultiLabelSoftMarginLoss,
-)
+from fastloss.archive.look import TAKE_LOGITS
+from fastloss.files.layouts import LAYOUTS
+from fastloss.losses import LOSSES, MULTI_INPUT_LOSSES, Loss
+from fastloss.report.files_report import FilesReport, check_output
 
-from . import expression, report
-from .errors import UserError, shown
-from .loading import Reading
-from .measure import Measured, measure
+from . import expression, tables
+from .errors import FileError, UserError, spelled
 from .names import class_names as read_names
-from .pairing import Pair, pairs
 from .streams import CLOSED_PIPE, discard, say
 
 app = typer.Typer(
@@ -39,11 +35,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-TAKE_LOGITS = (
-    (CrossEntropyLoss, "cross_entropy", "categorical_cross_entropy"),
-    (BCEWithLogitsLoss, "binary_cross_entropy_with_logits", "binary_cross_entropy"),
-    (MultiLabelSoftMarginLoss, "multilabel_soft_margin", "binary_cross_entropy"),
-)
 USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # newer versions of typer define the class, older ones use click's
 HEADER = ["loss", "class", "description", "parameters and defaults"]
 
@@ -58,6 +49,18 @@ class RawType(StrEnum):
     bfloat16 = "bfloat16"
 
 
+class NoData(StrEnum):
+    ignore = "ignore"
+    label = "label"
+
+
+def _layout(name: str | None) -> str | None:
+    """Check the name of a layout while the options are parsed, before any other work."""
+    if name is not None and name not in LAYOUTS:
+        raise typer.BadParameter(f"expected one of {', '.join(LAYOUTS)}, got {name!r}")
+    return name
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the application and return the exit code instead of leaving the process.
 
@@ -70,8 +73,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no error
     try:
         return _run(sys.argv[1:] if arguments is None else list(arguments))
-    except UserError as error:
-        say(f"error: {error}")
+    except (UserError, FileError) as error:
+        say(f"error: {spelled(str(error))}")
         return 2
     except USAGE_ERROR as error:
         _say_usage(error)
@@ -120,58 +123,115 @@ def _version(wanted: bool) -> None:
 @app.command()
 def evaluate(
     predictions: Annotated[
-        Path,
-        typer.Argument(metavar="PREDICTIONS", help="Arrays, file or folder: .npy, .npz, .tif, .nii, .nii.gz."),
+        Path, typer.Argument(metavar="PREDICTIONS", help="Scores or label maps: a file, or a folder of files.")
     ],
-    targets: Annotated[
-        Path, typer.Argument(metavar="TARGETS", help="Masks, file or folder: .png, .tif, .npy, .nii, .nii.gz.")
-    ],
+    targets: Annotated[Path, typer.Argument(metavar="TARGETS", help="Masks: a file, or a folder of files.")],
     loss: Annotated[
         list[str],
         typer.Option(
             help='A loss, e.g. dice, "tversky(alpha=0.3, beta=0.7)", "0.5*dice + 0.5*cross_entropy". May be repeated.'
         ),
     ],
+    match: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="PATTERN PATTERN", help='Files that belong together: "{id}_pred.npy" "{id}_gt.png".'),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(metavar="|".join(LAYOUTS), callback=_layout, help="The layout of the folders, with its labels."),
+    ] = None,
     activation: Annotated[
         Activation | None, typer.Option(help="Turns predictions into probabilities; none if they are probabilities.")
     ] = None,
-    axis: Annotated[int, typer.Option(help="The axis of a prediction that holds the classes.")] = 0,
-    ignore_index: Annotated[int | None, typer.Option(help="The label of pixels to leave out, e.g. 255.")] = None,
+    axis: Annotated[int | None, typer.Option(help="The axis of a prediction that holds the classes.")] = None,
+    axes: Annotated[str | None, typer.Option(help="The names of a prediction's axes, e.g. czyx.")] = None,
+    target_axes: Annotated[str | None, typer.Option(help="The names of a mask's axes, e.g. xyz.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Labels or colours to classes: a JSON file, or cityscapes, ade20k, voc.")
+    ] = None,
+    prediction_labels: Annotated[
+        str | None, typer.Option(help="The same for label maps as predictions; classes if they hold classes.")
+    ] = None,
+    regions: Annotated[str | None, typer.Option(help='Regions of labels, e.g. "wt=1+2+3,tc=2+3,et=3".')] = None,
+    num_classes: Annotated[int | None, typer.Option(help="The number of classes of predicted label maps.")] = None,
+    ignore_index: Annotated[
+        list[int] | None, typer.Option(help="The label of pixels to leave out, e.g. 255. May be repeated.")
+    ] = None,
+    round_labels: Annotated[
+        float | None, typer.Option(help="Round labels that are at most this far from whole numbers.")
+    ] = None,
+    nodata: Annotated[
+        NoData | None,
+        typer.Option(help="Ignore or count pixels that a mask's header calls nodata, if that label is also a class."),
+    ] = None,
+    ignore_geometry: Annotated[
+        bool, typer.Option("--ignore-geometry", help="Compare pixel by pixel, whatever the affines say.")
+    ] = False,
     class_names: Annotated[Path | None, typer.Option(help="Text file with one class name per line.")] = None,
-    key: Annotated[str | None, typer.Option(help="The name of the array in an .npz file.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="The name of the array in a prediction's file that holds several.")
+    ] = None,
+    target_key: Annotated[str | None, typer.Option(help="The name of the array in a mask's file.")] = None,
     dtype: Annotated[RawType | None, typer.Option(help="The true dtype of |V2 or uint16 numbers.")] = None,
     scale: Annotated[float | None, typer.Option(help="Divide integer predictions by this number, e.g. 255.")] = None,
     output: Annotated[
-        list[Path] | None, typer.Option(help="Write all results to a .json or .csv file. May be repeated.")
+        list[Path] | None,
+        typer.Option(help="Write all results to a .json or .csv file. May be repeated."),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Number of threads.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Number of threads that compute.")] = None,
+    read_threads: Annotated[int, typer.Option(min=1, help="Number of threads that read and decode.")] = 2,
     worst: Annotated[int, typer.Option(min=0, help="Number of worst images to show.")] = 10,
 ) -> None:
     """Compute losses of saved predictions against masks: of the whole set, per class, and of the worst images.
 
-    Give two files, or two folders whose files are matched by name without extension. A prediction is one array
+    Give two files, or two folders whose files are matched by their paths without extension. A prediction is one array
     (classes, *pixels), its mask (*pixels).
     """
-    losses = _losses(loss, activation, ignore_index)
-    _check_scale(scale, dtype)
+    notes = list[str]()
+    losses = _losses(loss, activation, notes)
+    summaries = [path for path in output or () if layout == "nnunet" and path.name == "summary.json"]
     for path in output or ():
-        report.check_output(path)
+        with _output(path):
+            check_output(path)
     names = None if class_names is None else read_names(class_names)
-    found = pairs(predictions, targets)
     if threads is not None:
         fastloss.set_num_threads(threads)
     _note_activation(losses, scale, activation)
-    how = Reading(axis=axis, key=key, bfloat16=dtype is RawType.bfloat16, scale=scale)
-    named = None if names is None else len(names)
-    measured = measure(found, losses, how, ignore_index=ignore_index, names=named)
-    classes = names or [str(index) for index in range(measured.classes)]
-    findings = report.Findings(report=measured.report, pairs=found, classes=classes, nan=measured.nan)
-    _note_images(found, measured)
+    with _progress() as progress:
+        report = fastloss.evaluate_files(
+            losses,
+            predictions,
+            targets,
+            match=match,
+            layout=layout,
+            axis=axis,
+            axes=axes,
+            target_axes=target_axes,
+            key=key,
+            target_key=target_key,
+            dtype=dtype and dtype.value,
+            scale=scale,
+            labels=labels,
+            prediction_labels=prediction_labels,
+            regions=regions,
+            num_classes=num_classes,
+            class_names=names,
+            ignore_index=ignore_index or None,
+            round_labels=round_labels,
+            nodata=nodata and nodata.value,
+            ignore_geometry=ignore_geometry,
+            nnunet_summary=bool(summaries),
+            read_threads=read_threads,
+            progress=progress,
+        )
+    for note in (*notes, *report.notes):
+        say(f"note: {spelled(note)}")
     for path in output or ():
-        report.write(findings, path)
-    report.tables(findings, worst)
+        with _output(path):
+            report.write_nnunet_summary(path) if path in summaries else report.write(path)
+    tables.tables(report, worst)
     sys.stdout.flush()  # if the tables are lost, the speed is not printed either
-    _say_speed(measured, len(found))
+    _say_speed(report)
 
 
 @app.callback()
@@ -188,10 +248,10 @@ def list_losses() -> None:
     """List the losses with their parameters and defaults."""
     others = {name: cls for name, cls in (LOSSES | MULTI_INPUT_LOSSES).items() if name not in expression.TAKEN}
     title = "Losses that evaluate takes; --loss also takes a name without its trailing _loss"
-    report.catalogue(title, HEADER, _catalogue_rows(expression.TAKEN))
+    tables.catalogue(title, HEADER, _catalogue_rows(expression.TAKEN))
     print()
     title = "Losses that evaluate does not take: they need several inputs, or targets -1 and 1"
-    report.catalogue(title, HEADER, _catalogue_rows(others))
+    tables.catalogue(title, HEADER, _catalogue_rows(others))
 
 
 @app.command()
@@ -200,21 +260,21 @@ def info() -> None:
     fastloss.show_config()
 
 
-def _losses(texts: Sequence[str], activation: Activation | None, ignore_index: int | None) -> dict[str, Loss]:
+def _losses(texts: Sequence[str], activation: Activation | None, notes: list[str]) -> dict[str, Loss]:
     """Map each expression to its loss, in the given order. An expression that is given twice counts once."""
     defaults: dict[str, object] = {}
     if activation is not None:
         defaults["activation"] = None if activation is Activation.none else activation.value
-    if ignore_index is not None:
-        defaults["ignore_index"] = ignore_index
-    return {text.strip(): expression.parse(text, defaults) for text in texts}
+    return {text.strip(): expression.parse(text, defaults, notes) for text in texts}
 
 
-def _check_scale(scale: float | None, dtype: RawType | None) -> None:
-    if scale is not None and not (math.isfinite(scale) and scale > 0):
-        raise UserError(f"--scale: expected a finite number > 0, got {scale}")
-    if scale is not None and dtype is not None:
-        raise UserError(f"--scale: expected integer predictions, got --dtype {dtype.value}; give only one of the two")
+@contextmanager
+def _output(path: Path) -> Iterator[None]:
+    """Name the option in an error about the file that it names."""
+    try:
+        yield
+    except FileError as error:
+        raise UserError(f"--output {error}") from error
 
 
 def _note_activation(losses: dict[str, Loss], scale: float | None, activation: Activation | None) -> None:
@@ -224,24 +284,27 @@ def _note_activation(losses: dict[str, Loss], scale: float | None, activation: A
         say("note: --scale makes probabilities, but a loss applies an activation to them; give --activation none")
     if scale is None and activation is not Activation.none:
         return
-    for kind, name, other in TAKE_LOGITS:
+    for kind, (name, other) in TAKE_LOGITS.items():
         if any(type(leaf) is kind for leaf in leaves):
             say(f"note: {name} takes logits, whatever the options; for probabilities, use {other}")
 
 
-def _note_images(pairs: Sequence[Pair], measured: Measured) -> None:
-    """Warn on stderr about images whose values are doubtful."""
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int, int], None]]:
+    """Show a progress bar on stderr, if that is a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"))
+    bar = Progress(*columns, TimeRemainingColumn(), console=console)
+    with bar if console.is_terminal else nullcontext():  # outside its context, the bar prints nothing
+        task = bar.add_task("", total=None, speed="")
+        start = time.perf_counter()
 
-    def named(images: list[int]) -> str:
-        more = f" and {len(images) - 5} more" if len(images) > 5 else ""
-        return f"{', '.join(shown(pairs[index].name) for index in images[:5])}{more}"
+        def progress(done: int, total: int, nbytes: int) -> None:
+            seconds = max(time.perf_counter() - start, 1e-9)
+            speed = f"{done / seconds:.3g} images/s {nbytes / seconds / 1e9:.3g} GB/s"
+            bar.update(task, completed=done, total=total, speed=speed)
 
-    if measured.nan:
-        why = "the prediction holds nan, or values that a loss does not take, such as logits in place of probabilities"
-        say(f"note: a loss is nan for {named(measured.nan)}: {why}")
-    if measured.moved:
-        what = "prediction and mask differ in their affines; they are compared voxel by voxel without regard to them"
-        say(f"note: {named(measured.moved)}: {what}")
+        yield progress
 
 
 def _catalogue_rows(losses: Mapping[str, Callable[..., object]]) -> list[list[str]]:
@@ -258,9 +321,11 @@ def _first_line(make: Callable[..., object]) -> str:
     return (inspect.getdoc(make) or "").partition("\n")[0]
 
 
-def _say_speed(measured: Measured, images: int) -> None:
-    """Print the speed on stderr, so that standard output is the same at every speed."""
-    config = fastloss.config()
+def _say_speed(report: FilesReport) -> None:
+    """Print the speed on stderr, so that standard output is the same at every speed. It includes reading."""
+    config, images = fastloss.config(), len(report.images)
     how = f"{config['backend']} backend, {config['threads']} thread{'s' * (config['threads'] != 1)}"
-    what = f"{images} image{'s' * (images != 1)}, {measured.nbytes / 1e9:.3g} GB in {measured.seconds:.3g} s"
-    say(f"{what}: {measured.speed(images)} ({how})")
+    what = f"{images} image{'s' * (images != 1)}, {report.nbytes / 1e9:.3g} GB in {report.seconds:.3g} s"
+    seconds = max(report.seconds, 1e-9)
+    speed = f"{images / seconds:.3g} images/s, {report.nbytes / seconds / 1e9:.3g} GB/s"
+    say(f"{what}: {speed} ({how})")

@@ -1,25 +1,29 @@
-"""Defines `UserError`, the one exception that a user sees, and writes paths for messages.
+"""Defines `UserError`, the exception for mistakes on the command line, and spells options as the command line does.
 
-Every module of the command line may raise `UserError`. Only `app.py` catches it, prints it and exits with 2.
+Every module of the command line may raise `UserError`. Only `app.py` catches it, prints it and exits with 2. It treats
+the library's `FileError` in the same way.
 """
 
-import os
+import re
+
+from fastloss.files.errors import FileError, printable, shown, well_formed
+
+__all__ = ["FileError", "UserError", "printable", "shown", "spelled", "well_formed"]
+
+OPTION = re.compile(r"`([a-z_]+)=([^`]*)`")
 
 
 class UserError(Exception):
     """A mistake that the user can correct. The message explains the mistake, and no traceback follows."""
 
 
-def printable(text: str) -> str:
-    """Return the text as a terminal may print it. A control character, which would act, is written as `\\x1b`."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+def spelled(message: str) -> str:
+    """Spell the options of a library message as the command line does: `axis=3` in backticks becomes --axis 3."""
+    return OPTION.sub(_option, message)
 
 
-def well_formed(path: str | os.PathLike[str]) -> str:
-    """Return the path as text that can be encoded as UTF-8. A byte that is not UTF-8 is written as `\\xff`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def shown(path: str | os.PathLike[str]) -> str:
-    """Return the path as a terminal may print it, even if it is not UTF-8 or contains control characters."""
-    return printable(well_formed(path))
+def _option(found: re.Match[str]) -> str:
+    name, value = found.groups()
+    flag = "--" + name.replace("_", "-")
+    value = {"None": "none", "True": ""}.get(value, value.strip("\"'"))
+    return f"{flag} {value}".rstrip()

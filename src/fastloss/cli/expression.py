@@ -16,7 +16,7 @@ from typing import TypeVar
 from fastloss.losses import LOSSES, DiceCELoss, Loss
 
 from .errors import UserError, printable
-from .suggestions import meant_loss, nearest
+from .suggestions import meant_loss, nearest, taken_as
 
 LONGEST = 1000
 """The most characters of an expression. No real expression is nearly as long."""
@@ -30,14 +30,15 @@ TAKEN: dict[str, Callable[..., Loss]] = {
 T = TypeVar("T")
 
 
-def parse(text: str, defaults: Mapping[str, object] | None = None) -> Loss:
+def parse(text: str, defaults: Mapping[str, object] | None = None, notes: list[str] | None = None) -> Loss:
     """Return the loss that `text` describes.
 
     `defaults` maps parameters to values. A default applies to each loss that has the parameter and does not set it.
+    `notes` gets a line for each name that is taken as a loss although it is the name of a score, or has other meanings.
     """
     if len(text) > LONGEST:
         raise UserError(f"--loss: expected an expression of at most {LONGEST} characters, got {len(text)}")
-    reader = _Reader(text, dict(defaults or {}))
+    reader = _Reader(text, dict(defaults or {}), notes if notes is not None else [])
     node = reader.tree()
     try:
         value = reader.term(node)
@@ -60,11 +61,12 @@ def parameters(make: Callable[..., object]) -> dict[str, object]:
 
 
 class _Reader:
-    """Reads one expression. It keeps the text for messages, and the defaults for the losses."""
+    """Reads one expression. It keeps the text for messages, the losses' defaults, and the notes on their names."""
 
-    def __init__(self, text: str, defaults: dict[str, object]) -> None:
+    def __init__(self, text: str, defaults: dict[str, object], notes: list[str]) -> None:
         self.text = text
         self.defaults = defaults
+        self.notes = notes
 
     def error(self, node: ast.AST, message: str) -> UserError:
         """Return the error, with the place in the expression underlined."""
@@ -157,16 +159,27 @@ class _Reader:
         """Return the loss that the call names, with the call's parameters and the defaults for the others."""
         if not isinstance(func, ast.Name):
             raise self.error(func, "expected the name of a loss")
-        known = names()
-        if func.id in ("soft_margin", "soft_margin_loss"):
-            same = "binary_cross_entropy_with_logits computes the same from labels 0 and 1"
-            raise self.error(func, f"{func.id} takes targets -1 and 1, but a mask holds no -1; {same}")
-        if func.id not in known:
-            raise self.error(func, f'unknown loss "{func.id}"{meant_loss(func.id, known)} (fastloss losses lists them)')
-        make = TAKEN[known[func.id]]
-        own = self._parameters(func.id, parameters(make), keywords)
+        name = self._name(func)
+        make = TAKEN[names()[name]]
+        own = self._parameters(name, parameters(make), keywords)
         given = {name: value for name, value in self.defaults.items() if name in parameters(make)}
         return self._checked(node, lambda: make(**(given | own)))
+
+    def _name(self, func: ast.Name) -> str:
+        """Return the loss's own name for the name in the expression, which may be another name of the loss."""
+        known = names()
+        if func.id in known:
+            return func.id
+        if func.id.lower().replace("_", "") in ("softmargin", "softmarginloss"):
+            same = "binary_cross_entropy_with_logits computes the same from labels 0 and 1"
+            raise self.error(func, f"{func.id} takes targets -1 and 1, but a mask holds no -1; {same}")
+        taken = taken_as(func.id, known)
+        if taken is None:
+            raise self.error(func, f'unknown loss "{func.id}"{meant_loss(func.id, known)} (fastloss losses lists them)')
+        name, note = taken
+        if note is not None and note not in self.notes:
+            self.notes.append(note)
+        return name
 
     def _parameters(self, loss: str, known: Mapping[str, object], keywords: list[ast.keyword]) -> dict[str, object]:
         found: dict[str, object] = {}

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from fastloss.files.opening import opened, reading
+
 from .errors import UserError, printable, shown
-from .opening import opened, reading
 
 LARGEST = 2**20
 """The most bytes of the file, enough for more classes than any loss is computed with."""

@@ -1,49 +1,123 @@
-"""Suggests the loss that a wrong name may mean: `ce` is short for cross entropy, `dicee` is a typing error.
+"""Finds the loss that another name means: `ce` is short for cross entropy, `dicee` is a typing error.
 
-The suggestions appear only in error messages, because an expression accepts a loss only by its own name.
-`expression.py` calls this module.
+Three tables hold the other names. Names of a loss are taken. Names of a score whose loss is exactly 1 - score are taken
+with a note. Names of another quantity, and names that mean several losses, are only suggested in the error. Capitals,
+`_` and a trailing `_loss` do not matter: `BCELoss` is `bce`. `expression.py` calls this module.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-OTHER_NAMES = {
-    "cross_entropy": "ce wce xe xent xentropy softmax_ce softmax_cross_entropy sparse_categorical_cross_entropy",
+ALIASES = {
+    "cross_entropy": "ce xe xent xentropy softmax_ce softmax_cross_entropy",
     "nll": "negative_log_likelihood",
     "categorical_cross_entropy": "cce",
     "focal": "fl softmax_focal multiclass_focal categorical_focal",
-    "kl_div": "kl kld kl_divergence kullback_leibler",
+    "kl_div": "kl kld kl_divergence kullback_leibler kullback_leibler_divergence",
     "binary_cross_entropy": "bce",
     "binary_cross_entropy_with_logits": "bce_with_logits bce_logits sigmoid_ce sigmoid_bce sigmoid_cross_entropy",
-    "balanced_binary_cross_entropy": "balanced_bce bbce weighted_bce wbce",
-    "binary_focal": "bfl sigmoid_focal focal_bce binary_focal_cross_entropy",
+    "balanced_binary_cross_entropy": "balanced_bce bbce",
+    "binary_focal": "bfl sigmoid_focal",
     "binary_kl_div": "binary_kl bkl binary_kl_divergence",
-    "js_div": "js jsd js_divergence jensen_shannon jensen_shannon_divergence",
-    "multilabel_soft_margin": "multilabel multilabel_margin",
+    "js_div": "js jsd js_divergence jensen_shannon_divergence",
     "mse": "l2 squared_error mean_squared_error",
     "l1": "mae absolute_error mean_absolute_error",
-    "pseudo_huber": "charbonnier",
-    "dice": "dsc soft_dice dice_coefficient dice_score f1 f1_score sorensen_dice",
-    "jaccard": "iou miou soft_iou intersection_over_union jac",
-    "tversky": "tversky_index",
-    "focal_tversky": "ft ftl",
-    "sensitivity_specificity": "ss sens_spec sensitivity specificity",
-    "generalized_dice": "gd gdl gdice gen_dice generalised_dice",
-    "boundary": "bd surface",
-    "hausdorff_dt": "hd hausdorff hausdorff_distance",
+    "dice": "soft_dice",
+    "jaccard": "soft_jaccard",
+    "focal_tversky": "ftl",
+    "sensitivity_specificity": "sens_spec",
+    "generalized_dice": "gdl gdice gen_dice generalised_dice",
     "dice_ce": "ce_dice dice_cross_entropy dice_xent",
 }
-"""Maps a loss's short name here to its names in papers and other libraries. Capitals, `_` and a trailing `_loss` do not
-matter: `BCELoss` is `bce`."""
+"""Maps a loss's short name here to its names in papers and other libraries. These are taken."""
 
-_OWNERS = {other: name for name, others in OTHER_NAMES.items() for other in others.split()}
+SCORES = {
+    "dice": (
+        "Dice",
+        "dsc dice_coefficient dice_score dice_similarity dice_similarity_coefficient sorensen_dice f1 f1_score",
+    ),
+    "jaccard": (
+        "IoU",
+        "iou soft_iou intersection_over_union iou_score jac jaccard_index jaccard_score jaccard_coefficient",
+    ),
+    "tversky": ("Tversky index", "tversky_index"),
+}
+"""Maps a loss to its score and the names of that score. The loss is exactly 1 - score. These are taken with a note."""
+
+NOTES = {
+    "bce": "from probabilities; bce_with_logits is the loss of logits",
+    "kl": "from log-probabilities, as in torch",
+    "kld": "from log-probabilities, as in torch",
+    "kl_divergence": "from log-probabilities, as in torch",
+    "l2": "the mean of the squares, not half of it or its root",
+}
+"""Names whose meaning differs between libraries, and the meaning that is taken here, for the note."""
+
+SUGGESTED = {
+    "cross_entropy": "wce weighted_ce weighted_cross_entropy sparse_categorical_cross_entropy",
+    "balanced_binary_cross_entropy": "wbce weighted_bce",
+    "binary_focal": "focal_bce binary_focal_cross_entropy",
+    "focal": "categorical_focal_cross_entropy",
+    "js_div": "jensen_shannon jensen_shannon_distance js_distance",
+    "multilabel_soft_margin": "multilabel multilabel_margin",
+    "pseudo_huber": "charbonnier",
+    "jaccard": "miou mean_iou",
+    "focal_tversky": "ft",
+    "sensitivity_specificity": "ss sensitivity specificity recall",
+    "generalized_dice": "gd generalized_dice_score",
+    "boundary": "bd surface surface_distance",
+    "hausdorff_dt": "hd hd95 hausdorff hausdorff_distance",
+}
+"""Maps a loss to names that are only suggested. Some mean another quantity: `hausdorff_distance` is in pixels, and
+`miou` counts over a data set. Others mean several losses: Keras' `SparseCategoricalCrossentropy` takes probabilities by
+default, and `weighted_ce` needs weights."""
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("_", "").removesuffix("loss")
+
+
+def _owners(table: Mapping[str, str]) -> dict[str, str]:
+    return {_key(other): name for name, others in table.items() for other in others.split()}
+
+
+_ALIASES = _owners(ALIASES)
+_SCORES = _owners({name: others for name, (_, others) in SCORES.items()})
+_SUGGESTED = _owners(SUGGESTED)
+_NOTES = {_key(name): note for name, note in NOTES.items()}
+
+
+def taken_as(word: str, known: Iterable[str]) -> tuple[str, str | None] | None:
+    """Return the loss that the name means, and the note that the user should read. None: no such name is taken.
+
+    Parameters
+    ----------
+    word : str
+        The name, which is not one of `known`.
+    known : iterable of str
+        The names of losses, short names first.
+
+    Returns
+    -------
+    (str, str or None) or None
+        The name in `known`, and the note, such as `iou is taken as jaccard, the loss 1 - IoU`.
+    """
+    key = _key(word)
+    own = {_key(name): name for name in reversed(list(known))}
+    if key in own:
+        return own[key], None
+    if key in _SCORES:
+        name = _SCORES[key]
+        return name, f"{word} is taken as {name}, the loss 1 - {SCORES[name][0]}"
+    if key in _ALIASES:
+        name = _ALIASES[key]
+        return name, f"{word} is taken as {name}, {_NOTES[key]}" if key in _NOTES else None
+    return None
 
 
 def meant_loss(word: str, known: Iterable[str]) -> str:
-    """Return the hint for an unknown loss: `; did you mean "cross_entropy"?`, or nothing if no name is similar."""
-    known = list(known)
-    by_key = {_key(name): name for name in reversed(known)} | {_key(name): _OWNERS[name] for name in _OWNERS}
-    return _hint(by_key.get(_key(word))) or nearest(word, known)
+    """Return the hint for a name that is not taken: `; did you mean "hausdorff_dt"?`, or nothing if none is similar."""
+    return _hint(_SUGGESTED.get(_key(word))) or nearest(word, known)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -55,7 +129,3 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def _hint(name: str | None) -> str:
     return f'; did you mean "{name}"?' if name else ""
-
-
-def _key(name: str) -> str:
-    return name.lower().replace("_", "").removesuffix("loss")
