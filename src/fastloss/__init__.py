@@ -18,19 +18,28 @@ from ._backend import backend, config, get_backend, show_config
 from ._faults import LabelError
 from ._threads import get_num_threads, num_threads, set_num_threads
 from .distance import distance_transform, hausdorff_distance, signed_distance
-from .evaluate import Report, evaluate
+from .evaluate import evaluate
 from .gradcheck import check_grad
 from .labels import class_weights, one_hot, smooth_labels
 from .losses import *  # noqa: F403
 from .numerics import entropy, log_sigmoid, log_softmax, logit, logsumexp, sigmoid, softmax, softplus
+from .results import Report
+from .tiles import Tiles
 
 if TYPE_CHECKING:
+    from .archive.compare import compare_ledgers as compare_ledgers
     from .archive.evaluate_files import evaluate_files as evaluate_files
+    from .archive.merge_ledgers import merge_ledgers as merge_ledgers
     from .files.errors import FileError as FileError
 
 __version__: str
 
-_ON_REQUEST = {"evaluate_files": ".archive.evaluate_files", "FileError": ".files.errors"}
+_ON_REQUEST = {
+    "evaluate_files": ".archive.evaluate_files",
+    "compare_ledgers": ".archive.compare",
+    "merge_ledgers": ".archive.merge_ledgers",
+    "FileError": ".files.errors",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -48,9 +57,11 @@ __all__ = [
     "FileError",
     "LabelError",
     "Report",
+    "Tiles",
     "backend",
     "check_grad",
     "class_weights",
+    "compare_ledgers",
     "config",
     "distance_transform",
     "entropy",
@@ -63,6 +74,7 @@ __all__ = [
     "log_softmax",
     "logit",
     "logsumexp",
+    "merge_ledgers",
     "num_threads",
     "one_hot",
     "set_num_threads",

@@ -35,6 +35,17 @@ class Chosen(fl.CrossEntropyLoss):
         return np.ones(batch.target.shape if self.label_smoothing == 0 else 1)
 
 
+class Lazy:
+    """A lazy array that belongs to no library."""
+
+    def __init__(self, array, shape=None):
+        self.array, self.dtype, self.shape = array, array.dtype, array.shape if shape is None else shape
+        self.chunks = None
+
+    def __getitem__(self, index):
+        return self.array[index]
+
+
 def label(value, dtype=np.int64, shape=(2, 4)):
     """Labels 0 and, last, `value`."""
     y = np.zeros(shape, dtype)
@@ -555,6 +566,10 @@ ERRORS = {
     ],
     "evaluate": [
         ("fl.evaluate({}, X, Y)", ValueError, "losses: expected at least one, got none"),
+        ("fl.evaluate({'d': fl.DiceLoss()}, X, Y).to_pandas('images')", ValueError,
+         "scope: expected 'image', 'class' or 'all', got 'images'"),
+        ("fl.evaluate({'class': fl.DiceLoss()}, X, Y).to_pandas('class')", ValueError,
+         "losses: expected no loss with the name of a column, got 'class'"),
         ("fl.evaluate([fl.DiceLoss()], X, Y)", TypeError, "losses: expected a mapping of names to losses, got list"),
         ("fl.evaluate(fl.DiceLoss(), X, Y)", TypeError,
          "losses: expected a mapping of names to losses, got DiceLoss"),
@@ -586,6 +601,40 @@ ERRORS = {
         ("fl.evaluate({'d': fl.DiceLoss()}, X, Y) + fl.evaluate({'e': fl.DiceLoss()}, X, Y)", ValueError,
          "reports: expected the same losses and classes in all, got <Report of 2 images, 3 classes: d: 0.833328> and "
          "<Report of 2 images, 3 classes: e: 0.833328>"),
+    ],
+    "tiles": [
+        ("fl.Tiles({})", ValueError, "losses: expected at least one, got none"),
+        ("fl.Tiles({'d': fl.DiceLoss()}, 3)", TypeError, "image: expected a name, or one name per image, got 3"),
+        ("fl.Tiles({'b': fl.BoundaryLoss()})", ValueError,
+         "losses: expected losses whose sums add up over tiles, got BoundaryLoss() for 'b', which makes weights from "
+         "the whole image; pass whole images to evaluate, or leave this loss out"),
+        ("fl.Tiles({'d': fl.DiceLoss()}).close()", ValueError, "tiles: expected at least one tile, got none"),
+        ("fl.Tiles({'d': fl.DiceLoss()}).report", ValueError,
+         "tiles: expected closed tiles, got open ones; end the `with` block or call close() first"),
+        ("fl.Tiles({'d': fl.DiceLoss()}, 'a').add(X, Y)", ValueError,
+         "input: expected one image per name, got 2 for ['a']"),
+        ("fl.Tiles({'d': fl.DiceLoss()}).add(X, label(3))", fl.LabelError, LABELS + "3 at (1, 3)"),
+        ("[t := fl.Tiles({'d': fl.DiceLoss()}), t.add(X, Y), t.add(X[:1], Y[:1])]", ValueError,
+         "input: expected as many images as in the first tile, 2, got 1"),
+        ("[t := fl.Tiles({'d': fl.DiceLoss()}), t.add(X, Y), t.close(), t.add(X, Y)]", ValueError,
+         "tiles: expected open tiles, got closed ones; make new Tiles for the next image"),
+        ("[t := fl.Tiles({'d': fl.DiceLoss()}), t.add(X, Y), t.__exit__(KeyError, None, None), t.close()]", ValueError,
+         "tiles: expected a report of all tiles, but an error ended the `with` block"),
+    ],
+    "lazy arrays": [
+        ("fl.DiceLoss().value_and_grad(X, Lazy(Y))", TypeError,
+         "target: expected an array in memory for a gradient, got a lazy test_errors Lazy; pass numpy.asarray(target), "
+         "or use dask.array.map_blocks if the loss is a sum over pixels"),
+        ("fl.DiceLoss(reduction='none')(Lazy(X), Y)", TypeError,
+         "reduction: expected 'mean' or 'sum' for lazy arrays, got 'none', whose result is as large as the input; pass "
+         "numpy.asarray(input) and numpy.asarray(target)"),
+        ("fl.DiceLoss()(Lazy(X, shape=(np.nan, 3, 4)), Y)", ValueError,
+         "input: expected an array of known shape, got (nan, 3, 4); call its compute_chunk_sizes() first"),
+        ("fl.DiceLoss()(Lazy(X), label(3))", fl.LabelError, LABELS + "3 at (1, 3)"),
+        ("fl.DiceLoss()(Lazy(X), Lazy(Y[:, :3]))", ValueError,
+         "target: expected shape (N, *S) = (2, 4) (labels) or (2, 3, 4) (dense), got (2, 3)"),
+        ("fl.DiceLoss()(Lazy(Y), Y)", TypeError, NAMES + "int64"),
+        ("fl.evaluate({'d': fl.DiceLoss()}, Lazy(X), None)", TypeError, "target: " + REAL + "object"),
     ],
 }
 # fmt: on
@@ -712,8 +761,15 @@ def test_out_is_untouched_by_a_configuration_that_does_not_fit(loss, backend):
 
 # ---- the table is complete
 
-# These are the environment's, and those of an install without the extension: processes/test_backends.py. And one above.
-ELSEWHERE = ("FASTLOSS_", "fastloss: ", "the compiled extension", "NumPy has bfloat16", "name: expected 'auto'")
+# These are the environment's, those of an install without the extension or pandas, and one above.
+ELSEWHERE = (
+    "FASTLOSS_",
+    "fastloss: ",
+    "the compiled extension",
+    "NumPy has bfloat16",
+    "name: expected 'auto'",
+    ".* is not installed",
+)
 
 
 OF_FILES = ("cli", "examples", "files", "archive", "report")
@@ -722,7 +778,7 @@ OF_FILES = ("cli", "examples", "files", "archive", "report")
 def templates():
     """Every message about arrays and options as a pattern; those about files are in tests/files and tests/archive."""
     package = pathlib.Path(fl.__file__).parent
-    for file in [f for f in package.rglob("*.py") if f.parent.name not in OF_FILES]:
+    for file in [f for f in package.rglob("*.py") if f.parent.name not in OF_FILES and f.name != "_records.py"]:
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call) or not node.exc.args:
                 continue

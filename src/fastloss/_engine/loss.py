@@ -15,13 +15,14 @@ import numpy as np
 
 from .._arrays import Array, as_array
 from .._batch import IGNORE_INDEX, Batch, check_ignored, class_batch, element_batch, ignored_labels
+from .._lazy import LazyArrays, any_lazy, refuse_lazy
 from .._options import check_common, freeze, number
 from .._terms import Term
-from .formula import Formula
 from .partial import Partial
+from .windowed import WindowedFormula
 
 
-class Loss(Formula):
+class Loss(WindowedFormula):
     """Base of all losses with one input and one target. Its subclasses are the losses themselves."""
 
     takes_binary: ClassVar[bool] = False  # a single channel takes labels {0, 1}
@@ -39,6 +40,8 @@ class Loss(Formula):
 
     def __call__(self, input: Any, target: Any, /, *, pixel_weight: Any = None) -> float | Any:
         """The loss: a float, or with `reduction="none"` the array of its values."""
+        if any_lazy(input, target, pixel_weight):
+            return self.finalize(self.lazy_partial(LazyArrays(input, target, pixel_weight)))
         return self.value(self.make_batch(input, target, pixel_weight))
 
     def value_and_grad(
@@ -49,10 +52,13 @@ class Loss(Formula):
         out: the array to write the gradient to, of the input's shape and dtype. If a check fails, nothing is written.
         With `reduction="none"`, the gradient is that of the sum of the map.
         """
+        refuse_lazy(input, target, pixel_weight)
         return self._value_and_grad(self.make_batch(input, target, pixel_weight), out)
 
     def partial(self, input: Any, target: Any, /, *, pixel_weight: Any = None) -> Partial:
-        """The mergeable sums of these samples; see `Partial`."""
+        """The mergeable sums of these samples; see `Partial`. Samples are whole: for tiles of images, see `Tiles`."""
+        if any_lazy(input, target, pixel_weight):
+            return self.lazy_partial(LazyArrays(input, target, pixel_weight))
         return self._partial(self.make_batch(input, target, pixel_weight))
 
     def finalize(self, partial: Partial, /) -> float:
@@ -92,6 +98,9 @@ class Loss(Formula):
         """The batch of checked arrays that all calls start from, with the weights that this loss makes from them."""
         batch = self._checked(input, target, pixel_weight)
         return self.weigh(batch) if self.makes_weights else batch
+
+    def checked_stand_ins(self, input: Any, target: Any, pixel_weight: Any, distance_maps: Any) -> Batch:
+        return self._checked(input, target, pixel_weight)
 
     def _checked(self, input: Any, target: Any, pixel_weight: Any) -> Batch:
         if self.kind == "element":
@@ -163,6 +172,8 @@ class MapsLoss(Loss):
 
         distance_maps: ready-made maps of the input's shape. With them, `target` may be None.
         """
+        if any_lazy(input, target, pixel_weight, distance_maps):
+            return self.finalize(self.lazy_partial(LazyArrays(input, target, pixel_weight, distance_maps)))
         return self.value(self.make_batch(input, target, pixel_weight, distance_maps))
 
     def value_and_grad(
@@ -179,10 +190,13 @@ class MapsLoss(Loss):
 
         No gradient goes through the maps. See `Loss.value_and_grad` for `out`, and the call for `distance_maps`.
         """
+        refuse_lazy(input, target, pixel_weight, distance_maps)
         return self._value_and_grad(self.make_batch(input, target, pixel_weight, distance_maps), out)
 
     def partial(self, input: Any, target: Any, /, *, pixel_weight: Any = None, distance_maps: Any = None) -> Partial:
-        """The mergeable sums of these samples; see `Partial`, and the call for `distance_maps`."""
+        """The mergeable sums of these samples; see `Loss.partial`, and the call for `distance_maps`."""
+        if any_lazy(input, target, pixel_weight, distance_maps):
+            return self.lazy_partial(LazyArrays(input, target, pixel_weight, distance_maps))
         return self._partial(self.make_batch(input, target, pixel_weight, distance_maps))
 
     def make_batch(self, input: Any, target: Any, pixel_weight: Any, distance_maps: Any = None) -> Batch:
@@ -190,6 +204,13 @@ class MapsLoss(Loss):
             if target is None:
                 as_array(target, "target")  # raises: the target is optional only with ready-made maps
             return super().make_batch(input, target, pixel_weight)
+        batch, maker, maps = self._with_maps(input, target, pixel_weight, distance_maps)
+        return batch.mapped(maker.own_maps(batch, batch.kernel_view(maps)))
+
+    def _with_maps(
+        self, input: Any, target: Any, pixel_weight: Any, distance_maps: Any
+    ) -> tuple[Batch, MapsLoss, Array]:
+        """The checked arrays, and the loss that the maps are for."""
         maker = self.weight_maker()
         if not isinstance(maker, MapsLoss):
             raise ValueError(f"distance_maps: expected None for {self!r}, got {type(distance_maps).__name__}")
@@ -197,7 +218,16 @@ class MapsLoss(Loss):
         maps = as_array(distance_maps, "distance_maps")
         if maps.shape != batch.shape:
             raise ValueError(f"distance_maps: expected shape {batch.shape} (the input's), got {maps.shape}")
-        return batch.mapped(maker.own_maps(batch, batch.kernel_view(maps)))
+        return batch, maker, maps
+
+    def checked_stand_ins(self, input: Any, target: Any, pixel_weight: Any, distance_maps: Any) -> Batch:
+        if distance_maps is None:
+            as_array(target, "target")
+            return self._checked(input, target, pixel_weight)
+        return self._with_maps(input, target, pixel_weight, distance_maps)[0]
+
+    def batch_of_window(self, input: Any, target: Any, pixel_weight: Any, distance_maps: Any) -> Batch:
+        return self.make_batch(input, target, pixel_weight, distance_maps)
 
 
 @dataclass(frozen=True, repr=False)

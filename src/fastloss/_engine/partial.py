@@ -16,8 +16,12 @@ class Partial:
 
     `loss.partial(...)` makes a partial, and `loss.finalize(partial)` returns the loss of all its samples. `a + b` and
     `Partial.sum(many)` merge partials. The result has the same bits in any order and grouping. Partials merge only if
-    they are of the same loss and have the same number of classes. The pickle of a partial is small. `arrays()` and
-    `from_arrays` are for `np.savez` and `np.load`.
+    they are of the same loss and have the same number of classes.
+
+    The samples of a partial are whole. Most region losses have a value per sample, so the partials of the tiles of one
+    image merge to a mean over the tiles, and not to the loss of the image. `Tiles` computes the latter.
+
+    The pickle of a partial is small. `arrays()` and `from_arrays` are for `np.savez` and `np.load`.
 
     Parameters
     ----------

@@ -6,15 +6,20 @@ them, so the value of an image does not depend on how the image was read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Self
+
+import numpy as np
 
 from .. import _backend
 from .._arrays import Array, as_array, as_input
 from .._batch import Batch, class_batch, element_batch, ignored_labels
+from .._lazy import LazyArrays, Part
 from .._options import labels_option
 from .._terms import Mode, Terms
+from .exact_sum import ExactTotal
 from .loss import Loss, check_targets
 
 
@@ -31,6 +36,35 @@ class OpenSums:
         both = zip(self.passes, other.passes, strict=True)
         passes = [[a + b for a, b in zip(mine, theirs, strict=True)] for mine, theirs in both]
         return type(self)(self.classes, self.samples, passes)
+
+    @classmethod
+    def joined(cls, many: Sequence[Self]) -> Self:
+        """The sums of all images, in order."""
+        passes = [
+            [np.concatenate(arrays) for arrays in zip(*own, strict=True)]
+            for own in zip(*(sums.passes for sums in many), strict=True)
+        ]
+        return cls(many[0].classes, sum(sums.samples for sums in many), passes)
+
+
+class OpenTotal:
+    """The exact sum of `OpenSums` of the same images. Its bits do not depend on the order in which they come."""
+
+    def __init__(self) -> None:
+        self._total = ExactTotal()
+        self._last: OpenSums | None = None
+
+    def add(self, sums: OpenSums) -> None:
+        """Add the sums of further pixels."""
+        self._total.add([a for own in sums.passes for a in own])
+        self._last = sums
+
+    def take(self) -> OpenSums:
+        """Return the sums of all pixels, and begin anew."""
+        last = self._last
+        assert last is not None
+        arrays = iter(self._total.take())
+        return OpenSums(last.classes, last.samples, [[next(arrays) for _ in own] for own in last.passes])
 
 
 @dataclass
@@ -79,26 +113,54 @@ class Passes:
 
     def sums(self, input: Any, target: Any, pixel_weight: Any, spacing: Any = None) -> OpenSums:
         """Return the sums of these pixels."""
-        done = [self._run(p, input, target, pixel_weight, spacing) for p in self._passes]
-        (classes, samples, _), *others = done
-        if any(c != classes for c, _, _ in others):
+        batches = self._batches(input, target, pixel_weight)
+        sums = [self._run(p, batch, spacing) for p, batch in zip(self._passes, batches, strict=True)]
+        return OpenSums(batches[0].classes, batches[0].samples, sums)
+
+    def sums_of_lazy(self, arrays: LazyArrays, spacing: Any = None) -> Iterator[OpenSums]:
+        """Yield the sums of some whole images after the other, from arrays that are read window by window."""
+        input, target, pixel_weight, _ = arrays.stand_ins()
+        axes = [batch.axis for batch in self._batches(input, target, pixel_weight)]
+        elements = self._takes_elements(input, target)
+        total = OpenTotal()
+        with closing(arrays.parts(axes, elements=elements, whole=self.needs_whole_images)) as parts:
+            for part in parts:
+                with part.located():
+                    total.add(self._sums_of_part(part, spacing))
+                completes = part.completes_samples
+                del part  # free the memory of the window before another one is read ahead
+                if completes:
+                    yield total.take()
+
+    def _sums_of_part(self, part: Part, spacing: Any) -> OpenSums:
+        input, target, pixel_weight, _ = part.arrays
+        return self.sums(input, target, pixel_weight, spacing)
+
+    def _batches(self, input: Any, target: Any, pixel_weight: Any) -> list[Batch]:
+        """Return the checked arrays as each pass takes them."""
+        batches = [self._batch(p, input, target, pixel_weight) for p in self._passes]
+        for p, batch in zip(self._passes, batches, strict=True):
+            check_targets(batch, [s for loss in p.losses.values() for _, s in loss.summands()])
+        if any(batch.classes != batches[0].classes for batch in batches):
             axes = {name: loss.axis for name, loss in self.losses.items()}
             raise ValueError(
-                f"axis: expected one number of classes for all losses, got {[c for c, _, _ in done]} with axes {axes}"
+                "axis: expected one number of classes for all losses, got "
+                f"{[batch.classes for batch in batches]} with axes {axes}"
             )
-        return OpenSums(classes, samples, [sums for _, _, sums in done])
+        return batches
 
-    def _run(self, p: _Pass, input: Any, target: Any, pixel_weight: Any, spacing: Any) -> tuple[int, int, list[Array]]:
-        batch = self._batch(p, input, target, pixel_weight)
+    def _run(self, p: _Pass, batch: Batch, spacing: Any) -> list[Array]:
         if p.maker is not None:
             batch = p.maker.spaced(spacing).weigh(batch)
-        check_targets(batch, [s for loss in p.losses.values() for _, s in loss.summands()])
-        sums = _backend.run(batch, p.terms, Mode.FORWARD | Mode.BY_CLASS, by_sample=True)
-        return batch.classes, batch.samples, sums
+        return _backend.run(batch, p.terms, Mode.FORWARD | Mode.BY_CLASS, by_sample=True)
+
+    def _takes_elements(self, input: Any, target: Any) -> bool:
+        """Whether every loss compares elements, so that target and weight have the axes of the input."""
+        return not self._labelled and input.shape == target.shape
 
     def _batch(self, p: _Pass, input: Any, target: Any, pixel_weight: Any) -> Batch:
         x, y = as_input(input), as_array(target, "target")
-        if not self._labelled and x.shape == y.shape:
+        if self._takes_elements(x, y):
             return element_batch(x, y, pixel_weight, axis=p.axis if x.ndim > 1 else None, by_sample=True)
         binary = all(loss.takes_binary for loss in p.losses.values())
         assert p.axis is not None

@@ -1,0 +1,67 @@
+"""WindowedFormula: a formula over lazy arrays, whose sums are computed window by window.
+
+The sums of a sample stay open until its last window, so the value does not depend on how the arrays are chunked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from typing import Any
+
+from .._arrays import Array
+from .._batch import Batch
+from .._lazy import LazyArrays, Part
+from .exact_sum import ExactTotal, exact_sum_of_many
+from .formula import Formula
+from .partial import Partial
+
+
+class WindowedFormula(Formula):
+    """A formula whose sums can be computed window by window. `Loss` is the only subclass."""
+
+    # ---- what the subclass defines
+
+    def make_batch(self, input: Any, target: Any, pixel_weight: Any) -> Batch:
+        """The batch of checked arrays, with the weights that the loss makes from them."""
+        raise NotImplementedError
+
+    def checked_stand_ins(self, input: Any, target: Any, pixel_weight: Any, distance_maps: Any) -> Batch:
+        """The batch of arrays that have only the shapes and dtypes of lazy arrays."""
+        raise NotImplementedError
+
+    def batch_of_window(self, input: Any, target: Any, pixel_weight: Any, distance_maps: Any) -> Batch:
+        """The batch of one window. A loss without maps makes it without them."""
+        return self.make_batch(input, target, pixel_weight)
+
+    # ---- what follows
+
+    def lazy_partial(self, arrays: LazyArrays) -> Partial:
+        """The partial of arrays that are read window by window."""
+        if self.reduction == "none":
+            raise TypeError(
+                "reduction: expected 'mean' or 'sum' for lazy arrays, got 'none', whose result is as large as the "
+                "input; pass numpy.asarray(input) and numpy.asarray(target)"
+            )
+        whole = self.checked_stand_ins(*arrays.stand_ins())
+        needs_whole = self.makes_weights and not arrays.has_maps
+        parts = arrays.parts([whole.axis], elements=self.kind == "element", whole=needs_whole)
+        with closing(parts):
+            numbers = exact_sum_of_many(self._numbers_of_windows(parts))
+        return Partial(repr(self), whole.classes, whole.sample_count, numbers)
+
+    def _numbers_of_windows(self, parts: Iterable[Part]) -> Iterator[Array]:
+        total = ExactTotal()
+        for part in parts:
+            numbers: Array | None = None
+            with part.located():
+                batch = self.batch_of_window(*part.arrays)
+                if part.has_whole_samples or not self.by_sample():
+                    numbers = self.partial_numbers(batch)
+                else:  # the formula needs the sums of whole samples
+                    total.add(self.sums(batch))
+            if numbers is None and part.completes_samples:
+                numbers = self.merged(total.take())
+            del part, batch  # free the memory of the window before another one is read ahead
+            if numbers is not None:
+                yield numbers
