@@ -13,8 +13,8 @@ from formats import FLAT, VOLUMES
 from writing import blobs, folders, logits
 
 import fastloss as fl
-from fastloss.archive import ahead
-from fastloss.archive.ahead import Work, read_ahead
+from fastloss import _ahead
+from fastloss._ahead import Work, read_ahead
 from fastloss.files.errors import FileError
 
 DICE = {"dice": fl.DiceLoss()}
@@ -57,7 +57,7 @@ def test_results_come_in_order(threads):
 @pytest.mark.parametrize(("size", "bound", "most"), [(10, 25, 3), (10, 10**6, 4), (100, 25, 1), (0, 25, 4)])
 def test_the_memory_of_what_is_read_ahead_is_bounded(monkeypatch, size, bound, most):
     """At most `bound` bytes, or one window if that is larger, and one window more than there are threads."""
-    monkeypatch.setattr(ahead, "AHEAD_BYTES", bound)
+    monkeypatch.setattr(_ahead, "AHEAD_BYTES", bound)
     begun = []
 
     def works():

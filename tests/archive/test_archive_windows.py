@@ -10,7 +10,7 @@ from formats import FLAT, VOLUMES
 from writing import AFFINE, blobs, folders, logits, save_nii, softmax
 
 import fastloss as fl
-from fastloss.archive import images
+from fastloss import _windows
 from fastloss.archive.images import Reading, open_image
 from fastloss.archive.look import expects
 from fastloss.archive.meaning import Meaning
@@ -29,7 +29,7 @@ SMALL = 6000  # bytes: a window of a few tiles
 
 @pytest.fixture(autouse=True)
 def _small_windows(monkeypatch):
-    monkeypatch.setattr(images, "WINDOW_BYTES", SMALL)
+    monkeypatch.setattr(_windows, "WINDOW_BYTES", SMALL)
 
 
 def windows(prediction, mask, **meaning):

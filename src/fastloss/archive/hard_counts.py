@@ -15,13 +15,11 @@ from .meaning import Arrays
 
 
 @dataclass(frozen=True, kw_only=True)
-class HardCounts:
+class Counter:
     """How hard labels come from the arrays of an image.
 
     Attributes
     ----------
-    classes : int
-        The number of classes. Class 0 is the background, which nnU-Net does not score.
     regions : Regions or None
         The regions, if the target has one channel for each.
     class_order : sequence of int or None
@@ -30,18 +28,20 @@ class HardCounts:
         The labels whose pixels do not count.
     """
 
-    classes: int
     regions: Regions | None
     class_order: Sequence[int] | None
     ignored: tuple[int, ...]
 
-    def of(self, arrays: Arrays, label_map: bool) -> dict[Label, Counts]:
-        """Count the pixels of a window. `label_map`: the prediction is a label map, as one-hot channels."""
+    def of(self, arrays: Arrays, classes: int, label_map: bool) -> dict[Label, Counts]:
+        """Count the pixels of a window, without class 0, which nnU-Net takes for the background and does not score.
+
+        `label_map`: the prediction is a label map, as one-hot channels.
+        """
         if self.regions is None:
             predicted, reference = arrays.input[0].argmax(axis=0), arrays.target[0]
             if arrays.weight is not None:  # pixels without data in the prediction
                 reference = np.where(arrays.weight[0] > 0, reference.astype(np.int64), IGNORED)
-            return counts(predicted, reference, range(1, self.classes), (*self.ignored, IGNORED))
+            return counts(predicted, reference, range(1, classes), (*self.ignored, IGNORED))
         kept: Array = np.array(True) if arrays.weight is None else arrays.weight[0, 0] > 0
         masks = self._region_masks(arrays.input[0], label_map)
         keys = [tuple(sorted(members)) for members in self.regions.members]

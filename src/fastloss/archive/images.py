@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from .._windows import cuts_along_chunks
 from ..files.fitting import AxisOptions, Fitted, fit
 from ..files.pairing import Pair
 from ..files.registry import open_stored
 from ..files.stored import Window
 from .meaning import Arrays, Decoder, Meaning
-
-WINDOW_BYTES = 16 * 2**20
-"""The size of a window that is read at one time, unless a single block of the file is larger. With windows of 4 to 64
-MiB, a tiled TIFF of 285 MB took the same time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,19 +79,7 @@ def _windows(decoder: Decoder, whole: bool) -> tuple[Window, ...]:
     grid = _grid(decoder)
     if whole or grid is None:
         return (tuple(slice(0, n) for n in pixels),)
-    size = list(pixels)
-    for axis, block in enumerate(grid):
-        rest = math.prod(size) // max(1, size[axis]) * _pixel_bytes(decoder)
-        blocks = max(1, WINDOW_BYTES // max(1, rest * block))
-        size[axis] = min(size[axis], blocks * block)
-        if size[axis] > block:
-            break
-    cuts = [_cuts(n, step) for n, step in zip(pixels, size, strict=True)]
-    return tuple(itertools.product(*cuts))
-
-
-def _cuts(length: int, step: int) -> Iterator[slice]:
-    return (slice(start, min(start + step, length)) for start in range(0, max(length, 1), max(step, 1)))
+    return tuple(itertools.product(*cuts_along_chunks(pixels, grid, _pixel_bytes(decoder))))
 
 
 def _grid(decoder: Decoder) -> tuple[int, ...] | None:

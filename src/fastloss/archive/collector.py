@@ -1,0 +1,115 @@
+"""Collector: merges the results of images, in the order of the work list, and collects the notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..files.errors import FileError, shown
+from ..files.pairing import Pair
+from ..report.facts import Failed
+from ..report.files_report import FilesReport
+from ..report.nnunet import Case
+from ..results import Report
+from .checks import Kind, check_classes, check_kind
+from .worker import Failure, Result
+
+MERGED_AT_ONCE = 256
+
+
+class Collector:
+    """The merged results so far. `add` takes them in the order of the work list.
+
+    With `skip`, an image that does not go with the first one is a failure and not an error.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], names: tuple[str, ...] | None, *, skip: bool = False) -> None:
+        self.pairs, self.names, self.skip = pairs, names, skip
+        self.done = list[Pair]()  # the pairs of the report, without those that failed
+        self.failures = list[Failure]()
+        self.kind: Kind | None = None
+        self.classes = 0
+        self.first = ""
+        self.nbytes = 0
+        self.spacings, self.nan, self.cases = list[tuple[float, ...] | None](), list[int](), list[Case]()
+        self._reports = list[Report]()
+        self._noted: dict[str, list[str]] = {}
+        self._doubts: tuple[str, ...] = ()
+
+    def add(self, result: Result | Failure) -> None:
+        """Take the next result."""
+        if isinstance(result, Failure):
+            self.failures.append(result)
+            return
+        pair = self.pairs[result.index]
+        file = shown(pair.prediction)
+        if self.kind is None:
+            self.kind, self.classes, self.first = result.kind, result.report.classes, file
+            self.names = self.names or result.class_names
+        try:
+            check_classes(file, result.report.classes, self.classes, self.first)
+            check_kind(pair, result.kind, self.kind, self.first)
+        except FileError as error:
+            if not self.skip:
+                raise
+            self.failures.append(Failure(index=result.index, name=pair.name, message=str(error)))
+            return
+        self._reports.append(result.report)
+        if len(self._reports) > MERGED_AT_ONCE:  # neither keeps them all nor copies each often
+            self._reports = [Report.sum(self._reports)]
+        if result.nan:
+            self.nan.append(len(self.done))
+        self.done.append(pair)
+        self.nbytes += result.nbytes
+        self.spacings.append(result.spacing)
+        self.cases += [result.case] if result.case is not None else []
+        self._doubts = self._doubts or result.doubts  # the same doubt about the next image is not news
+        for text, image in result.notes:
+            names = self._noted.setdefault(text, [])
+            if image:
+                names.append(image)
+
+    def files_report(self, *, notes: Iterable[str], seconds: float, resumed: int) -> FilesReport:
+        """Return the report of all images with the facts about their files. `notes` come before all others."""
+        return FilesReport(
+            self.report(),
+            pairs=tuple(self.done),
+            class_names=self.class_names(),
+            spacings=tuple(self.spacings),
+            notes=(*notes, *self.notes()),
+            nan=tuple(self.nan),
+            failures=tuple(Failed(name=one.name, message=one.message) for one in self.failures),
+            nbytes=self.nbytes,
+            cases=tuple(self.cases),
+            seconds=seconds,
+            resumed=resumed,
+        )
+
+    def report(self) -> Report:
+        """Return the report of all images."""
+        if not self._reports:
+            count, first = len(self.failures), self.failures[0].message
+            raise FileError(f"expected an image that can be evaluated, got {count} failures; the first: {first}")
+        return Report.sum(self._reports) if len(self._reports) > 1 else self._reports[0]
+
+    def class_names(self) -> tuple[str, ...]:
+        """Return the names of the classes, or their numbers."""
+        return self.names or tuple(str(k) for k in range(self.classes))
+
+    def notes(self) -> list[str]:
+        """Return each note once, with the images that it is about."""
+        notes = [*self._doubts, *(f"{_listed(names)}{text}" for text, names in self._noted.items())]
+        if self.nan:
+            names = [self.done[index].name for index in self.nan]
+            why = "the prediction holds nan, or values that a loss does not take, such as logits for probabilities"
+            notes.append(f"a loss is nan for {_listed(names)}{why}")
+        if self.failures:
+            failed = [failure.name for failure in self.failures]
+            notes.append(f"{_listed(failed)}cannot be evaluated and {'is' if len(failed) == 1 else 'are'} left out")
+        return notes
+
+
+def _listed(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{', '.join(shown(name) for name in names[:5])}{more}: "
