@@ -6,8 +6,10 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 from .._options import labels_option
 from ..files.errors import FileError
@@ -18,10 +20,16 @@ from ..files.pairing import pair_files
 from ..files.regions import Regions, parse_regions
 from ..losses import Loss
 from ..report.files_report import FilesReport
-from .hard_counts import HardCounts
+from .collector import Collector
+from .engines import find_engine, results
+from .hard_counts import Counter
 from .images import Reading
+from .ledger import open_ledger
 from .meaning import Meaning
-from .run import Progress, Run
+from .options import task_options
+from .worker import Task
+
+Progress = Callable[[int, int, int], None]
 
 
 def evaluate_files(
@@ -49,8 +57,16 @@ def evaluate_files(
     nodata: str | None = None,
     ignore_geometry: bool = False,
     nnunet_summary: bool = False,
-    read_threads: int = 2,
+    workers: int | None = None,
+    engine: Any = None,
+    scheduler: str | None = None,
+    worker_threads: int | None = None,
+    read_threads: int | None = None,
     progress: Progress | None = None,
+    state: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    hash: str = "stat",
+    on_error: str = "raise",
 ) -> FilesReport:
     """Compute losses of saved predictions against masks, file by file.
 
@@ -105,11 +121,31 @@ def evaluate_files(
         Whether files are compared pixel by pixel although their headers place them differently in space.
     nnunet_summary : bool, default False
         Whether to count the hard scores of nnU-Net's `summary.json`, which `FilesReport.write_nnunet_summary` writes.
-    read_threads : int, default 2
-        The number of threads that read and decode.
+    workers : int, default None
+        The number of processes on this machine that evaluate. None: this process does. The calling script needs
+        `if __name__ == "__main__":`. The results have the same bits with any number of workers and any engine.
+    engine : {"dask"} or distributed.Client, default None
+        The Dask cluster that evaluates. Its workers see the files under the same paths. "dask" connects to `scheduler`.
+    scheduler : str, default None
+        The address of the scheduler, such as "tcp://host:8786".
+    worker_threads : int, default None
+        The number of threads that compute in each worker. None: 1.
+    read_threads : int, default None
+        The number of threads that read and decode. None: 2, or 1 in each worker.
     progress : callable, default None
         A function that is called after each image with the number of images done, the number of all images, and the
         bytes so far.
+    state : path, default None
+        A folder for a ledger, which keeps the result of each finished image. It is made if it does not exist. If the
+        run is interrupted, another run with `resume=True` goes on.
+    resume : bool, default False
+        Whether the ledger may hold results of an earlier run with the same options. Only images that are missing in it,
+        or whose files have changed since, are evaluated. The report has the same bits as that of one run.
+    hash : {"stat", "content"}, default "stat"
+        How the ledger knows that a file has changed: by its size and time, or by its contents. "content" reads all
+        files once before the evaluation.
+    on_error : {"raise", "skip"}, default "raise"
+        Whether an image that cannot be evaluated ends the run, or is left out and listed in `failures`.
 
     Returns
     -------
@@ -140,8 +176,15 @@ def evaluate_files(
     check_axes(target_axes, "target_axes")
     if axis is not None and axes is not None:
         raise FileError(f"`axis=`: expected `axes={axes}` without it, as its letter c names the class axis, got {axis}")
+    chosen = find_engine(workers, engine, scheduler, worker_threads)
+    if read_threads is None:
+        read_threads = 2 if chosen is None else 1
     _check_numbers(scale, dtype, round_labels, read_threads, num_classes)
     _check_choice(nodata, ("ignore", "label"), "nodata")
+    _check_choice(hash, ("stat", "content"), "hash")
+    _check_choice(on_error, ("raise", "skip"), "on_error")
+    if state is None and (resume or hash != "stat"):
+        raise FileError("`state=`: expected a folder with `resume=True` or `hash=content`, got none")
     first, second = Path(predictions), Path(targets)
     kind = None if layout is None else find_layout(layout, first, second)
     paired = pair_files(first, second, match=match, layout=kind)
@@ -174,25 +217,35 @@ def evaluate_files(
         meaning=meaning,
     )
 
-    def counting(classes: int) -> HardCounts:
-        order = None if kind is None else kind.class_order
-        return HardCounts(classes=classes, regions=found_regions, class_order=order, ignored=meaning.ignored)
-
-    run = Run(losses, paired.pairs, reading, names, counting if nnunet_summary else None)
+    order = None if kind is None else kind.class_order
+    counter = Counter(regions=found_regions, class_order=order, ignored=meaning.ignored)
+    task = Task(
+        losses=dict(losses) if isinstance(losses, Mapping) else losses,
+        how=reading,
+        classes=None if names is None else len(names),
+        counter=counter if nnunet_summary else None,
+        read_threads=read_threads,
+        skip=on_error == "skip",
+    )
+    collector = Collector(paired.pairs, names, skip=task.skip)
     start = time.perf_counter()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), ExitStack() as stack:
         warnings.simplefilter("ignore")  # of the libraries that read, in all threads
-        report = run.report(read_threads, progress)
-    return FilesReport(
-        report,
-        pairs=paired.pairs,
-        class_names=run.class_names(),
-        spacings=tuple(run.spacings),
-        notes=(*paired.notes, *run.notes()),
-        nan=tuple(run.nan),
-        nbytes=run.nbytes,
-        cases=tuple(run.cases),
+        ledger = None
+        if state is not None:
+            options, roots = task_options(task, names, hash), (first, second)
+            opening = open_ledger(Path(state), paired.pairs, options, roots=roots, resume=resume, threads=read_threads)
+            ledger = stack.enter_context(opening)
+        work = list(enumerate(paired.pairs)) if ledger is None else ledger.missing()
+        found = stack.enter_context(closing(results(task, work, chosen)))
+        for done, result in enumerate(found if ledger is None else ledger.through(found), 1):
+            collector.add(result)
+            if progress is not None:
+                progress(done, len(paired.pairs), collector.nbytes)
+    return collector.files_report(
+        notes=(*paired.notes, *(() if ledger is None else ledger.notes)),
         seconds=time.perf_counter() - start,
+        resumed=0 if ledger is None else ledger.finished,
     )
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..evaluate import Report
-from ..files.errors import FileError, shown
+from ..files.errors import FileError, shown, well_formed
 from ..files.pairing import Pair
+from ..files.writing import check_writable, write_file
+from ..results import Report
 from . import nnunet
+from .facts import Failed, facts_of, facts_record
 from .formats import WRITERS
-from .writing import check_writable, write_file
 
 
 class FilesReport(Report):
@@ -38,10 +40,15 @@ class FilesReport(Report):
         unless they have a spacing of their own. None: no header gives one, and distances are in pixels.
     notes : tuple of str
         The decisions about the files, and doubts about their values, one sentence each.
+    failures : tuple of Failed
+        The images that could not be evaluated and are not in the report, with `name` and `message`. Without
+        `on_error="skip"`, there are none.
     nbytes : int
         The size of the predictions and masks in memory, in bytes.
     seconds : float
         The time of the evaluation, with reading.
+    resumed : int
+        The number of images that were not evaluated but taken from a ledger.
     """
 
     def __init__(self, report: Report, **facts: Any) -> None:
@@ -54,6 +61,27 @@ class FilesReport(Report):
         self.nbytes: int = facts["nbytes"]
         self.seconds: float = facts["seconds"]
         self._cases: tuple[nnunet.Case, ...] = facts.get("cases", ())
+        self.failures: tuple[Failed, ...] = facts.get("failures", ())
+        self.resumed: int = facts.get("resumed", 0)
+
+    @classmethod
+    def _of(cls, report: Report, record: Any) -> FilesReport:
+        """Return the report of files that `_record` describes."""
+        return cls(report, **facts_of(record, report.images, report.classes))
+
+    def _record(self) -> dict[str, Any]:
+        return {**super()._record(), "files": facts_record(self)}
+
+    @property
+    def counted(self) -> bool:
+        """Return whether the evaluation counted the hard scores for nnU-Net's `summary.json`.
+
+        Returns
+        -------
+        bool
+            Whether `write_nnunet_summary` can be called.
+        """
+        return bool(self._cases)
 
     @property
     def nan_images(self) -> tuple[str, ...]:
@@ -66,6 +94,17 @@ class FilesReport(Report):
         """
         names = self.images
         return tuple(names[index] for index in self._nan)
+
+    def _image_facts(self) -> dict[str, Any]:
+        return {
+            "image": [well_formed(name) for name in self.images],
+            "prediction": [well_formed(pair.prediction) for pair in self.pairs],
+            "target": [well_formed(pair.target) for pair in self.pairs],
+            "spacing": [None if spacing is None else list(spacing) for spacing in self.spacings],
+        }
+
+    def _class_names(self) -> list[str]:
+        return list(self.class_names)
 
     def worst(self, count: int) -> list[int]:
         """Return the images with the largest values of the first loss, largest first.
@@ -94,7 +133,7 @@ class FilesReport(Report):
         Parameters
         ----------
         path : path
-            A name that ends in `.json` or `.csv`. docs/cli.md describes both formats.
+            A name that ends in `.json`, `.csv` or `.parquet`. docs/cli.md describes the formats.
 
         Raises
         ------
@@ -138,4 +177,6 @@ def check_output(path: str | os.PathLike[str]) -> None:
     """
     if Path(path).suffix.lower() not in WRITERS:
         raise FileError(f"{shown(path)}: expected a name ending in {' or '.join(WRITERS)}")
+    if Path(path).suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
+        raise FileError(f'{shown(path)}: needs pyarrow, which is not installed; run: pip install "fastloss[table]"')
     check_writable(Path(path))

@@ -26,6 +26,7 @@ def _json(report: FilesReport) -> str:
         "images": len(report.pairs),
         "nan_images": [well_formed(name) for name in report.nan_images],
         "notes": list(report.notes),
+        "failures": [{**_named("image", one.name), "message": one.message} for one in report.failures],
         "classes": list(report.class_names),
         "losses": {
             name: {
@@ -98,4 +99,15 @@ FORMULA = tuple("=+-@\t\r\n\0＝＋－＠'")
 """The characters that begin a formula, from OWASP's page on CSV injection and its ASVS 1.2.10. The quote is one of
 them, so a reader who drops one quote gets the name back."""
 
-WRITERS: dict[str, Callable[[FilesReport], str]] = {".json": _json, ".csv": _csv}
+
+def _parquet(report: FilesReport) -> bytes:
+    """Return a Parquet file with the table of the images."""
+    table = report.to_arrow()
+    from pyarrow import parquet
+
+    buffer = io.BytesIO()
+    parquet.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+WRITERS: dict[str, Callable[[FilesReport], str | bytes]] = {".json": _json, ".csv": _csv, ".parquet": _parquet}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..files.errors import FileError, shown
+from .errors import FileError, shown
 
 
 def check_writable(path: Path) -> None:
@@ -25,10 +25,10 @@ def check_writable(path: Path) -> None:
             raise FileError(f"{shown(path)}: expected a writable folder, got {shown(folder)}")
 
 
-def write_file(path: Path, text: str) -> None:
+def write_file(path: Path, data: str | bytes) -> None:
     """Write everything to `path`, or nothing. A temporary file in the same folder is renamed at the end."""
     with _writing(path):
-        _replace(os.path.realpath(path), text.encode())
+        _replace(os.path.realpath(path), data.encode() if isinstance(data, str) else data)
 
 
 @contextmanager
@@ -46,6 +46,8 @@ def _replace(final: str, data: bytes) -> None:
     try:
         with open(name, "xb") as handle:
             handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())  # a power cut must not leave the name with nothing in it
         if os.path.exists(final):
             shutil.copymode(final, name)
         os.replace(name, final)

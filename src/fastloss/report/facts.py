@@ -1,0 +1,137 @@
+"""The facts about files that a `FilesReport` adds to a report, as records of JSON (`_records.py`)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._records import checked, member, number_of, number_record, text_of, text_record, texts_of, whole
+from ..files.pairing import Pair
+from .nnunet import Case, Counts, Label
+
+if TYPE_CHECKING:
+    from .files_report import FilesReport
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """An image that could not be evaluated.
+
+    Attributes
+    ----------
+    name : str
+        The name of the image.
+    message : str
+        The message of the error.
+    """
+
+    name: str
+    message: str
+
+
+def facts_record(report: FilesReport) -> dict[str, Any]:
+    """Return the facts for JSON."""
+    return {
+        "predictions": [path_record(pair.prediction) for pair in report.pairs],
+        "targets": [path_record(pair.target) for pair in report.pairs],
+        "class_names": [text_record(name) for name in report.class_names],
+        "spacings": [spacing_record(spacing) for spacing in report.spacings],
+        "notes": [text_record(note) for note in report.notes],
+        "nan": list(report._nan),
+        "nbytes": report.nbytes,
+        "seconds": report.seconds,
+        "cases": [case_record(case) for case in report._cases],
+        "failures": [[text_record(one.name), text_record(one.message)] for one in report.failures],
+    }
+
+
+def facts_of(record: Any, images: Sequence[str], classes: int) -> dict[str, Any]:
+    """Return the facts of a `facts_record` about these images."""
+    predictions, targets = texts_of(record, "predictions"), texts_of(record, "targets")
+    spacings = tuple(spacing_of(one) for one in member(record, "spacings", list))
+    if {len(predictions), len(targets), len(spacings)} != {len(images)}:
+        raise ValueError(f"predictions: expected one file and one spacing per image ({len(images)}), got others")
+    class_names = texts_of(record, "class_names")
+    if len(class_names) != classes:
+        raise ValueError(f"class_names: expected {classes} names, got {len(class_names)}")
+    nan = tuple(checked(index, int, "nan") for index in member(record, "nan", list))
+    if not all(0 <= index < len(images) for index in nan):
+        raise ValueError("nan: expected positions of images, got others")
+    cases = tuple(case_of(one) for one in member(record, "cases", list))
+    if cases and (len(cases) != len(images) or any(set(case.counts) != set(cases[0].counts) for case in cases)):
+        raise ValueError("cases: expected one per image, with the same labels, got others")
+    failures = [checked(one, list, "failures") for one in member(record, "failures", list)]
+    if any(len(one) != 2 for one in failures):
+        raise ValueError("failures: expected pairs of a name and a message, got something else")
+    return {
+        "pairs": tuple(
+            Pair(name=name, prediction=path_of(prediction), target=path_of(target))
+            for name, prediction, target in zip(images, predictions, targets, strict=True)
+        ),
+        "class_names": class_names,
+        "spacings": spacings,
+        "notes": texts_of(record, "notes"),
+        "nan": nan,
+        "nbytes": whole(record, "nbytes"),
+        "seconds": member(record, "seconds", float),
+        "cases": cases,
+        "failures": tuple(
+            Failed(name=text_of(name, "failures"), message=text_of(message, "failures")) for name, message in failures
+        ),
+    }
+
+
+def path_record(path: Path) -> str | dict[str, str]:
+    """Return a path for JSON."""
+    return text_record(os.fspath(path))
+
+
+def path_of(text: str) -> Path:
+    """Return the path. No system has a path with a zero byte."""
+    if "\0" in text:
+        raise ValueError("path: expected a path, got one with a zero byte")
+    return Path(text)
+
+
+def spacing_record(spacing: tuple[float, ...] | None) -> list[float | str] | None:
+    """Return a spacing for JSON."""
+    return None if spacing is None else [number_record(step) for step in spacing]
+
+
+def spacing_of(value: Any) -> tuple[float, ...] | None:
+    """Return the spacing of a `spacing_record`."""
+    return None if value is None else tuple(number_of(step, "spacing") for step in checked(value, list, "spacing"))
+
+
+COUNTED = tuple(field.name for field in fields(Counts))
+
+
+def case_record(case: Case) -> dict[str, Any]:
+    """Return the hard counts of an image for JSON."""
+    return {
+        "prediction": text_record(case.prediction),
+        "reference": text_record(case.reference),
+        "counts": [
+            [list(label) if isinstance(label, tuple) else label, *(getattr(counts, name) for name in COUNTED)]
+            for label, counts in case.counts.items()
+        ],
+    }
+
+
+def case_of(record: Any) -> Case:
+    """Return the hard counts of a `case_record`."""
+    counts: dict[Label, Counts] = {}
+    for row in member(record, "counts", list):
+        if type(row) is not list or len(row) != 1 + len(COUNTED):
+            raise ValueError(f"counts: expected a label and {len(COUNTED)} integers, got something else")
+        label, *numbers = row
+        if not all(type(number) is int and 0 <= number < 2**63 for number in numbers):
+            raise ValueError("counts: expected integers >= 0, got others")
+        several = type(label) is list
+        key = tuple(checked(one, int, "label") for one in label) if several else checked(label, int, "label")
+        counts[key] = Counts(**dict(zip(COUNTED, numbers, strict=True)))
+    names = {name: text_of(record.get(name), name) for name in ("prediction", "reference")}
+    return Case(**names, counts=counts)
