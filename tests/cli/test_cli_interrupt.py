@@ -30,8 +30,8 @@ sys.exit(main())
     ("module", "function"),
     [
         ("fastloss.files.pairing", "suffix"),
-        ("fastloss.archive.run", "closed"),
-        ("fastloss.report.writing", "open"),  # the temporary file is made, nothing in it
+        ("fastloss.archive.worker", "closed"),
+        ("fastloss.files.writing", "open"),  # the temporary file is made, nothing in it
         ("os.path", "exists"),  # it is written, but not yet in place
     ],
 )

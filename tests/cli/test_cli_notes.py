@@ -9,7 +9,7 @@ import pytest
 from commandline import evaluated, refused, run, values
 
 import fastloss as fl
-from fastloss.archive.run import loss_name
+from fastloss.archive.checks import loss_name
 
 
 def test_an_affine_that_differs_is_refused(one, capsys):

@@ -5,25 +5,23 @@
 
 import inspect
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from enum import StrEnum
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import fastloss
-from fastloss.archive.look import TAKE_LOGITS
 from fastloss.files.layouts import LAYOUTS
+from fastloss.files.writing import write_file
 from fastloss.losses import LOSSES, MULTI_INPUT_LOSSES, Loss
 from fastloss.report.files_report import FilesReport, check_output
 
-from . import expression, tables
-from .errors import FileError, UserError, spelled
+from . import comparing, expression, tables
+from .choices import Activation, Engine, Hash, NoData, OnError, RawType, layout_name
+from .errors import FileError, UserError, shown, spelled
+from .messages import counted, note_activation, say_failures, say_speed, shown_progress, who_computes
 from .names import class_names as read_names
 from .streams import CLOSED_PIPE, discard, say
 
@@ -37,28 +35,6 @@ app = typer.Typer(
 
 USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # newer versions of typer define the class, older ones use click's
 HEADER = ["loss", "class", "description", "parameters and defaults"]
-
-
-class Activation(StrEnum):
-    softmax = "softmax"
-    sigmoid = "sigmoid"
-    none = "none"
-
-
-class RawType(StrEnum):
-    bfloat16 = "bfloat16"
-
-
-class NoData(StrEnum):
-    ignore = "ignore"
-    label = "label"
-
-
-def _layout(name: str | None) -> str | None:
-    """Check the name of a layout while the options are parsed, before any other work."""
-    if name is not None and name not in LAYOUTS:
-        raise typer.BadParameter(f"expected one of {', '.join(LAYOUTS)}, got {name!r}")
-    return name
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -138,7 +114,9 @@ def evaluate(
     ] = None,
     layout: Annotated[
         str | None,
-        typer.Option(metavar="|".join(LAYOUTS), callback=_layout, help="The layout of the folders, with its labels."),
+        typer.Option(
+            metavar="|".join(LAYOUTS), callback=layout_name, help="The layout of the folders, with its labels."
+        ),
     ] = None,
     activation: Annotated[
         Activation | None, typer.Option(help="Turns predictions into probabilities; none if they are probabilities.")
@@ -178,9 +156,30 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="Write all results to a .json or .csv file. May be repeated."),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Number of threads that compute.")] = None,
-    read_threads: Annotated[int, typer.Option(min=1, help="Number of threads that read and decode.")] = 2,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Number of processes that evaluate. The default is this one.")
+    ] = None,
+    engine: Annotated[Engine | None, typer.Option(help="The cluster that evaluates, at --scheduler.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="The address of the scheduler: tcp://host:8786.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Number of threads that compute; in each worker, 1 by default.")
+    ] = None,
+    read_threads: Annotated[
+        int | None, typer.Option(min=1, help="Number of threads that read and decode: 2, or 1 in each worker.")
+    ] = None,
     worst: Annotated[int, typer.Option(min=0, help="Number of worst images to show.")] = 10,
+    state: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the result of each finished image in this folder.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Evaluate only what is missing in --state, or has changed.")
+    ] = False,
+    hash: Annotated[
+        Hash, typer.Option(help="How --state knows that a file has changed: by size and time, or by content.")
+    ] = Hash.stat,
+    on_error: Annotated[
+        OnError, typer.Option(help="Stop at an image that cannot be evaluated, or skip it and exit with 1.")
+    ] = OnError.stop,
 ) -> None:
     """Compute losses of saved predictions against masks: of the whole set, per class, and of the worst images.
 
@@ -194,10 +193,11 @@ def evaluate(
         with _output(path):
             check_output(path)
     names = None if class_names is None else read_names(class_names)
-    if threads is not None:
+    elsewhere = workers is not None or engine is not None
+    if threads is not None and not elsewhere:
         fastloss.set_num_threads(threads)
-    _note_activation(losses, scale, activation)
-    with _progress() as progress:
+    note_activation(losses, scale, activation)
+    with shown_progress() as progress:
         report = fastloss.evaluate_files(
             losses,
             predictions,
@@ -221,17 +221,89 @@ def evaluate(
             nodata=nodata and nodata.value,
             ignore_geometry=ignore_geometry,
             nnunet_summary=bool(summaries),
+            workers=workers,
+            engine=engine and engine.value,
+            scheduler=scheduler,
+            worker_threads=threads if elsewhere else None,
             read_threads=read_threads,
             progress=progress,
+            state=state,
+            resume=resume,
+            hash=hash.value,
+            on_error=on_error.value,
         )
+    _write(report, notes, output or (), summaries, worst)
+    say_speed(report, who_computes(workers, engine, threads or 1))
+    say_failures(report)
+
+
+@app.command()
+def merge(
+    ledgers: Annotated[list[Path], typer.Argument(metavar="LEDGER...", help="Folders that were given as --state.")],
+    output: Annotated[
+        list[Path] | None,
+        typer.Option(help="Write all results to a .json or .csv file. May be repeated."),
+    ] = None,
+    worst: Annotated[int, typer.Option(min=0, help="Number of worst images to show.")] = 10,
+) -> None:
+    """Join the ledgers of runs with the same options, as of several machines, into one report."""
+    for path in output or ():
+        with _output(path):
+            check_output(path)
+    report = fastloss.merge_ledgers(ledgers)
+    summaries = [path for path in output or () if report.counted and path.name == "summary.json"]
+    _write(report, [], output or (), summaries, worst)
+    say(f"{counted(report)} of {len(ledgers)} ledger{'s' * (len(ledgers) != 1)}")
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="LEDGER", help="The --state folder of the first run.")],
+    second: Annotated[Path, typer.Argument(metavar="LEDGER", help="That of the second run, over the same images.")],
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(help='Exit with 1 if this holds for the difference, e.g. "dice > 0.01". May be repeated.'),
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Number of bootstrap samples for the intervals.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the samples.")] = 0,
+    output: Annotated[Path | None, typer.Option(help="Write all differences to a .json file.")] = None,
+    worst: Annotated[int, typer.Option(min=0, help="Number of images with the largest increase to show.")] = 10,
+) -> None:
+    """Compare two runs over the same images: the second minus the first, per loss, class and image."""
+    wanted = comparing.conditions(fail_if or ())
+    if output is not None:
+        with _output(output):
+            if output.suffix.lower() != ".json":
+                raise FileError(f"{shown(output)}: expected a name ending in .json")
+            check_output(output)
+    found = fastloss.compare_ledgers(first, second, samples=samples, seed=seed)
+    comparing.check_names(wanted, found)
+    names = [str(first), str(second)]
+    for name, only in zip(names, found.only, strict=True):
+        if only:
+            say(f"note: {len(only)} images are only in {shown(name)} and do not count")
+    if output is not None:
+        with _output(output):
+            write_file(output, comparing.as_json(found, names))
+    comparing.tables_of(found, names, worst)
+    sys.stdout.flush()
+    failed = [condition.text for condition in wanted if condition.holds(found)]
+    if failed:
+        say("\n".join(f"failed: {text}" for text in failed))
+        raise typer.Exit(1)
+
+
+def _write(
+    report: FilesReport, notes: Sequence[str], outputs: Sequence[Path], summaries: Sequence[Path], worst: int
+) -> None:
+    """Print the notes, write the files, and print the tables."""
     for note in (*notes, *report.notes):
         say(f"note: {spelled(note)}")
-    for path in output or ():
+    for path in outputs:
         with _output(path):
             report.write_nnunet_summary(path) if path in summaries else report.write(path)
     tables.tables(report, worst)
     sys.stdout.flush()  # if the tables are lost, the speed is not printed either
-    _say_speed(report)
 
 
 @app.callback()
@@ -277,36 +349,6 @@ def _output(path: Path) -> Iterator[None]:
         raise UserError(f"--output {error}") from error
 
 
-def _note_activation(losses: dict[str, Loss], scale: float | None, activation: Activation | None) -> None:
-    """Warn on stderr if a softmax or sigmoid is applied to probabilities, which is legal but rarely intended."""
-    leaves = [leaf for loss in losses.values() for _, leaf in loss.summands()]
-    if scale is not None and activation is None and any(getattr(leaf, "activation", None) for leaf in leaves):
-        say("note: --scale makes probabilities, but a loss applies an activation to them; give --activation none")
-    if scale is None and activation is not Activation.none:
-        return
-    for kind, (name, other) in TAKE_LOGITS.items():
-        if any(type(leaf) is kind for leaf in leaves):
-            say(f"note: {name} takes logits, whatever the options; for probabilities, use {other}")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int, int], None]]:
-    """Show a progress bar on stderr, if that is a terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"))
-    bar = Progress(*columns, TimeRemainingColumn(), console=console)
-    with bar if console.is_terminal else nullcontext():  # outside its context, the bar prints nothing
-        task = bar.add_task("", total=None, speed="")
-        start = time.perf_counter()
-
-        def progress(done: int, total: int, nbytes: int) -> None:
-            seconds = max(time.perf_counter() - start, 1e-9)
-            speed = f"{done / seconds:.3g} images/s {nbytes / seconds / 1e9:.3g} GB/s"
-            bar.update(task, completed=done, total=total, speed=speed)
-
-        yield progress
-
-
 def _catalogue_rows(losses: Mapping[str, Callable[..., object]]) -> list[list[str]]:
     return [[name, make.__name__, _first_line(make), _signature(make)] for name, make in sorted(losses.items())]
 
@@ -319,13 +361,3 @@ def _signature(make: Callable[..., object]) -> str:
 
 def _first_line(make: Callable[..., object]) -> str:
     return (inspect.getdoc(make) or "").partition("\n")[0]
-
-
-def _say_speed(report: FilesReport) -> None:
-    """Print the speed on stderr, so that standard output is the same at every speed. It includes reading."""
-    config, images = fastloss.config(), len(report.images)
-    how = f"{config['backend']} backend, {config['threads']} thread{'s' * (config['threads'] != 1)}"
-    what = f"{images} image{'s' * (images != 1)}, {report.nbytes / 1e9:.3g} GB in {report.seconds:.3g} s"
-    seconds = max(report.seconds, 1e-9)
-    speed = f"{images / seconds:.3g} images/s, {report.nbytes / seconds / 1e9:.3g} GB/s"
-    say(f"{what}: {speed} ({how})")
