@@ -8,7 +8,7 @@ from crops import CROPS, LOSSES, facts, save_crops
 import fastloss as fl
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster():
     """A Dask cluster of two processes, and a client of it."""
     distributed = pytest.importorskip("distributed")
