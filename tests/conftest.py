@@ -29,6 +29,14 @@ def refused(item: pytest.Item) -> bool:
     return isinstance(shape, tuple) and shape[1:2] == (1,) and not getattr(case, "takes_one_channel", True)
 
 
+OF_TEST_ALL = {
+    *("test_archive_workers", "test_archive_worker_ends", "test_archive_ledger", "test_archive_plugins"),
+    *("test_archive_reading", "test_archive_formats", "test_archive_windows", "test_archive_carried"),
+    *("test_tiff", "test_geo", "test_zarr", "test_hdf5", "test_nibabel_formats", "test_itk_formats", "test_dicom_seg"),
+}
+"""Modules that are left to `make test-all`: other processes, and every format with its damaged files, take minutes."""
+
+
 def mark_extended(items: list[pytest.Item]) -> None:
     """Leave in `make test` only the items that bring a new pair of values, for tests over three or more parameters.
 
@@ -39,6 +47,8 @@ def mark_extended(items: list[pytest.Item]) -> None:
     """
     seen: set[tuple[object, ...]] = set()
     for item in items:
+        if item.path.stem in OF_TEST_ALL:
+            item.add_marker(pytest.mark.extended)
         params = getattr(getattr(item, "callspec", None), "params", {})
         if len(params) > 2 and not item.get_closest_marker("slow"):
             values = sorted((name, id(value)) for name, value in params.items())  # all items share one object per value

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -99,8 +100,10 @@ class Processes:
         raise self._died(batch)
 
     def _died(self, batch: Batch) -> FileError:
-        for process in self._context.started:
-            process.join(0.5)
+        # The pool's thread also waits for the processes. While it takes an exit code, there is none to see here.
+        deadline = time.monotonic() + 2
+        while any(process.exitcode is None for process in self._context.started) and time.monotonic() < deadline:
+            time.sleep(0.01)
         codes = {process.exitcode for process in self._context.started} - {None, 0}
         if UNGUARDED in codes:
             return FileError(NEEDS_GUARD)
