@@ -20,6 +20,18 @@ def same_bits(a: Any, b: Any) -> bool:
     return bits(a) == bits(b)
 
 
+def assert_reports_close(report: Any, whole: Any, rtol: float, atol: float = 0.0) -> None:
+    """Compare all values of two reports: of all images, per image and per class."""
+    assert report.images == whole.images
+    for name in whole:
+        for got, expected in (
+            (report[name], whole[name]),
+            (report.per_image[name], whole.per_image[name]),
+            (report.per_class[name], whole.per_class[name]),
+        ):
+            np.testing.assert_allclose(got, expected, rtol=rtol, atol=atol, equal_nan=True)
+
+
 def eps(dtype: Any) -> float:
     """Return the distance from 1 to the next number."""
     return float(ml_dtypes.finfo(dtype).eps)

@@ -1,7 +1,7 @@
 """Reads windows ahead in a few threads, while the caller computes.
 
-The archive reads the windows of files with it, and `_lazy` those of lazy arrays. The results come in order. The memory
-of what is read ahead is bounded: at most AHEAD_BYTES, or one window if that is larger. Decompression and reading
+The archive reads the windows of files with it, and `_lazy_arrays` those of lazy arrays. The results come in order. The
+memory of what is read ahead is bounded: at most AHEAD_BYTES, or one window if that is larger. Decompression and reading
 release the GIL, so two threads decode almost twice as fast as one.
 """
 

@@ -1,6 +1,6 @@
 """Windows: the slices of large arrays that are read one at a time.
 
-The archive cuts the images of files with it, and `_lazy` cuts lazy arrays.
+The archive cuts the images of files with it, and `_lazy_arrays` cuts lazy arrays.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ WINDOW_BYTES = 16 * 2**20
 TIFF of 285 MB took the same time."""
 
 Window = tuple[slice, ...]
+"""One slice per axis, with a step of 1 and bounds inside the array."""
 
 Chunks = int | tuple[int, ...]
 """The chunks of one axis: the length that all but the last have, or the length of each."""

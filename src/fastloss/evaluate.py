@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._engine.loss import Loss
 from ._engine.passes import Passes
-from ._lazy import LazyArrays, any_lazy
+from ._lazy import any_lazy
 from .distance import spacing_array
 from .results import Report, closed
-
-MERGED_AT_ONCE = 256
 
 
 def evaluate(
@@ -83,15 +80,6 @@ def evaluate(
     if spacing is not None:
         spacing_array(spacing)  # also checked if no loss measures distances
     if any_lazy(input, target, pixel_weight):
-        return _merged(
-            closed(passes, sums) for sums in passes.sums_of_lazy(LazyArrays(input, target, pixel_weight), spacing)
-        )
+        images = passes.sums_of_lazy(input, target, pixel_weight, spacing)
+        return Report.sum(closed(passes, sums) for sums in images)
     return closed(passes, passes.sums(input, target, pixel_weight, spacing))
-
-
-def _merged(reports: Iterator[Report]) -> Report:
-    """Merge reports as they come. It neither keeps them all nor copies each often."""
-    total = [next(reports)]
-    while some := list(islice(reports, MERGED_AT_ONCE)):
-        total = [Report.sum(total + some)]
-    return total[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from ._engine.exact_sum import exact_sum
 from ._engine.loss import Loss
 from ._engine.partial import Partial
 from ._engine.passes import OpenSums, Passes
+
+MERGED_AT_ONCE = 256
 
 
 class Report(Mapping[str, float]):
@@ -315,24 +318,32 @@ class Report(Mapping[str, float]):
         ValueError
             If there is no report, or the losses or the numbers of classes differ.
         """
-        many = list(reports)
-        if not many:
+        rest = iter(reports)
+        some = list(islice(rest, MERGED_AT_ONCE))
+        if not some:
             raise ValueError("reports: expected at least one, got none")
-        first = many[0]
-        for r in many:
-            if not isinstance(r, Report):
-                raise TypeError(f"reports: expected Reports, got {type(r).__name__}")
-        for r in many:
-            if (r.losses, r.classes) != (first.losses, first.classes):
-                raise ValueError(f"reports: expected the same losses and classes in all, got {first!r} and {r!r}")
-        return Report(
-            first.losses,
-            first.classes,
-            [name for r in many for name in r._images],
-            {k: exact_sum(r._numbers[k] for r in many) for k in first},
-            {k: [exact_sum(n) for n in zip(*(r._class_numbers[k] for r in many), strict=True)] for k in first},
-            {k: np.concatenate([r.per_image[k] for r in many]) for k in first},
-        )
+        total = _merged(some)
+        while some := list(islice(rest, MERGED_AT_ONCE)):  # neither keeps them all nor copies each often
+            total = _merged([total, *some])
+        return total
+
+
+def _merged(many: list[Report]) -> Report:
+    first = many[0]
+    for r in many:
+        if not isinstance(r, Report):
+            raise TypeError(f"reports: expected Reports, got {type(r).__name__}")
+    for r in many:
+        if (r.losses, r.classes) != (first.losses, first.classes):
+            raise ValueError(f"reports: expected the same losses and classes in all, got {first!r} and {r!r}")
+    return Report(
+        first.losses,
+        first.classes,
+        [name for r in many for name in r._images],
+        {k: exact_sum(r._numbers[k] for r in many) for k in first},
+        {k: [exact_sum(n) for n in zip(*(r._class_numbers[k] for r in many), strict=True)] for k in first},
+        {k: np.concatenate([r.per_image[k] for r in many]) for k in first},
+    )
 
 
 def _imported(module: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from ._engine.loss import Loss
 from ._engine.passes import OpenSums, OpenTotal, Passes
-from ._lazy import LazyArrays, any_lazy
+from ._lazy import any_lazy
 from .results import Report, closed
 
 
@@ -120,7 +120,7 @@ class Tiles:
 
     def _sums(self, input: Any, target: Any, pixel_weight: Any) -> OpenSums:
         if any_lazy(input, target, pixel_weight):
-            return OpenSums.joined(list(self._passes.sums_of_lazy(LazyArrays(input, target, pixel_weight))))
+            return OpenSums.joined(list(self._passes.sums_of_lazy(input, target, pixel_weight)))
         return self._passes.sums(input, target, pixel_weight)
 
     def close(self) -> Report:

@@ -30,5 +30,5 @@ def facts(report):
         "losses": report.losses,
         "images": (report.images, report.nan_images, report.pairs, report.class_names),
         "files": (report.spacings, report.notes, report.nbytes),
-        "cases": report._cases,
+        "cases": report._facts.cases,
     }

@@ -27,10 +27,10 @@ import sys, time
 import fastloss.archive.worker as worker
 from fastloss.cli import main
 original, log = worker.open_image, open(sys.argv.pop(1), "a")
-def noted(index, pair, *rest, **options):
+def noted(pair, *rest, **options):
     print(pair.name, file=log, flush=True)
     time.sleep(0.004)
-    return original(index, pair, *rest, **options)
+    return original(pair, *rest, **options)
 worker.open_image = noted
 sys.exit(main())
 """

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from ledgers import archive, evaluate, later, records, results
+from record_changes import changed
 
 import fastloss as fl
 
@@ -84,18 +85,6 @@ def test_a_ledger_in_use_can_be_merged(tmp_path):
     path.unlink()
     with pytest.raises(fl.FileError, match="expected the record of at least one image"):
         fl.merge_ledgers([tmp_path / "s"])
-
-
-def changed(*keys, to):
-    """A change of a record at a place."""
-
-    def change(record):
-        at = record
-        for key in keys[:-1]:
-            at = at[key]
-        at[keys[-1]] = to
-
-    return change
 
 
 HOSTILE = {

@@ -35,7 +35,7 @@ def _small_windows(monkeypatch):
 def windows(prediction, mask, **meaning):
     """Return the number of windows in which a pair is read."""
     (pair,) = pair_files(prediction, mask).pairs
-    image = open_image(0, pair, Reading(meaning=Meaning(**meaning)), whole=False)
+    image = open_image(pair, Reading(meaning=Meaning(**meaning)), whole=False)
     image.stack.close()
     return len(image.windows)
 

@@ -101,7 +101,7 @@ def test_relative_paths(nnunet, engine, monkeypatch):
     how = {"layout": "nnunet", "nnunet_summary": True}
     here, there = (fl.evaluate_files({"d": fl.DiceLoss()}, "p", "m", **how, **more) for more in ({}, engine))
     assert facts(there) == facts(here)
-    assert here._cases[0].prediction == str(Path("p") / "case_00.nii.gz")
+    assert here._facts.cases[0].prediction == str(Path("p") / "case_00.nii.gz")
 
 
 def test_progress_in_order(crops, engine):

@@ -229,7 +229,7 @@ def test_binary_cross_entropy_of_one_channel(rng, tmp_path, capsys):
 def test_a_large_npy_is_mapped_not_read(scene, monkeypatch):
     monkeypatch.setattr(numpy_files, "SMALL", 0)
     pair = pair_files(scene / "p", scene / "m").pairs[0]
-    image = open_image(0, pair, Reading(), whole=False)
+    image = open_image(pair, Reading(), whole=False)
     arrays = image.read(image.windows[0])
     values, labels = arrays.input, arrays.target
     assert values.shape == (1, CLASSES, HEIGHT, WIDTH)

@@ -12,6 +12,7 @@ import pytest
 from commandline import CLASSES, evaluated, left, load, refused, run
 
 import fastloss as fl
+from fastloss.report.facts import Facts
 from fastloss.report.files_report import FilesReport
 from fastloss.report.words import averaging
 
@@ -193,10 +194,10 @@ def test_worst_ranks_without_the_images_that_have_no_value():
     losses = {"ce": fl.CrossEntropyLoss()}
     plain = fl.Report(losses, 2, "abcd", {}, {}, values)
     facts = {"pairs": (), "class_names": (), "spacings": (), "notes": (), "nbytes": 0, "seconds": 0.0}
-    found = FilesReport(plain, **facts, nan=())
+    found = FilesReport(plain, Facts(**facts, nan=()))
     assert found.worst(10) == [2, 0, 3]
     assert found.worst(1) == [2]
-    found = FilesReport(plain, **facts, nan=(1,))
+    found = FilesReport(plain, Facts(**facts, nan=(1,)))
     assert found.nan_images == ("b",)
     assert found.worst(10) == [1, 2, 0, 3]
 

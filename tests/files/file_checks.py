@@ -29,6 +29,19 @@ def random_windows(shape, number, seed=0):
         yield tuple(slice(int(a), int(b)) for a, b in ends)
 
 
+def check_rows_need_only_their_memory(path, array):
+    """Read rows of chunks of an array (8, 2048, 2048) of 2 bytes, 64 MiB. A row of chunks has 8 MiB."""
+    with ExitStack() as stack:
+        found = open_stored(path, None, stack)
+        assert found.chunks == (1, 256, 256)
+        with most_memory() as most:
+            for row in range(0, 2048, 256):
+                values = found.read((slice(0, 8), slice(row, row + 256), slice(0, 2048)))
+                assert (bits(values) == bits(array[:, row : row + 256])).all()
+                del values
+    assert most() < 4 * 8 * 2**20  # the row, the expected bits, and their comparison
+
+
 def check_windows(path, array, number=20, key=None):
     """Check that the whole file and windows of it have the bits of the array, also from several threads."""
     with ExitStack() as stack:

@@ -15,10 +15,9 @@ from medical import installed, refusal, same_bits, stored, values
 pydicom = pytest.importorskip("pydicom")
 hd = pytest.importorskip("highdicom")
 
-from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
+import dicom_writing  # noqa: E402
 from pydicom.encaps import encapsulate  # noqa: E402
-from pydicom.sr.codedict import codes  # noqa: E402
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless, generate_uid  # noqa: E402
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless  # noqa: E402
 
 SLICES, ROWS, COLUMNS = 6, 10, 13  # 130 pixels: frames of 1 bit start within bytes
 SPACING = (2.5, 0.75, 0.5)  # of slices, rows and columns, in mm
@@ -30,59 +29,13 @@ SYNTAXES = {"raw": ExplicitVRLittleEndian, "implicit": "1.2.840.10008.1.2", "rle
 
 
 def source_images(slices=SLICES, step=SPACING[0]):
-    """A CT of empty slices, from which highdicom takes the patient and the geometry."""
-    common, series = generate_uid(), generate_uid()
-    images = []
-    for at in range(slices):
-        image = Dataset()
-        image.file_meta = FileMetaDataset()
-        image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        image.SOPClassUID, image.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.2", generate_uid()
-        image.StudyInstanceUID = image.FrameOfReferenceUID = common
-        image.SeriesInstanceUID, image.Modality, image.InstanceNumber = series, "CT", at + 1
-        image.PatientID = image.PatientName = image.PatientBirthDate = image.PatientSex = image.AccessionNumber = ""
-        image.StudyID = image.StudyDate = image.StudyTime = ""
-        image.Rows, image.Columns, image.PixelSpacing = ROWS, COLUMNS, list(SPACING[1:])
-        image.SliceThickness = image.SpacingBetweenSlices = step
-        image.ImageOrientationPatient = [float(f"{x:.12f}") for x in DIRECTIONS[:2].ravel()]
-        image.ImagePositionPatient = [float(f"{x:.10f}") for x in ORIGIN + at * step * DIRECTIONS[2]]
-        image.BitsAllocated = image.BitsStored = 16
-        image.HighBit, image.SamplesPerPixel, image.PixelRepresentation = 15, 1, 0
-        image.PhotometricInterpretation = "MONOCHROME2"
-        images.append(image)
-    return images
+    positions = [ORIGIN + at * step * DIRECTIONS[2] for at in range(slices)]
+    return dicom_writing.source_images((slices, ROWS, COLUMNS), (step, *SPACING[1:]), DIRECTIONS[:2], positions)
 
 
 def segmentation(array, kind, segments=1, images=None, syntax="raw", **options):
-    """Make a SEG of an array of (slices, rows, columns) or (slices, rows, columns, segments)."""
-    descriptions = [
-        hd.seg.SegmentDescription(
-            segment_number=n,
-            segment_label=f"organ {n}",
-            segmented_property_category=codes.SCT.Organ,
-            segmented_property_type=codes.SCT.Liver,
-            algorithm_type=hd.seg.SegmentAlgorithmTypeValues.MANUAL,
-        )
-        for n in range(1, segments + 1)
-    ]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # highdicom's, about empty frames
-        return hd.seg.Segmentation(
-            images or source_images(len(array)),
-            array,
-            kind,
-            descriptions,
-            series_instance_uid=generate_uid(),
-            series_number=2,
-            sop_instance_uid=generate_uid(),
-            instance_number=1,
-            manufacturer="tests",
-            manufacturer_model_name="tests",
-            software_versions="1",
-            device_serial_number="1",
-            transfer_syntax_uid=SYNTAXES[syntax],
-            **options,
-        )
+    images = images or source_images(len(array))
+    return dicom_writing.segmentation(images, array, kind, segments, SYNTAXES[syntax], **options)
 
 
 def save(seg, path):

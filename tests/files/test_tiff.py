@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 
 import numpy as np
 import pytest
-from file_checks import bits, check_windows, most_memory, read, refused, samples
+from file_checks import check_rows_need_only_their_memory, check_windows, most_memory, read, refused, samples
 
 from fastloss.files import stored, tiff_segments
 from fastloss.files.errors import FileError
@@ -158,15 +158,7 @@ def test_rows_of_tiles_need_only_their_memory(tmp_path, options):
         compressionargs={"level": 1},
         **options,
     )
-    with ExitStack() as stack:
-        found = open_stored(tmp_path / "a.tif", None, stack)
-        assert found.chunks == (1, 256, 256)
-        with most_memory() as most:
-            for row in range(0, 2048, 256):
-                values = found.read((slice(0, 8), slice(row, row + 256), slice(0, 2048)))
-                assert (bits(values) == bits(array[:, row : row + 256])).all()
-                del values
-    assert most() < 4 * 8 * 2**20  # the row, the expected bits, and their comparison
+    check_rows_need_only_their_memory(tmp_path / "a.tif", array)
 
 
 def changed(change=None, array=None, **options):

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
-from file_checks import bits, check_windows, most_memory, read, refused, samples
+from file_checks import check_rows_need_only_their_memory, check_windows, most_memory, read, refused, samples
 
 from fastloss.files import stored, zarr_files
 from fastloss.files.registry import open_stored
@@ -180,15 +180,7 @@ def test_rows_of_chunks_need_only_their_memory(tmp_path, shards):
     """The array has 64 MiB, and a row of chunks 8 MiB."""
     array = samples((8, 2048, 256), "f2").repeat(8, axis=2)
     create(tmp_path / "a.zarr", array, chunks=(1, 256, 256), shards=shards)
-    with ExitStack() as stack:
-        found = open_stored(tmp_path / "a.zarr", None, stack)
-        assert found.chunks == (1, 256, 256)
-        with most_memory() as most:
-            for row in range(0, 2048, 256):
-                values = found.read((slice(0, 8), slice(row, row + 256), slice(0, 2048)))
-                assert (bits(values) == bits(array[:, row : row + 256])).all()
-                del values
-    assert most() < 4 * 8 * 2**20
+    check_rows_need_only_their_memory(tmp_path / "a.zarr", array)
 
 
 LIES = {

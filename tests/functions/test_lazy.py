@@ -9,11 +9,11 @@ import threading
 import numpy as np
 import pytest
 from cases import CASES, images
-from compare import same_bits
+from compare import assert_reports_close, same_bits
 from process import output
 
 import fastloss as fl
-from fastloss import _lazy, _windows
+from fastloss import _lazy_arrays, _windows
 
 C, SHAPE = 4, (3, 4, 20, 31)
 LOSSES = {"dice": fl.DiceLoss(), "ce": fl.CrossEntropyLoss(), "pooled": fl.JaccardLoss(batch=True)}
@@ -24,8 +24,8 @@ CHUNKINGS = [(3, 4, 20, 31), (1, 4, 20, 31), (2, 4, 7, 31), (1, 3, 6, 5), (1, 1,
 def small_windows(monkeypatch):
     """Windows of about a seventh of the data, so that images consist of several."""
     monkeypatch.setattr(_windows, "WINDOW_BYTES", 8_000)
-    monkeypatch.setattr(_lazy, "WINDOW_BYTES", 100)
-    monkeypatch.setattr(_lazy, "LARGE_BYTES", 12_000)
+    monkeypatch.setattr(_lazy_arrays, "WINDOW_BYTES", 100)
+    monkeypatch.setattr(_lazy_arrays, "LARGE_BYTES", 12_000)
 
 
 # ---- the libraries
@@ -114,14 +114,7 @@ def lazily(tmp_path):
 
 
 def assert_close(report, whole, rtol=1e-12, atol=1e-14):
-    assert report.images == whole.images
-    for name in whole:
-        for got, expected in (
-            (report[name], whole[name]),
-            (report.per_image[name], whole.per_image[name]),
-            (report.per_class[name], whole.per_class[name]),
-        ):
-            np.testing.assert_allclose(got, expected, rtol=rtol, atol=atol, equal_nan=True)
+    assert_reports_close(report, whole, rtol, atol)
 
 
 # ---- values
@@ -246,7 +239,7 @@ def test_bits_do_not_depend_on_threads(lazily, small_windows, monkeypatch):
     lazy_x, lazy_y = lazily("zarr", x, (1, 2, 6, 9)), lazily("zarr", y, (2, 4, 7, 8))
     reports, partials = [], []
     for kernel_threads, read_threads in ((1, 1), (2, 1), (3, 2), (2, 5)):
-        monkeypatch.setattr(_lazy, "READ_THREADS", read_threads)
+        monkeypatch.setattr(_lazy_arrays, "READ_THREADS", read_threads)
         with fl.num_threads(kernel_threads):
             reports.append(fl.evaluate(LOSSES, lazy_x, lazy_y))
             partials.append(fl.DiceLoss().partial(lazy_x, lazy_y))

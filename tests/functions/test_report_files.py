@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from cases import CASES, images
+from record_changes import changed
 
 import fastloss as fl
 from fastloss.report.facts import Failed
@@ -123,7 +124,7 @@ def same_files(one, other, folder):
     assert {k: repr(v) for k, v in vars(one).items()} == {k: repr(v) for k, v in vars(other).items()}
     texts = []
     for report in (one, other):
-        for name in ("r.json", "r.csv", *(["summary.json"] if report._cases else [])):
+        for name in ("r.json", "r.csv", *(["summary.json"] if report._facts.cases else [])):
             report.write_nnunet_summary(folder / name) if name == "summary.json" else report.write(folder / name)
             texts.append((folder / name).read_bytes())
     assert texts[: len(texts) // 2] == texts[len(texts) // 2 :]
@@ -207,18 +208,6 @@ def forged(path, body, **head):
     head = {"format": "fastloss-report", "version": 1, "sha256": hashlib.sha256(text.encode()).hexdigest()} | head
     path.write_text(json.dumps(head) + "\n" + text)
     return path
-
-
-def changed(*keys, to):
-    """A change of the record at a place."""
-
-    def change(record):
-        at = record
-        for key in keys[:-1]:
-            at = at[key]
-        at[keys[-1]] = to
-
-    return change
 
 
 ARRAY = {"shape": [1, 2], "float64": "AAAAAAAAAAAAAAAAAAAAAA=="}

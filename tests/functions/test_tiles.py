@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import pytest
 from cases import CASES, images, labels
-from compare import same_bits
+from compare import assert_reports_close, same_bits
 
 import fastloss as fl
 
@@ -39,17 +39,6 @@ def report_of(losses, x, y, tiles, w=None, **options):
     return t.report
 
 
-def assert_close(report, whole, rtol, atol=0.0):
-    assert report.images == whole.images
-    for name in whole:
-        for got, expected in (
-            (report[name], whole[name]),
-            (report.per_image[name], whole.per_image[name]),
-            (report.per_class[name], whole.per_class[name]),
-        ):
-            np.testing.assert_allclose(got, expected, rtol=rtol, atol=atol, equal_nan=True)
-
-
 @pytest.mark.parametrize("case", ADDITIVE, ids=str)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_tiles_have_the_values_of_the_whole_image(case, weighted, backend):
@@ -60,7 +49,7 @@ def test_tiles_have_the_values_of_the_whole_image(case, weighted, backend):
     for seed in range(2):
         report = report_of({"loss": loss}, x, y, tiles_of(SHAPE, seed), w)
         # Terms of both signs cancel in some losses, which enlarges the rounding of their sums.
-        assert_close(report, whole, 1e-12 * case.cancels, 1e-14 * case.cancels)
+        assert_reports_close(report, whole, 1e-12 * case.cancels, 1e-14 * case.cancels)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 300), (2, 3, 9, 8, 7), (1, 1, 30, 20)], ids=str)
@@ -68,7 +57,7 @@ def test_tiles_have_any_number_of_dimensions(shape):
     loss = fl.DiceLoss(activation="sigmoid")
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal(shape), labels(loss, shape, rng)
-    assert_close(report_of({"loss": loss}, x, y, tiles_of(shape, 0)), fl.evaluate({"loss": loss}, x, y), 1e-12)
+    assert_reports_close(report_of({"loss": loss}, x, y, tiles_of(shape, 0)), fl.evaluate({"loss": loss}, x, y), 1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
@@ -76,7 +65,7 @@ def test_tiles_of_lower_precision(dtype):
     """The kernels add float32 numbers in lanes of at most 16 numbers, and other tiles fill the lanes differently."""
     case = CASES[0]
     x, y, _ = images(case, case.make(C), SHAPE, dtype)
-    assert_close(report_of(LOSSES, x, y, tiles_of(SHAPE, 0)), fl.evaluate(LOSSES, x, y), 1e-6)
+    assert_reports_close(report_of(LOSSES, x, y, tiles_of(SHAPE, 0)), fl.evaluate(LOSSES, x, y), 1e-6)
 
 
 def test_the_bits_do_not_depend_on_the_order():
@@ -133,7 +122,7 @@ def test_without_a_with_block():
     tiles = fl.Tiles(LOSSES)
     tiles.add(x, y)
     assert tiles.close() is tiles.close() is tiles.report
-    assert_close(tiles.report, fl.evaluate(LOSSES, x, y), 0)
+    assert_reports_close(tiles.report, fl.evaluate(LOSSES, x, y), 0)
 
 
 # ---- errors
@@ -150,7 +139,7 @@ def test_a_tile_must_fit_the_others():
         tiles.add(np.concatenate([X, X]), np.concatenate([Y, Y]))
     with pytest.raises(fl.LabelError):
         tiles.add(X, Y + 7)
-    assert_close(tiles.close(), fl.evaluate(LOSSES, X, Y), 0)  # a refused tile does not count
+    assert_reports_close(tiles.close(), fl.evaluate(LOSSES, X, Y), 0)  # a refused tile does not count
 
 
 def test_closed_tiles_take_no_more():

@@ -15,7 +15,7 @@ import numpy as np
 
 from .._arrays import Array, as_array
 from .._batch import IGNORE_INDEX, Batch, check_ignored, class_batch, element_batch, ignored_labels
-from .._lazy import LazyArrays, any_lazy, refuse_lazy
+from .._lazy import any_lazy, refuse_lazy
 from .._options import check_common, freeze, number
 from .._terms import Term
 from .partial import Partial
@@ -41,7 +41,7 @@ class Loss(WindowedFormula):
     def __call__(self, input: Any, target: Any, /, *, pixel_weight: Any = None) -> float | Any:
         """The loss: a float, or with `reduction="none"` the array of its values."""
         if any_lazy(input, target, pixel_weight):
-            return self.finalize(self.lazy_partial(LazyArrays(input, target, pixel_weight)))
+            return self.finalize(self.lazy_partial(input, target, pixel_weight))
         return self.value(self.make_batch(input, target, pixel_weight))
 
     def value_and_grad(
@@ -58,7 +58,7 @@ class Loss(WindowedFormula):
     def partial(self, input: Any, target: Any, /, *, pixel_weight: Any = None) -> Partial:
         """The mergeable sums of these samples; see `Partial`. Samples are whole: for tiles of images, see `Tiles`."""
         if any_lazy(input, target, pixel_weight):
-            return self.lazy_partial(LazyArrays(input, target, pixel_weight))
+            return self.lazy_partial(input, target, pixel_weight)
         return self._partial(self.make_batch(input, target, pixel_weight))
 
     def finalize(self, partial: Partial, /) -> float:
@@ -173,7 +173,7 @@ class MapsLoss(Loss):
         distance_maps: ready-made maps of the input's shape. With them, `target` may be None.
         """
         if any_lazy(input, target, pixel_weight, distance_maps):
-            return self.finalize(self.lazy_partial(LazyArrays(input, target, pixel_weight, distance_maps)))
+            return self.finalize(self.lazy_partial(input, target, pixel_weight, distance_maps))
         return self.value(self.make_batch(input, target, pixel_weight, distance_maps))
 
     def value_and_grad(
@@ -196,7 +196,7 @@ class MapsLoss(Loss):
     def partial(self, input: Any, target: Any, /, *, pixel_weight: Any = None, distance_maps: Any = None) -> Partial:
         """The mergeable sums of these samples; see `Loss.partial`, and the call for `distance_maps`."""
         if any_lazy(input, target, pixel_weight, distance_maps):
-            return self.lazy_partial(LazyArrays(input, target, pixel_weight, distance_maps))
+            return self.lazy_partial(input, target, pixel_weight, distance_maps)
         return self._partial(self.make_batch(input, target, pixel_weight, distance_maps))
 
     def make_batch(self, input: Any, target: Any, pixel_weight: Any, distance_maps: Any = None) -> Batch:

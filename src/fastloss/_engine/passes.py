@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from .. import _backend
 from .._arrays import Array, as_array, as_input
 from .._batch import Batch, class_batch, element_batch, ignored_labels
-from .._lazy import LazyArrays, Part
 from .._options import labels_option
 from .._terms import Mode, Terms
 from .exact_sum import ExactTotal
 from .loss import Loss, check_targets
+
+if TYPE_CHECKING:
+    from .._lazy_arrays import Part
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,6 @@ class OpenSums:
     classes: int
     samples: int
     passes: list[list[Array]]
-
-    def __add__(self, other: Self) -> Self:
-        """The sums of the pixels of both."""
-        both = zip(self.passes, other.passes, strict=True)
-        passes = [[a + b for a, b in zip(mine, theirs, strict=True)] for mine, theirs in both]
-        return type(self)(self.classes, self.samples, passes)
 
     @classmethod
     def joined(cls, many: Sequence[Self]) -> Self:
@@ -52,19 +48,19 @@ class OpenTotal:
 
     def __init__(self) -> None:
         self._total = ExactTotal()
-        self._last: OpenSums | None = None
+        self._first: OpenSums | None = None
 
     def add(self, sums: OpenSums) -> None:
         """Add the sums of further pixels."""
         self._total.add([a for own in sums.passes for a in own])
-        self._last = sums
+        self._first = self._first or sums
 
     def take(self) -> OpenSums:
         """Return the sums of all pixels, and begin anew."""
-        last = self._last
-        assert last is not None
+        first, self._first = self._first, None
+        assert first is not None
         arrays = iter(self._total.take())
-        return OpenSums(last.classes, last.samples, [[next(arrays) for _ in own] for own in last.passes])
+        return OpenSums(first.classes, first.samples, [[next(arrays) for _ in own] for own in first.passes])
 
 
 @dataclass
@@ -117,8 +113,11 @@ class Passes:
         sums = [self._run(p, batch, spacing) for p, batch in zip(self._passes, batches, strict=True)]
         return OpenSums(batches[0].classes, batches[0].samples, sums)
 
-    def sums_of_lazy(self, arrays: LazyArrays, spacing: Any = None) -> Iterator[OpenSums]:
+    def sums_of_lazy(self, input: Any, target: Any, pixel_weight: Any, spacing: Any = None) -> Iterator[OpenSums]:
         """Yield the sums of some whole images after the other, from arrays that are read window by window."""
+        from .._lazy_arrays import LazyArrays
+
+        arrays = LazyArrays(input, target, pixel_weight)
         input, target, pixel_weight, _ = arrays.stand_ins()
         axes = [batch.axis for batch in self._batches(input, target, pixel_weight)]
         elements = self._takes_elements(input, target)

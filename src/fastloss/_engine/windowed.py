@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._arrays import Array
 from .._batch import Batch
-from .._lazy import LazyArrays, Part
 from .exact_sum import ExactTotal, exact_sum_of_many
 from .formula import Formula
 from .partial import Partial
+
+if TYPE_CHECKING:
+    from .._lazy_arrays import Part
 
 
 class WindowedFormula(Formula):
@@ -36,8 +38,11 @@ class WindowedFormula(Formula):
 
     # ---- what follows
 
-    def lazy_partial(self, arrays: LazyArrays) -> Partial:
+    def lazy_partial(self, input: Any, target: Any, pixel_weight: Any = None, distance_maps: Any = None) -> Partial:
         """The partial of arrays that are read window by window."""
+        from .._lazy_arrays import LazyArrays
+
+        arrays = LazyArrays(input, target, pixel_weight, distance_maps)
         if self.reduction == "none":
             raise TypeError(
                 "reduction: expected 'mean' or 'sum' for lazy arrays, got 'none', whose result is as large as the "

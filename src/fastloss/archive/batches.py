@@ -8,10 +8,8 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import platform
-import threading
 import time
 import traceback
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from .. import _backend, _native
 from .._threads import num_threads
 from ..files.errors import FileError, printable, shown, well_formed
 from ..files.pairing import Pair
+from .quiet import quiet
 from .worker import Failure, Result, Worker
 
 Batch = Sequence[tuple[int, Pair]]
@@ -90,7 +89,7 @@ def evaluate_batch(setting: Setting, batch: Batch) -> Outcome:
     error: Exception | None = None
     placed = [(index, _placed(pair, setting.folder)) for index, pair in batch]
     try:
-        with _quiet(), _as_caller(setting) as worker, closing(worker.results(placed)) as found:
+        with quiet(), _as_caller(setting) as worker, closing(worker.results(placed)) as found:
             for result in found:
                 results.append(result)
     except Exception as caught:
@@ -134,33 +133,6 @@ def _as_caller(setting: Setting) -> Iterator[Worker]:
         stack.enter_context(num_threads(setting.threads))
         assert isinstance(worker, Worker)
         yield worker
-
-
-_lock = threading.Lock()
-_running = 0
-_filters = warnings.catch_warnings()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Ignore warnings of the libraries that read, while any thread of this process evaluates a batch.
-
-    The filters are those of the process. A Dask worker runs several batches at once, so the last one restores them.
-    """
-    global _running, _filters
-    with _lock:
-        _running += 1
-        if _running == 1:
-            _filters = warnings.catch_warnings()
-            _filters.__enter__()
-            warnings.simplefilter("ignore")
-    try:
-        yield
-    finally:
-        with _lock:
-            _running -= 1
-            if _running == 0:
-                _filters.__exit__(None, None, None)
 
 
 def _portable(error: Exception) -> Exception:

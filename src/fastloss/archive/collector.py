@@ -6,14 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from ..files.errors import FileError, shown
 from ..files.pairing import Pair
-from ..report.facts import Failed
+from ..report.facts import Facts, Failed
 from ..report.files_report import FilesReport
 from ..report.nnunet import Case
-from ..results import Report
+from ..results import MERGED_AT_ONCE, Report
 from .checks import Kind, check_classes, check_kind
 from .worker import Failure, Result
-
-MERGED_AT_ONCE = 256
 
 
 class Collector:
@@ -54,7 +52,7 @@ class Collector:
             self.failures.append(Failure(index=result.index, name=pair.name, message=str(error)))
             return
         self._reports.append(result.report)
-        if len(self._reports) > MERGED_AT_ONCE:  # neither keeps them all nor copies each often
+        if len(self._reports) > MERGED_AT_ONCE:
             self._reports = [Report.sum(self._reports)]
         if result.nan:
             self.nan.append(len(self.done))
@@ -70,8 +68,7 @@ class Collector:
 
     def files_report(self, *, notes: Iterable[str], seconds: float, resumed: int) -> FilesReport:
         """Return the report of all images with the facts about their files. `notes` come before all others."""
-        return FilesReport(
-            self.report(),
+        facts = Facts(
             pairs=tuple(self.done),
             class_names=self.class_names(),
             spacings=tuple(self.spacings),
@@ -83,13 +80,14 @@ class Collector:
             seconds=seconds,
             resumed=resumed,
         )
+        return FilesReport(self.report(), facts)
 
     def report(self) -> Report:
         """Return the report of all images."""
         if not self._reports:
             count, first = len(self.failures), self.failures[0].message
             raise FileError(f"expected an image that can be evaluated, got {count} failures; the first: {first}")
-        return Report.sum(self._reports) if len(self._reports) > 1 else self._reports[0]
+        return Report.sum(self._reports)
 
     def class_names(self) -> tuple[str, ...]:
         """Return the names of the classes, or their numbers."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -27,6 +26,7 @@ from .images import Reading
 from .ledger import open_ledger
 from .meaning import Meaning
 from .options import task_options
+from .quiet import quiet
 from .worker import Task
 
 Progress = Callable[[int, int, int], None]
@@ -229,8 +229,7 @@ def evaluate_files(
     )
     collector = Collector(paired.pairs, names, skip=task.skip)
     start = time.perf_counter()
-    with warnings.catch_warnings(), ExitStack() as stack:
-        warnings.simplefilter("ignore")  # of the libraries that read, in all threads
+    with quiet(), ExitStack() as stack:
         ledger = None
         if state is not None:
             options, roots = task_options(task, names, hash), (first, second)

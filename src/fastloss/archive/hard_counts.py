@@ -69,13 +69,3 @@ def _counts(predicted: Array, reference: Array, kept: Array) -> Counts:
     fp, fn = int(np.count_nonzero(predicted)) - tp, int(np.count_nonzero(reference)) - tp
     total = predicted.size if kept.ndim == 0 else int(np.count_nonzero(kept))
     return Counts(tp=tp, fp=fp, fn=fn, tn=total - tp - fp - fn)
-
-
-def added(first: dict[Label, Counts] | None, second: dict[Label, Counts]) -> dict[Label, Counts]:
-    """Add the counts of two windows of an image."""
-    if first is None:
-        return second
-    return {
-        label: Counts(tp=a.tp + b.tp, fp=a.fp + b.fp, fn=a.fn + b.fn, tn=a.tn + b.tn)
-        for (label, a), b in zip(first.items(), second.values(), strict=True)
-    }

@@ -29,7 +29,6 @@ class Reading:
 class Image:
     """A pair of open files."""
 
-    index: int
     pair: Pair
     decoder: Decoder
     windows: tuple[Window, ...]
@@ -50,7 +49,7 @@ class Image:
         return self.decoder.read(window)
 
 
-def open_image(index: int, pair: Pair, how: Reading, *, whole: bool) -> Image:
+def open_image(pair: Pair, how: Reading, *, whole: bool) -> Image:
     """Open both files of a pair and decide what they hold. `whole`: the image must be read in one window."""
     with ExitStack() as stack:
         prediction = open_stored(pair.prediction, how.key, stack)
@@ -65,7 +64,7 @@ def open_image(index: int, pair: Pair, how: Reading, *, whole: bool) -> Image:
         )
         decoder = Decoder(fitted, meaning)
         windows = _windows(decoder, whole)
-        return Image(index=index, pair=pair, decoder=decoder, windows=windows, stack=stack.pop_all())
+        return Image(pair=pair, decoder=decoder, windows=windows, stack=stack.pop_all())
 
 
 def _pixel_bytes(decoder: Decoder) -> int:

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from .._ahead import Work, read_ahead
-from .._engine.passes import OpenSums, Passes
+from .._engine.passes import OpenTotal, Passes
 from .._faults import LabelError
 from ..files.errors import FileError, printable, shown, well_formed
 from ..files.label_maps import IGNORED
@@ -24,7 +24,7 @@ from ..losses import Loss
 from ..report.nnunet import Case, Counts, Label
 from ..results import Report, closed
 from .checks import Kind, check_channels, check_classes, check_kind, check_no_own_labels
-from .hard_counts import Counter, added
+from .hard_counts import Counter
 from .images import Image, Reading, open_image
 from .look import look, taking_probabilities
 from .meaning import Arrays
@@ -135,9 +135,9 @@ class Worker:
 
         The pickled worker carries the decision to other processes, so that all expect the same.
         """
-        for index, pair in work:
+        for _, pair in work:
             try:
-                image = open_image(index, pair, self.task.how, whole=self.passes.needs_whole_images)
+                image = open_image(pair, self.task.how, whole=self.passes.needs_whole_images)
                 with image.stack:
                     self._check(image)
                 return
@@ -171,7 +171,7 @@ class Worker:
         """
         for index, pair in work:
             try:
-                image = open_image(index, pair, self.task.how, whole=self.passes.needs_whole_images)
+                image = open_image(pair, self.task.how, whole=self.passes.needs_whole_images)
                 files[index] = image.stack
                 self._check(image)
             except FileError as error:
@@ -219,8 +219,8 @@ class _OneImage:
     def __init__(self, worker: Worker, index: int, pair: Pair) -> None:
         self.worker, self.index, self.pair = worker, index, pair
         self.image: Image | None = None
-        self.sums: OpenSums | None = None
-        self.counts: dict[Label, Counts] | None = None
+        self.total = OpenTotal()
+        self.counts: dict[Label, Counts] = {}
         self.doubts: tuple[str, ...] = ()
         self.nbytes, self.left_out = 0, 0
 
@@ -250,11 +250,10 @@ class _OneImage:
         self.nbytes += arrays.nbytes
         self.left_out += arrays.left_out
         if self.worker.task.counter is not None:
-            counted = self.worker.task.counter.of(arrays, image.decoder.classes, label_map)
-            self.counts = added(self.counts, counted)
+            for label, counts in self.worker.task.counter.of(arrays, image.decoder.classes, label_map).items():
+                self.counts[label] = self.counts[label] + counts if label in self.counts else counts
         with _naming(image, window):
-            sums = self.worker.passes.sums(arrays.input, arrays.target, arrays.weight, image.fitted.spacing)
-            self.sums = sums if self.sums is None else self.sums + sums
+            self.total.add(self.worker.passes.sums(arrays.input, arrays.target, arrays.weight, image.fitted.spacing))
 
     def _looked(self, image: Image, arrays: Arrays) -> tuple[str, ...]:
         exclusive = self.worker.kind is not None and not self.worker.kind.dense
@@ -265,12 +264,11 @@ class _OneImage:
 
     def result(self) -> Result:
         """Close the sums, and collect the facts about the image."""
-        image, kind, sums = self.image, self.worker.kind, self.sums
+        image, kind = self.image, self.worker.kind
         assert image is not None
         assert kind is not None
-        assert sums is not None
         with _naming(image, image.windows[0]):
-            report = closed(self.worker.passes, sums, [self.pair.name])
+            report = closed(self.worker.passes, self.total.take(), [self.pair.name])
         decoder = image.decoder
         return Result(
             index=self.index,
@@ -297,7 +295,7 @@ class _OneImage:
             yield f"label {image.decoder.nodata} means no data in the mask's header; its pixels are left out", ""
 
     def _case(self) -> Case | None:
-        if self.counts is None:
+        if self.worker.task.counter is None:
             return None
         prediction, reference = well_formed(self.pair.prediction), well_formed(self.pair.target)
         return Case(prediction=prediction, reference=reference, counts=self.counts)

@@ -13,16 +13,15 @@ from typing import Annotated, Any
 import typer
 
 import fastloss
-from fastloss.files.layouts import LAYOUTS
 from fastloss.files.writing import write_file
 from fastloss.losses import LOSSES, MULTI_INPUT_LOSSES, Loss
 from fastloss.report.files_report import FilesReport, check_output
 
-from . import comparing, expression, tables
-from .choices import Activation, Engine, Hash, NoData, OnError, RawType, layout_name
+from . import comparing, expression, options, tables
 from .errors import FileError, UserError, shown, spelled
 from .messages import counted, note_activation, say_failures, say_speed, shown_progress, who_computes
 from .names import class_names as read_names
+from .options import Activation, Hash, OnError
 from .streams import CLOSED_PIPE, discard, say
 
 app = typer.Typer(
@@ -98,93 +97,44 @@ def _version(wanted: bool) -> None:
 
 @app.command()
 def evaluate(
-    predictions: Annotated[
-        Path, typer.Argument(metavar="PREDICTIONS", help="Scores or label maps: a file, or a folder of files.")
-    ],
-    targets: Annotated[Path, typer.Argument(metavar="TARGETS", help="Masks: a file, or a folder of files.")],
-    loss: Annotated[
-        list[str],
-        typer.Option(
-            help='A loss, e.g. dice, "tversky(alpha=0.3, beta=0.7)", "0.5*dice + 0.5*cross_entropy". May be repeated.'
-        ),
-    ],
-    match: Annotated[
-        tuple[str, str] | None,
-        typer.Option(metavar="PATTERN PATTERN", help='Files that belong together: "{id}_pred.npy" "{id}_gt.png".'),
-    ] = None,
-    layout: Annotated[
-        str | None,
-        typer.Option(
-            metavar="|".join(LAYOUTS), callback=layout_name, help="The layout of the folders, with its labels."
-        ),
-    ] = None,
-    activation: Annotated[
-        Activation | None, typer.Option(help="Turns predictions into probabilities; none if they are probabilities.")
-    ] = None,
-    axis: Annotated[int | None, typer.Option(help="The axis of a prediction that holds the classes.")] = None,
-    axes: Annotated[str | None, typer.Option(help="The names of a prediction's axes, e.g. czyx.")] = None,
-    target_axes: Annotated[str | None, typer.Option(help="The names of a mask's axes, e.g. xyz.")] = None,
-    labels: Annotated[
-        str | None, typer.Option(help="Labels or colours to classes: a JSON file, or cityscapes, ade20k, voc.")
-    ] = None,
-    prediction_labels: Annotated[
-        str | None, typer.Option(help="The same for label maps as predictions; classes if they hold classes.")
-    ] = None,
-    regions: Annotated[str | None, typer.Option(help='Regions of labels, e.g. "wt=1+2+3,tc=2+3,et=3".')] = None,
-    num_classes: Annotated[int | None, typer.Option(help="The number of classes of predicted label maps.")] = None,
-    ignore_index: Annotated[
-        list[int] | None, typer.Option(help="The label of pixels to leave out, e.g. 255. May be repeated.")
-    ] = None,
-    round_labels: Annotated[
-        float | None, typer.Option(help="Round labels that are at most this far from whole numbers.")
-    ] = None,
-    nodata: Annotated[
-        NoData | None,
-        typer.Option(help="Ignore or count pixels that a mask's header calls nodata, if that label is also a class."),
-    ] = None,
-    ignore_geometry: Annotated[
-        bool, typer.Option("--ignore-geometry", help="Compare pixel by pixel, whatever the affines say.")
-    ] = False,
-    class_names: Annotated[Path | None, typer.Option(help="Text file with one class name per line.")] = None,
-    key: Annotated[
-        str | None, typer.Option(help="The name of the array in a prediction's file that holds several.")
-    ] = None,
-    target_key: Annotated[str | None, typer.Option(help="The name of the array in a mask's file.")] = None,
-    dtype: Annotated[RawType | None, typer.Option(help="The true dtype of |V2 or uint16 numbers.")] = None,
-    scale: Annotated[float | None, typer.Option(help="Divide integer predictions by this number, e.g. 255.")] = None,
-    output: Annotated[
-        list[Path] | None,
-        typer.Option(help="Write all results to a .json or .csv file. May be repeated."),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of processes that evaluate. The default is this one.")
-    ] = None,
-    engine: Annotated[Engine | None, typer.Option(help="The cluster that evaluates, at --scheduler.")] = None,
-    scheduler: Annotated[str | None, typer.Option(help="The address of the scheduler: tcp://host:8786.")] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Number of threads that compute; in each worker, 1 by default.")
-    ] = None,
-    read_threads: Annotated[
-        int | None, typer.Option(min=1, help="Number of threads that read and decode: 2, or 1 in each worker.")
-    ] = None,
-    worst: Annotated[int, typer.Option(min=0, help="Number of worst images to show.")] = 10,
-    state: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep the result of each finished image in this folder.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Evaluate only what is missing in --state, or has changed.")
-    ] = False,
-    hash: Annotated[
-        Hash, typer.Option(help="How --state knows that a file has changed: by size and time, or by content.")
-    ] = Hash.stat,
-    on_error: Annotated[
-        OnError, typer.Option(help="Stop at an image that cannot be evaluated, or skip it and exit with 1.")
-    ] = OnError.stop,
+    predictions: options.Predictions,
+    targets: options.Targets,
+    loss: options.Loss,
+    match: options.Match = None,
+    layout: options.Layout = None,
+    activation: options.ActivationOption = None,
+    axis: options.Axis = None,
+    axes: options.Axes = None,
+    target_axes: options.TargetAxes = None,
+    labels: options.Labels = None,
+    prediction_labels: options.PredictionLabels = None,
+    regions: options.Regions = None,
+    num_classes: options.NumClasses = None,
+    ignore_index: options.IgnoreIndex = None,
+    round_labels: options.RoundLabels = None,
+    nodata: options.NodataOption = None,
+    ignore_geometry: options.IgnoreGeometry = False,
+    class_names: options.ClassNames = None,
+    key: options.Key = None,
+    target_key: options.TargetKey = None,
+    dtype: options.Dtype = None,
+    scale: options.Scale = None,
+    output: options.Output = None,
+    workers: options.Workers = None,
+    engine: options.EngineOption = None,
+    scheduler: options.Scheduler = None,
+    threads: options.Threads = None,
+    read_threads: options.ReadThreads = None,
+    worst: options.Worst = 10,
+    state: options.State = None,
+    resume: options.Resume = False,
+    hash: options.HashOption = Hash.stat,
+    on_error: options.OnErrorOption = OnError.stop,
 ) -> None:
     """Compute losses of saved predictions against masks: of the whole set, per class, and of the worst images.
 
-    Give two files, or two folders whose files are matched by their paths without extension. A prediction is one array
-    (classes, *pixels), its mask (*pixels).
+    Give two files, or two folders whose files are matched by their paths without extension. A prediction has the shape
+    (classes, *pixels) unless the file or an option states otherwise, and its mask has (*pixels).
     """
     notes = list[str]()
     losses = _losses(loss, activation, notes)

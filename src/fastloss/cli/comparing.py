@@ -72,10 +72,7 @@ def tables_of(found: Comparison, names: Sequence[str], worst: int) -> None:
     table(out, title, ["loss", *names, "difference", "95 % interval"], rows)
     print()
     rows = [
-        [
-            label,
-            *(f"{number(d.per_class[k], '-')} {_interval(d.class_intervals[k])}" for d in found.differences.values()),
-        ]
+        [label, *(_of_class(difference, k) for difference in found.differences.values())]
         for k, label in enumerate(found.class_names)
     ]
     table(out, "Difference per class, with its 95 % interval", ["class", *losses], rows)

@@ -13,8 +13,8 @@ from fastloss.archive.look import TAKE_LOGITS
 from fastloss.losses import Loss
 from fastloss.report.files_report import FilesReport
 
-from .choices import Activation, Engine
 from .errors import shown, spelled
+from .options import Activation, Engine
 from .streams import say
 
 

@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from .._windows import Window as Window
 from .errors import FileError, shown
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Window = tuple[slice, ...]
-"""One slice per axis, with a step of 1 and bounds inside the array."""
 
 BOMB_BYTES = 256 * 2**20
 BOMB_RATIO = 500

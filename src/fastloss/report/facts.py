@@ -6,14 +6,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._records import checked, member, number_of, number_record, text_of, text_record, texts_of, whole
 from ..files.pairing import Pair
 from .nnunet import Case, Counts, Label
-
-if TYPE_CHECKING:
-    from .files_report import FilesReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,23 +29,47 @@ class Failed:
     message: str
 
 
-def facts_record(report: FilesReport) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """The facts about the files of an evaluation; see the attributes of `FilesReport`.
+
+    Attributes
+    ----------
+    nan : tuple of int
+        The positions of the images in `nan_images`.
+    cases : tuple of Case
+        The hard counts for nnU-Net's summary. Empty: they were not counted.
+    """
+
+    pairs: tuple[Pair, ...]
+    class_names: tuple[str, ...]
+    spacings: tuple[tuple[float, ...] | None, ...]
+    notes: tuple[str, ...]
+    nan: tuple[int, ...]
+    nbytes: int
+    seconds: float
+    cases: tuple[Case, ...] = ()
+    failures: tuple[Failed, ...] = ()
+    resumed: int = 0
+
+
+def facts_record(facts: Facts) -> dict[str, Any]:
     """Return the facts for JSON."""
     return {
-        "predictions": [path_record(pair.prediction) for pair in report.pairs],
-        "targets": [path_record(pair.target) for pair in report.pairs],
-        "class_names": [text_record(name) for name in report.class_names],
-        "spacings": [spacing_record(spacing) for spacing in report.spacings],
-        "notes": [text_record(note) for note in report.notes],
-        "nan": list(report._nan),
-        "nbytes": report.nbytes,
-        "seconds": report.seconds,
-        "cases": [case_record(case) for case in report._cases],
-        "failures": [[text_record(one.name), text_record(one.message)] for one in report.failures],
+        "predictions": [path_record(pair.prediction) for pair in facts.pairs],
+        "targets": [path_record(pair.target) for pair in facts.pairs],
+        "class_names": [text_record(name) for name in facts.class_names],
+        "spacings": [spacing_record(spacing) for spacing in facts.spacings],
+        "notes": [text_record(note) for note in facts.notes],
+        "nan": list(facts.nan),
+        "nbytes": facts.nbytes,
+        "seconds": facts.seconds,
+        "cases": [case_record(case) for case in facts.cases],
+        "failures": [[text_record(one.name), text_record(one.message)] for one in facts.failures],
     }
 
 
-def facts_of(record: Any, images: Sequence[str], classes: int) -> dict[str, Any]:
+def facts_of(record: Any, images: Sequence[str], classes: int) -> Facts:
     """Return the facts of a `facts_record` about these images."""
     predictions, targets = texts_of(record, "predictions"), texts_of(record, "targets")
     spacings = tuple(spacing_of(one) for one in member(record, "spacings", list))
@@ -66,22 +87,22 @@ def facts_of(record: Any, images: Sequence[str], classes: int) -> dict[str, Any]
     failures = [checked(one, list, "failures") for one in member(record, "failures", list)]
     if any(len(one) != 2 for one in failures):
         raise ValueError("failures: expected pairs of a name and a message, got something else")
-    return {
-        "pairs": tuple(
+    return Facts(
+        pairs=tuple(
             Pair(name=name, prediction=path_of(prediction), target=path_of(target))
             for name, prediction, target in zip(images, predictions, targets, strict=True)
         ),
-        "class_names": class_names,
-        "spacings": spacings,
-        "notes": texts_of(record, "notes"),
-        "nan": nan,
-        "nbytes": whole(record, "nbytes"),
-        "seconds": member(record, "seconds", float),
-        "cases": cases,
-        "failures": tuple(
+        class_names=class_names,
+        spacings=spacings,
+        notes=texts_of(record, "notes"),
+        nan=nan,
+        nbytes=whole(record, "nbytes"),
+        seconds=member(record, "seconds", float),
+        cases=cases,
+        failures=tuple(
             Failed(name=text_of(name, "failures"), message=text_of(message, "failures")) for name, message in failures
         ),
-    }
+    )
 
 
 def path_record(path: Path) -> str | dict[str, str]:

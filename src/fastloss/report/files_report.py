@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..files.errors import FileError, shown, well_formed
-from ..files.pairing import Pair
 from ..files.writing import check_writable, write_file
 from ..results import Report
 from . import nnunet
-from .facts import Failed, facts_of, facts_record
+from .facts import Facts, facts_of, facts_record
 from .formats import WRITERS
 
 
@@ -26,7 +25,7 @@ class FilesReport(Report):
     ----------
     report : Report
         The values.
-    **facts : object
+    facts : Facts
         The attributes below, and what the methods need.
 
     Attributes
@@ -51,26 +50,20 @@ class FilesReport(Report):
         The number of images that were not evaluated but taken from a ledger.
     """
 
-    def __init__(self, report: Report, **facts: Any) -> None:
+    def __init__(self, report: Report, facts: Facts) -> None:
         self.__dict__.update(report.__dict__)
-        self.pairs: tuple[Pair, ...] = facts["pairs"]
-        self.class_names: tuple[str, ...] = facts["class_names"]
-        self.spacings: tuple[tuple[float, ...] | None, ...] = facts["spacings"]
-        self.notes: tuple[str, ...] = facts["notes"]
-        self._nan: tuple[int, ...] = facts["nan"]
-        self.nbytes: int = facts["nbytes"]
-        self.seconds: float = facts["seconds"]
-        self._cases: tuple[nnunet.Case, ...] = facts.get("cases", ())
-        self.failures: tuple[Failed, ...] = facts.get("failures", ())
-        self.resumed: int = facts.get("resumed", 0)
+        self._facts = facts
+        self.pairs, self.class_names, self.spacings = facts.pairs, facts.class_names, facts.spacings
+        self.notes, self.failures = facts.notes, facts.failures
+        self.nbytes, self.seconds, self.resumed = facts.nbytes, facts.seconds, facts.resumed
 
     @classmethod
     def _of(cls, report: Report, record: Any) -> FilesReport:
         """Return the report of files that `_record` describes."""
-        return cls(report, **facts_of(record, report.images, report.classes))
+        return cls(report, facts_of(record, report.images, report.classes))
 
     def _record(self) -> dict[str, Any]:
-        return {**super()._record(), "files": facts_record(self)}
+        return {**super()._record(), "files": facts_record(self._facts)}
 
     @property
     def counted(self) -> bool:
@@ -81,7 +74,7 @@ class FilesReport(Report):
         bool
             Whether `write_nnunet_summary` can be called.
         """
-        return bool(self._cases)
+        return bool(self._facts.cases)
 
     @property
     def nan_images(self) -> tuple[str, ...]:
@@ -93,7 +86,7 @@ class FilesReport(Report):
             The names.
         """
         names = self.images
-        return tuple(names[index] for index in self._nan)
+        return tuple(names[index] for index in self._facts.nan)
 
     def _image_facts(self) -> dict[str, Any]:
         return {
@@ -123,7 +116,7 @@ class FilesReport(Report):
         """
         values = self.per_image[next(iter(self.losses))]
         keys = {index: -value for index, value in enumerate(values.tolist()) if not math.isnan(value)}
-        first = set(self._nan)
+        first = set(self._facts.nan)
         keys |= dict.fromkeys(first, 0.0)
         return sorted(keys, key=lambda index: (index not in first, keys[index], index))[:count]
 
@@ -156,10 +149,10 @@ class FilesReport(Report):
         FileError
             If the evaluation did not count, or the file cannot be written.
         """
-        if not self._cases:
+        if not self._facts.cases:
             raise FileError("`nnunet_summary=`: expected True in the call of evaluate_files, got False")
         check_writable(Path(path))
-        write_file(Path(path), nnunet.summary(self._cases))
+        write_file(Path(path), nnunet.summary(self._facts.cases))
 
 
 def check_output(path: str | os.PathLike[str]) -> None:

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -34,6 +34,10 @@ class Counts:
     fp: int
     fn: int
     tn: int
+
+    def __add__(self, other: Self) -> Self:
+        """The counts of both parts of an image."""
+        return type(self)(tp=self.tp + other.tp, fp=self.fp + other.fp, fn=self.fn + other.fn, tn=self.tn + other.tn)
 
     def metrics(self) -> dict[str, float | int]:
         """Return nnU-Net's metrics. The scores are nan if neither image has a pixel of the region."""
