@@ -20,7 +20,7 @@ import zarr
 CLASSES, PIXELS = 113, (168, 168, 168)
 CHUNKS = {  # of classes and pixels
     "cubes of all classes": (CLASSES, 28, 28, 28),
-    "slices of all classes": (CLASSES, 2, 168, 168),
+    "slices of all classes": (CLASSES, 1, 168, 168),
     "cubes of one class": (1, 56, 56, 56),
     "cubes of some classes": (10, 50, 40, 30),
     "volumes of one class": (1, 168, 168, 168),

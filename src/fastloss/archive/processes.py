@@ -118,16 +118,20 @@ class Processes:
 
 
 class _Recording(SpawnContext):
-    """Starts processes, and keeps them in `started`."""
+    """Makes processes for a pool, and knows which of them have started."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.started = list[SpawnProcess]()
+        self._made = list[SpawnProcess]()
+
+    @property
+    def started(self) -> list[SpawnProcess]:
+        return [process for process in self._made if process.ident is not None]
 
     def Process(self, *args: Any, **kwargs: Any) -> SpawnProcess:  # type: ignore[override]
         process = SpawnProcess(*args, **kwargs)
-        process.name = f"{NAME}-{len(self.started) + 1}"
-        self.started.append(process)
+        process.name = f"{NAME}-{len(self._made) + 1}"
+        self._made.append(process)
         return process
 
 
@@ -135,7 +139,8 @@ class _Recording(SpawnContext):
 def _without_ctrl_c() -> Iterator[None]:
     """Start processes that Ctrl-C does not reach: the caller ends them, and they show no traceback.
 
-    A process inherits the blocked signals. In this thread, the signal comes at the end of the block.
+    A process inherits the blocked signals. In this thread, the signal comes at the end of the block. Another thread may
+    also receive it, and Python would then raise KeyboardInterrupt here, which could leave a process half started.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -143,11 +148,20 @@ def _without_ctrl_c() -> Iterator[None]:
     from multiprocessing import resource_tracker
 
     resource_tracker.ensure_running()  # otherwise its start, in the block, would unblock the signal
+    came = list[int]()
+    handler = signal.getsignal(signal.SIGINT)
+    handles = handler is not None and threading.current_thread() is threading.main_thread()
+    if handles:
+        signal.signal(signal.SIGINT, lambda number, _: came.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if handles:
+            signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 # ---- in the worker
