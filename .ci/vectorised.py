@@ -11,7 +11,8 @@ So the name of a new function that loops over the pixels of a tile should end wi
 `_forward` or `_backward`. Otherwise add its suffix to HOT, because this check ignores all other functions.
 
 The second check reads the compiler's own report, loop by loop, at v3 and v4, which have all the instructions needed. It
-covers every loop of csrc/ over the pixels of a tile, every loop with `omp simd`, and every macro that makes such loops.
+covers every loop of csrc/kernels/ over the pixels of a tile, every loop with `omp simd`, and every macro that makes
+such loops.
 NOT_VECTORISED lists the loops that cannot be vectorised.
 """
 
@@ -92,7 +93,8 @@ def scalar_loops(build: pathlib.Path) -> Iterator[str]:
     commands = json.loads((build / "compile_commands.json").read_text())
     kernels = [c for c in commands if re.search(r"FL_LEVEL=v[34]\b", c["command"])]
     csrc = pathlib.Path(kernels[0]["file"]).parent
-    wanted = [(file.name, *loop) for file in [*sorted(csrc.glob("*.h")), csrc / "kernels.c"] for loop in loops(file)]
+    sources = [*sorted(csrc.glob("*.h")), csrc / "kernels.c"]
+    wanted = [(file.name, *loop) for file in sources for loop in loops(file)]
     wanted = [w for w in wanted if not any(re.match(text, w[2]) for text in NOT_VECTORISED)]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for entry, found in zip(kernels, pool.map(reported, kernels), strict=True):

@@ -1,9 +1,9 @@
 /* fastloss.h: the whole C interface, and the only header that Cython (_core.pyx) sees.
  *
- * One job computes any set of losses over one batch.  The caller fills a zeroed fl_job and calls fl_prepare() once.
- * It then calls fl_run() slice by slice until the job is done, and fl_release() at the end.  Arrays are described
- * by address, dtype and byte strides.  The caller owns all memory that it passes.  fl_prepare() allocates the
- * scratch, and fl_release() frees it.  Nothing here knows Python or NumPy, or knows a loss by its name.
+ * One job computes any set of losses over one batch.  The caller fills a zeroed fl_job, and fl_prepare() makes a plan
+ * of it.  The caller then calls fl_run() slice by slice until the plan is done, and fl_release() at the end.  Arrays
+ * are described by address, dtype and byte strides.  The caller owns all memory that it passes.  A plan owns its
+ * scratch.  Nothing here knows Python or NumPy, or knows a loss by its name.
  */
 #ifndef FASTLOSS_H
 #define FASTLOSS_H
@@ -43,7 +43,7 @@ enum fl_mode {
     FL_BY_CLASS = 16 /* with FL_FORWARD: pixel and element losses also keep their sums class by class */
 };
 
-/* Faults of the data, combined by OR in fl_job.faults.  The caller then finds the wrong element and names it. */
+/* Faults of the data, combined by OR in fl_faults().  The caller then finds the wrong element and names it. */
 enum fl_fault { FL_BAD_LABEL = 1, FL_BAD_WEIGHT = 2 };
 
 typedef struct {
@@ -53,7 +53,7 @@ typedef struct {
     ptrdiff_t stride[FL_MAX_DIMS]; /* in bytes, for groups, classes and pixel dimensions */
 } fl_operand;
 
-/* One loss of the job.  `sums` is the index of its first sum among the job's sums.  Each kind of loss has:
+/* One loss of the job.  The sums of the terms follow each other.  Each kind of loss has:
  *   pixel and element losses: sum(w l) and sum(w); with FL_BY_CLASS, then C of each, one per class;
  *   region: I[C], A[C], B[C]; then A2[C], B2[C] and W[C] if its params ask for them (regions.h);
  *   transforms: none. */
@@ -66,7 +66,6 @@ typedef struct {
     /* For FL_GRADIENT: d(value)/d(sum) of every group.  A region loss has one for each of I[C], A[C] and, if there
      * is one, A2[C]. */
     const double *coef;
-    ptrdiff_t sums;     /* filled by fl_prepare */
 } fl_term;
 
 typedef struct {
@@ -83,31 +82,24 @@ typedef struct {
     ptrdiff_t nignored;
     int double_precision; /* the arithmetic is in double, else in float */
     int mode, nterms, threads;
-    fl_term *terms;
-
-    double *sums;    /* nsums x groups zeros, which the caller sets between fl_prepare and fl_run */
-
-    /* From here on: the plan, which fl_prepare fills. */
-    ptrdiff_t nsums;              /* sums per group, of all terms together */
-    ptrdiff_t pixels, width;      /* pixels per group; most pixels per tile */
-    ptrdiff_t tiles, chunk_tiles; /* tiles per group, or of all groups if tiles have members; tiles per chunk */
-    ptrdiff_t chunks, chunks_per_group, slice_chunks; /* chunks of the job, per group, per slice */
-    ptrdiff_t block;              /* how many classes a tile holds at a time, at most */
-    ptrdiff_t members; /* whole groups per tile, if the groups are small; else 0 */
-    ptrdiff_t gang;    /* groups whose tiles are read together because they share cache lines; usually 1 */
-    int stream;        /* the gradient is written by streaming stores (stream.h) */
-    size_t scratch_bytes; /* per thread */
-    char *scratch;
-    double *chunk_sums; /* the sums of each chunk of a slice */
-    int faults;         /* enum fl_fault */
+    const fl_term *terms;
 } fl_job;
 
-/* Returns 0, or -1 if there is not enough memory. */
-int fl_prepare(fl_job *job);
-/* Runs one slice of chunks, from chunk `first` on.  A slice usually takes some tens of milliseconds.  Returns the
- * next chunk to run, or job->chunks when the job is done or has a fault. */
-ptrdiff_t fl_run(fl_job *job, ptrdiff_t first);
-void fl_release(fl_job *job);
+/* How a job is computed: its tiles, chunks and slices, and its memory.  The plan copies the job, but not the arrays and
+ * the terms. */
+typedef struct fl_plan fl_plan;
+enum { FL_DONE = -1 };
+
+/* Returns NULL if there is not enough memory. */
+fl_plan *fl_prepare(const fl_job *job);
+/* Returns the number of sums per group, of all terms together. */
+ptrdiff_t fl_sum_count(const fl_plan *plan);
+/* Runs one slice of chunks, from chunk `first` on, and adds to `sums`: sum k of group g is sums[k * groups + g].  A
+ * slice usually takes some tens of milliseconds.  Returns the next chunk to run, or FL_DONE when the job is done or has
+ * a fault. */
+ptrdiff_t fl_run(fl_plan *plan, double *sums, ptrdiff_t first);
+int fl_faults(const fl_plan *plan); /* enum fl_fault */
+void fl_release(fl_plan *plan);
 /* Returns the seconds since an arbitrary moment.  On Windows the clock may be set back between two calls. */
 double fl_seconds(void);
 
@@ -131,18 +123,13 @@ typedef struct {
     double spacing[FL_DISTANCE_DIMS]; /* finite and > 0 */
     float *out; /* C-contiguous; between the passes it holds their intermediate results */
     int threads;
-
-    ptrdiff_t tasks; /* from here on: filled by fl_distance_prepare */
-    double scale, weight[FL_DISTANCE_DIMS];
-    size_t scratch_bytes;
-    char *scratch;
 } fl_distance;
 
-/* The caller uses these functions like fl_prepare, fl_run and fl_release.  The job is done when fl_distance_run
- * returns job->tasks. */
-int fl_distance_prepare(fl_distance *job);
-ptrdiff_t fl_distance_run(const fl_distance *job, ptrdiff_t first);
-void fl_distance_release(fl_distance *job);
+/* The caller uses these functions like fl_prepare, fl_run and fl_release. */
+typedef struct fl_distance_plan fl_distance_plan;
+fl_distance_plan *fl_distance_prepare(const fl_distance *job);
+ptrdiff_t fl_distance_run(fl_distance_plan *plan, ptrdiff_t first);
+void fl_distance_release(fl_distance_plan *plan);
 
 /* cpu.c: selects the best level that the CPU has, but none above `cap` (FASTLOSS_ISA, or NULL for no limit).
  * Returns the level's name, "base", "v3" or "v4", or NULL if the cap is unknown. */
@@ -150,7 +137,7 @@ const char *fl_select_level(const char *cap);
 
 /* parallel.c */
 int fl_watch_forks(void); /* call it once, before any fork; returns 0 on success */
-int fl_openmp(void);      /* the value of the macro _OPENMP, or 0 in a serial build */
-int fl_forked(void);      /* whether this process is the child of a fork */
+int fl_openmp(void); /* the value of the macro _OPENMP, or 0 in a serial build */
+int fl_forked(void); /* whether this process is the child of a fork */
 
 #endif

@@ -1,7 +1,7 @@
 """Checks that a kernel and its reference have the same name, in files of the same name. So one search finds both.
 
-The files are csrc/X.h and src/fastloss/_reference/X.py, for the four families of losses. The test reads both as text,
-so it needs the sources but no compiler.
+The files are csrc/kernels/X.h and src/fastloss/_reference/X.py, for the four families of losses. The test reads both as
+text, so it needs the sources but no compiler.
 """
 
 from __future__ import annotations
@@ -15,8 +15,13 @@ import pytest
 from fastloss._reference import KERNELS
 
 HERE = pathlib.Path(__file__).parent
-CSRC = HERE.parent / "csrc"
-FAMILIES = ("elements", "pixels", "regions", "transforms")
+CSRC = HERE.parent / "csrc" / "kernels"
+FAMILIES = {  # and their files in C
+    "elements": ("elements",),
+    "pixels": ("pixels", "pixel_losses"),
+    "regions": ("regions",),
+    "transforms": ("transforms",),
+}
 
 pytestmark = pytest.mark.skipif(not CSRC.exists(), reason="needs the sources, csrc/")
 
@@ -29,9 +34,13 @@ ENTRY = re.compile(r'\{\.name = "(\w+)"(.*?)\},', re.DOTALL)
 SUMS = {"picked_forward", "picked_backward", "focal_forward", "focal_backward"}
 
 
+def text_in_c(family: str) -> str:
+    return "".join((CSRC / f"{file}.h").read_text() for file in FAMILIES[family])
+
+
 def functions_in_c(family: str) -> set[str]:
-    """Return the functions that a header defines, and those that its macros define from a name."""
-    text = (CSRC / f"{family}.h").read_text()
+    """Return the functions that a family defines, and those that its macros define from a name."""
+    text = text_in_c(family)
     return set(FUNCTION.findall(text)) | set(LOSS.findall(text))
 
 
@@ -42,8 +51,8 @@ def functions_in_python(family: str) -> set[str]:
 
 
 def losses_in_c(family: str) -> set[str]:
-    """Return this header's functions in the table, named directly or by a macro: values, slopes, forward, backward."""
-    text = (CSRC / f"{family}.h").read_text()
+    """Return the family's functions in the table, named directly or by a macro: values, slopes, forward, backward."""
+    text = text_in_c(family)
     defined = functions_in_c(family)
     named = {name for loss in LOSS.findall(text) for name in (loss, f"{loss}_slope")}
     for name, entry in ENTRY.findall((CSRC / "table.h").read_text()):
@@ -54,7 +63,7 @@ def losses_in_c(family: str) -> set[str]:
         if "forward" in parts:  # the reference has one function for both, because it takes all classes at once
             parts.pop("finish", None)
         named |= set(parts.values())
-        if ".kind = REGION" in entry:
+        if "&regions" in entry:
             named |= {f"{name}_forward", f"{name}_backward"}
     return (named & defined) - SUMS
 

@@ -28,20 +28,22 @@ cdef extern from "fastloss.h" nogil:
         double *param
         const double **class_param
         const double *coef
-        ptrdiff_t sums
     ctypedef struct fl_job:
         ptrdiff_t groups, classes
         ptrdiff_t *shape
-        int ndim, labels, weight_by_class, double_precision, mode, nterms, threads, faults
+        int ndim, labels, weight_by_class, double_precision, mode, nterms, threads
         fl_operand input, target, weight, output, maps
-        ptrdiff_t label_base, nsums, chunks, nignored
+        ptrdiff_t label_base, nignored
         const int64_t *ignored
-        fl_term *terms
-        double *sums
+        const fl_term *terms
+    ctypedef struct fl_plan:
+        pass
     const ptrdiff_t *dtype_size
-    int fl_prepare(fl_job *job)
-    ptrdiff_t fl_run(fl_job *job, ptrdiff_t first)
-    void fl_release(fl_job *job)
+    fl_plan *fl_prepare(const fl_job *job)
+    ptrdiff_t fl_sum_count(const fl_plan *plan)
+    ptrdiff_t fl_run(fl_plan *plan, double *sums, ptrdiff_t first)
+    int fl_faults(const fl_plan *plan)
+    void fl_release(fl_plan *plan)
     double fl_seconds()
     ctypedef struct fl_distance:
         int ndim, itemsize, inverted, threads
@@ -51,10 +53,11 @@ cdef extern from "fastloss.h" nogil:
         const char *key
         double *spacing
         float *out
-        ptrdiff_t tasks
-    int fl_distance_prepare(fl_distance *job)
-    ptrdiff_t fl_distance_run(const fl_distance *job, ptrdiff_t first)
-    void fl_distance_release(fl_distance *job)
+    ctypedef struct fl_distance_plan:
+        pass
+    fl_distance_plan *fl_distance_prepare(const fl_distance *job)
+    ptrdiff_t fl_distance_run(fl_distance_plan *plan, ptrdiff_t first)
+    void fl_distance_release(fl_distance_plan *plan)
     int fl_find_loss(const char *name)
     const char *fl_loss_name(int loss)
     const char *fl_select_level(const char *cap)
@@ -225,31 +228,34 @@ cdef class Terms:
                     self.terms[k].class_param[j] = _doubles(params[j], self.held)
 
 
-ctypedef ptrdiff_t (*slice_runner)(void *job, ptrdiff_t first) noexcept nogil
+cdef struct _Run:
+    fl_plan *plan
+    double *sums
 
 
-cdef ptrdiff_t _run_slice(void *job, ptrdiff_t first) noexcept nogil:
-    return fl_run(<fl_job *> job, first)
+ctypedef ptrdiff_t (*slice_runner)(void *what, ptrdiff_t first) noexcept nogil
 
 
-cdef ptrdiff_t _run_distance(void *job, ptrdiff_t first) noexcept nogil:
-    return fl_distance_run(<fl_distance *> job, first)
+cdef ptrdiff_t _run_slice(void *what, ptrdiff_t first) noexcept nogil:
+    return fl_run((<_Run *> what).plan, (<_Run *> what).sums, first)
 
 
-cdef int _run_all(slice_runner runner, void *job, ptrdiff_t end) except -1:
+cdef ptrdiff_t _run_distance(void *what, ptrdiff_t first) noexcept nogil:
+    return fl_distance_run(<fl_distance_plan *> what, first)
+
+
+cdef int _run_all(slice_runner runner, void *what) except -1:
     """Run one slice after the other without the GIL. Let Python handle signals every PATIENCE seconds."""
     cdef ptrdiff_t at
     cdef double start
-    if end == 0:
-        return 0
     with nogil:
-        at = runner(job, 0)
+        at = runner(what, 0)
     PyErr_CheckSignals()
-    while at < end:
+    while at >= 0:
         with nogil:
             start = fl_seconds()
-            while at < end and 0 <= fl_seconds() - start < PATIENCE:
-                at = runner(job, at)
+            while at >= 0 and 0 <= fl_seconds() - start < PATIENCE:
+                at = runner(what, at)
         PyErr_CheckSignals()
     return 0
 
@@ -263,7 +269,8 @@ def run(Operands operands, Terms terms, coefs, output, bint output_by_class, int
     cdef fl_job job
     cdef int k
     cdef list held = []
-    cdef bint prepared = False
+    cdef _Run running
+    cdef fl_term *own
     if operands.input.shape[1] != terms.classes:  # the terms' vectors have that length
         raise ValueError("input: changed during the call")
     memset(&job, 0, sizeof(job))  # an absent operand stays 0
@@ -275,25 +282,28 @@ def run(Operands operands, Terms terms, coefs, output, bint output_by_class, int
             raise ValueError("out: changed during the call")
         _place(&job.output, &out.view, output[1], output[2], output_by_class, merge)
     job.mode, job.threads, job.nterms = mode, min(threads, MOST_THREADS), terms.count
-    job.terms = <fl_term *> malloc(sizeof(fl_term) * max(1, terms.count))
-    if job.terms == NULL:
+    running.plan = NULL
+    own = <fl_term *> malloc(sizeof(fl_term) * max(1, terms.count))
+    if own == NULL:
         raise MemoryError()
     try:
-        memcpy(job.terms, terms.terms, sizeof(fl_term) * terms.count)
+        memcpy(own, terms.terms, sizeof(fl_term) * terms.count)
         for k in range(terms.count if coefs is not None else 0):
-            job.terms[k].coef = _doubles(coefs[k], held)
-        if fl_prepare(&job) != 0:
+            own[k].coef = _doubles(coefs[k], held)
+        job.terms = own
+        running.plan = fl_prepare(&job)
+        if running.plan == NULL:
             raise MemoryError()
-        prepared = True
         # In the driver's layout, the groups of one sum are contiguous.
-        sums = zeros((1, job.nsums)) if job.groups == 1 else zeros((job.nsums, job.groups)).T
-        job.sums = <double *> _doubles(sums, held)
-        _run_all(_run_slice, &job, job.chunks)
-        return sums, job.faults
+        count = fl_sum_count(running.plan)
+        sums = zeros((1, count)) if job.groups == 1 else zeros((count, job.groups)).T
+        running.sums = <double *> _doubles(sums, held)
+        _run_all(_run_slice, &running)
+        return sums, fl_faults(running.plan)
     finally:
-        if prepared:
-            fl_release(&job)
-        free(job.terms)
+        if running.plan != NULL:
+            fl_release(running.plan)
+        free(own)
 
 
 cdef const double *_doubles(array, list held):
@@ -310,6 +320,7 @@ def distance(values, bytes key, bint inverted, spacing, out, threads):
     key: the bytes of one element.
     """
     cdef fl_distance job
+    cdef fl_distance_plan *plan
     cdef int k
     cdef _Buffer mask = _buffer(values), result = _buffer(out, True)
     if mask.view.itemsize != len(key) or mask.view.ndim != len(spacing) or not _fits(&result.view, 0, &mask.view, True):
@@ -319,12 +330,13 @@ def distance(values, bytes key, bint inverted, spacing, out, threads):
         job.shape[k], job.stride[k], job.spacing[k] = mask.view.shape[k], mask.view.strides[k], spacing[k]
     job.mask, job.out, job.key = <const char *> mask.view.buf, <float *> result.view.buf, key
     job.inverted, job.threads = inverted, min(threads, MOST_THREADS)
-    if fl_distance_prepare(&job) != 0:
+    plan = fl_distance_prepare(&job)
+    if plan == NULL:
         raise MemoryError()
     try:
-        _run_all(_run_distance, &job, job.tasks)
+        _run_all(_run_distance, plan)
     finally:
-        fl_distance_release(&job)
+        fl_distance_release(plan)
 
 
 def losses():

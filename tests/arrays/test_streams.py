@@ -1,4 +1,4 @@
-"""Tests that streaming stores (csrc/stream.h), used for gradients larger than the caches, write the same bits."""
+"""Tests that streaming stores (kernels/stream.h), used for gradients larger than the caches, write the same bits."""
 
 from __future__ import annotations
 

@@ -206,10 +206,11 @@ static void run_job(ptrdiff_t most) {
     memset(&job, 0, sizeof job);
     memset(terms, 0, sizeof terms);
     make_job(&job, terms, most);
-    if (fl_prepare(&job) != 0) abort();
-    job.sums = doubles(job.groups * job.nsums, 0, 0);
-    for (ptrdiff_t at = 0; at < job.chunks;) at = fl_run(&job, at);
-    fl_release(&job);
+    fl_plan *plan = fl_prepare(&job);
+    if (!plan) abort();
+    double *sums = doubles(job.groups * fl_sum_count(plan), 0, 0);
+    for (ptrdiff_t at = 0; at != FL_DONE;) at = fl_run(plan, sums, at);
+    fl_release(plan);
 }
 
 static void run_distance(ptrdiff_t most) {
@@ -239,9 +240,10 @@ static void run_distance(ptrdiff_t most) {
     job.inverted = (int)below(2);
     job.out = keep(sizeof(float) * (size_t)elements);
     job.threads = 1 + (int)below(4);
-    if (fl_distance_prepare(&job) != 0) abort();
-    for (ptrdiff_t at = 0; at < job.tasks;) at = fl_distance_run(&job, at);
-    fl_distance_release(&job);
+    fl_distance_plan *plan = fl_distance_prepare(&job);
+    if (!plan) abort();
+    for (ptrdiff_t at = 0; at != FL_DONE;) at = fl_distance_run(plan, at);
+    fl_distance_release(plan);
 }
 
 void fuzz_one(const unsigned char *data, size_t size, ptrdiff_t most) {

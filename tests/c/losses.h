@@ -1,4 +1,4 @@
-/* losses.h: the losses of csrc/table.h, as their objects in losses/ call them.  fuzz.c and vectors.c read this file.
+/* losses.h: the losses of csrc/kernels/table.h, as their objects in losses/ call them.  fuzz.c and vectors.c read this file.
  *
  * A new loss needs one line here.  vectors.c then runs it on probabilities with parameters of 1/2, unless it has
  * entries of its own in vectors_table.h.

@@ -27,11 +27,11 @@ compile() {
         [ "$level" = base ] || { march=-march=x86-64-$level have="$have -DFL_HAVE_${level^^}"; }
         for bits in 32 64; do
             $cc $flags $own $march -DFL_LEVEL="$level" -DFL_REAL_BITS=$bits \
-                -c csrc/kernels.c -o "$program.$level$bits.o"
+                -c csrc/kernels/kernels.c -o "$program.$level$bits.o"
             objects="$objects $program.$level$bits.o"
         done
     done
-    $cc $flags $own $have "$@" csrc/fastloss.c csrc/cpu.c csrc/distance.c csrc/parallel.c $objects -lm -o "$program"
+    $cc $flags $own $have "$@" csrc/driver/*.c $objects -lm -o "$program"
 }
 
 fuzz() {

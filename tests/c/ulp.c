@@ -6,7 +6,7 @@
  * tests/functions/test_real_math.py builds and reads this program.
  */
 #define FL_REAL_BITS 32
-#include "../../csrc/real_math.h"
+#include "../../csrc/kernels/real_math.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -134,21 +134,23 @@ typedef struct {
 } result;
 
 static result run(const fl_job *job, int threads) {
-    fl_job j = *job; /* fl_prepare changes it */
+    fl_job j = *job;
     result r = {0xcbf29ce484222325u, 0};
     j.threads = threads;
-    if (fl_prepare(&j)) abort();
-    j.sums = calloc((size_t)(j.groups * j.nsums + 1), sizeof(double));
-    if (!j.sums) abort();
-    for (ptrdiff_t at = 0; at < j.chunks;) at = fl_run(&j, at);
-    if (j.faults) abort();
-    r.hash = hash_numbers(r.hash, (char *)j.sums, FL_F64, j.groups * j.nsums);
-    r.first = j.sums[0];
+    fl_plan *plan = fl_prepare(&j);
+    if (!plan) abort();
+    ptrdiff_t count = job->groups * fl_sum_count(plan);
+    double *sums = calloc((size_t)(count + 1), sizeof(double));
+    if (!sums) abort();
+    for (ptrdiff_t at = 0; at != FL_DONE;) at = fl_run(plan, sums, at);
+    if (fl_faults(plan)) abort();
+    r.hash = hash_numbers(r.hash, (char *)sums, FL_F64, count);
+    r.first = sums[0];
     if (job->output.data)
         r.hash = hash_numbers(r.hash, job->output.data, job->output.dtype,
                               job->groups * job->output.stride[0] / size_of[job->output.dtype]);
-    free(j.sums);
-    fl_release(&j);
+    free(sums);
+    fl_release(plan);
     return r;
 }
 
@@ -288,9 +290,10 @@ static void run_distances(void) {
         for (int many = 0; many < 2; many++) {
             fl_distance j = job;
             j.threads = 1 + 3 * many;
-            if (fl_distance_prepare(&j)) abort();
-            for (ptrdiff_t at = 0; at < j.tasks;) at = fl_distance_run(&j, at);
-            fl_distance_release(&j);
+            fl_distance_plan *plan = fl_distance_prepare(&j);
+            if (!plan) abort();
+            for (ptrdiff_t at = 0; at != FL_DONE;) at = fl_distance_run(plan, at);
+            fl_distance_release(plan);
             hash[many] = hash_numbers(0, (char *)job.out, FL_F32, n);
         }
         printf("distance %d: %016llx %a%s\n", k, (unsigned long long)hash[0], (double)job.out[n / 2],

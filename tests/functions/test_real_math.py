@@ -1,4 +1,4 @@
-"""Tests the kernels' elementary functions (csrc/real_math.h) against libm in double. The slow run tries every float."""
+"""Tests the elementary functions (kernels/real_math.h) against libm in double. The slow run tries every float."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The distance transform, as in csrc/distance.c. _backend.distance calls it with checked arrays."""
+"""The distance transform, as in csrc/driver/distance.c. _backend.distance calls it with checked arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The driver: csrc/driver.h, fastloss.c and kernels.c in one file. _backend.run calls it. It knows no particular loss.
+"""The driver: csrc/driver/ and kernels/kernels.c in one file. _backend.run calls it. It knows no particular loss.
 
 The driver cuts a batch into tiles: blocks of pixels, of bounded size, whose rows `(C, P)` have the arithmetic's dtype.
 It applies the weights, adds up each group's sums in float64, and writes gradients and maps.

@@ -1,4 +1,4 @@
-"""Losses of one element, as in csrc/elements.h. `NAME` is the value; `NAME_slope` is its derivative in the input.
+"""Losses of one element, as in kernels/elements.h. `NAME` is the value; `NAME_slope` is its derivative in the input.
 
 Each function takes the input x (or a Prob v, made from x), the target y and the term's parameters k. driver.py calls
 them for element losses. pixels.py calls them for losses that sum them over the classes. table.py decides which. The

@@ -1,4 +1,4 @@
-"""Kernel, the functions of a loss, as in csrc/loss.h. table.py fills one per loss; driver.py and pixels.py read it."""
+"""The functions of a loss, a Kernel, as in kernels/loss.h. table.py makes them; driver.py and pixels.py read them."""
 
 from __future__ import annotations
 

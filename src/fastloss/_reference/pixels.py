@@ -1,4 +1,4 @@
-"""Losses with one value per pixel, computed from all its classes, as in csrc/pixels.h.
+"""Losses with one value per pixel, computed from all its classes, as in kernels/pixels.h.
 
 `NAME_forward` returns the values (P,); `NAME_backward` returns their derivatives in the input (C, P). driver.py calls
 them and multiplies by the pixel weights, which these functions do not know. Weights by class are part of the value.

@@ -1,4 +1,4 @@
-"""Elementary functions that NumPy lacks or has with other limits, as in csrc/real_math.h. Every family calls them."""
+"""Elementary functions that NumPy lacks or has with other limits, as in kernels/real_math.h. All families call them."""
 
 from __future__ import annotations
 

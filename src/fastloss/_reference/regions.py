@@ -1,4 +1,4 @@
-"""The sums over pixels that region losses are computed from, and their gradient, as in csrc/regions.h.
+"""The sums over pixels that region losses are computed from, and their gradient, as in kernels/regions.h.
 
 There is one sum of each kind per class: I = sum w p y, A = sum w p, B = sum w y. If params[0], there are also A2 = sum
 w p^2 and B2 = sum w y^2; if params[1], also W = sum w. driver.py calls these functions. The formulas over the sums are

@@ -1,4 +1,4 @@
-"""The table of all losses, with the same names as in csrc/table.h. driver.py finds a term's kernel here.
+"""The table of all losses, with the same names as in kernels/table.h. driver.py finds a term's kernel here.
 
 To add a loss, write its functions in the file of its family, under their names in C. An element loss needs no entry
 here, because its entry is derived. tests/test_reference_names.py compares the names, and tests/losses/test_losses.py

@@ -1,4 +1,4 @@
-"""A block of pixels as the formulas see it, and its softmax, as in csrc/tile.h and csrc/softmax.h.
+"""A block of pixels as the formulas see it, and its softmax, as in kernels/tile.h and kernels/softmax.h.
 
 driver.py makes the tiles, and all formulas take them. A tile knows no loss.
 """

@@ -1,4 +1,4 @@
-"""Functions of the input, without a target, as in csrc/transforms.h.
+"""Functions of the input, without a target, as in kernels/transforms.h.
 
 driver.py calls the functions of one element and makes a map of them. It calls log-sum-exp like a pixel loss, and also
 makes a map. It calls the two softmax functions for an array of the input's shape.

@@ -8,8 +8,7 @@
  * d(loss)/dA2 as coefficients.  The sums run in double.  The common case is an unweighted tile with labels and a
  * softmax.  In this case the sums within a tile run in `real`, over 16 lanes of at most 16 pixels each.
  *
- * kernels.c calls region_forward, region_prepare, region_backward and region_add_lanes.  The reference is
- * _reference/regions.py.
+ * The reference is _reference/regions.py.
  *
  * The term has these rows.  a is sum_c p_c u_c (for the backward pass of a softmax), and b is 1 / s.  `value` holds the
  * probabilities of one class, and in the backward pass the input.
@@ -19,9 +18,9 @@
 
 #include "loss.h"
 
-static int squared(const fl_term *term) { return term->param[0] != 0; }
-static int weighed(const fl_term *term) { return term->param[1] != 0; }
-static int region_sums(const fl_term *term) { return 3 + (squared(term) ? 2 : 0) + (weighed(term) ? 1 : 0); }
+static int squared(const fl_term *given) { return given->param[0] != 0; }
+static int weighed(const fl_term *given) { return given->param[1] != 0; }
+static int region_sums(const fl_term *given) { return 3 + (squared(given) ? 2 : 0) + (weighed(given) ? 1 : 0); }
 
 /* Returns the row v with 0 in place of the numbers that do not count, whatever they are.  If v is NULL, there is no
  * row.  If w is NULL, all numbers count. */
@@ -33,13 +32,13 @@ static const real *counted(const tile *t, const real *v, const real *restrict w,
 }
 
 /* Computes the probabilities of one class's row. */
-static const real *region_probabilities(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c) {
+static const real *region_probabilities(tile *t, const term *r, ptrdiff_t c) {
     const real *restrict x = t->x + c * t->width, *restrict e = t->e + c * t->width;
     const real *restrict inverse = r->b;
     real *restrict p = r->value;
-    if (term->activation == FL_SOFTMAX)
+    if (r->given->activation == FL_SOFTMAX)
         for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = e[i] * inverse[i];
-    else if (term->activation == FL_SIGMOID)
+    else if (r->given->activation == FL_SIGMOID)
         for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = r_sigmoid(x[i]);
     else
         for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = x[i];
@@ -67,40 +66,40 @@ static void region_row_common(const real *restrict p, const real *restrict inver
 }
 
 /* Adds the lanes of classes [c0, c0 + n), which region_row_common has filled, to the sums. */
-static void region_add_lanes(const tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, ptrdiff_t n) {
+static void region_add_lanes(const tile *t, const term *r, ptrdiff_t c0, ptrdiff_t n) {
     for (ptrdiff_t c = 0; c < n; c++)
         for (int k = 0; k < 3; k++) {
             double *lanes = r->lanes + (3 * c + k) * FL_LANES;
-            t->sums[term->sums + k * t->job->classes + c0 + c] += tree_total(lanes);
+            t->sums[r->sums + k * t->job->classes + c0 + c] += tree_total(lanes);
             memset(lanes, 0, FL_LANES * sizeof(double));
         }
 }
 
-static void region_forward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
+static void region_add_rows(tile *t, const term *r, ptrdiff_t c0) {
     ptrdiff_t C = t->job->classes;
-    int fast = t->job->labels && t->unweighted && !t->members && t->job->gang == 1 && !squared(term) &&
-               term->activation == FL_SOFTMAX;
-    if (term->activation == FL_SOFTMAX && c0 == 0)
+    int fast = t->job->labels && t->unweighted && !t->members && t->plan->gang == 1 && !squared(r->given) &&
+               r->given->activation == FL_SOFTMAX;
+    if (r->given->activation == FL_SOFTMAX && c0 == 0)
         for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] = 1 / t->s[i];
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        ptrdiff_t at = term->sums + c0 + c;
+        ptrdiff_t at = r->sums + c0 + c;
         const real *w = t->wc ? t->wc + c * t->width : t->w;
         if (fast) {
             region_row_common(t->e + c * t->width, r->b, t->label, (ireal)(c0 + c), t->padded,
                               r->lanes + 3 * c * FL_LANES);
         } else {
-            const real *p = counted(t, region_probabilities(t, term, r, c), w, r->value);
+            const real *p = counted(t, region_probabilities(t, r, c), w, r->value);
             const real *y = counted(t, target_row(t, r, c0, c), w, r->y);
             add_product(t, at, p, y, w);
             add_product(t, at + C, p, NULL, w);
             add_product(t, at + 2 * C, y, NULL, w);
-            if (squared(term)) add_product(t, at + 3 * C, p, p, w);
-            if (squared(term)) add_product(t, at + 4 * C, y, y, w);
+            if (squared(r->given)) add_product(t, at + 3 * C, p, p, w);
+            if (squared(r->given)) add_product(t, at + 4 * C, y, y, w);
         }
-        if (weighed(term)) add_weight(t, at + (region_sums(term) - 1) * C, NO_NUMBER, w);
+        if (weighed(r->given)) add_weight(t, at + (region_sums(r->given) - 1) * C, NO_NUMBER, w);
     }
     if (fast && t->classes < C) /* there are lanes for only one block */
-        region_add_lanes(t, term, r, c0, t->classes);
+        region_add_lanes(t, r, c0, t->classes);
 }
 
 /* Returns u_c, which is d(loss)/d(p_c) divided by the pixel weight.  It is kI y + kA + 2 kA2 p, times the weight by
@@ -114,34 +113,34 @@ FL_INLINE real region_slope(const ireal *label, const real *y, const real *wc, i
 }
 
 /* Returns the address of coefficient j of class c for group 0.  The coefficients of the other groups follow. */
-static const double *region_coefficient(const tile *t, const fl_term *term, int j, ptrdiff_t c) {
-    return term->coef + (j * t->job->classes + c) * t->job->groups;
+static const double *region_coefficient(const tile *t, const term *r, int j, ptrdiff_t c) {
+    return r->given->coef + (j * t->job->classes + c) * t->job->groups;
 }
 
-static real region_number(const tile *t, const fl_term *term, int j, ptrdiff_t c) {
-    return (real)region_coefficient(t, term, j, c)[t->group];
+static real region_number(const tile *t, const term *r, int j, ptrdiff_t c) {
+    return (real)region_coefficient(t, r, j, c)[t->group];
 }
 
-static void region_coefficients(const tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c) {
-    if (!squared(term)) memset(r->k[2], 0, (size_t)(t->members ? t->padded : 1) * sizeof(real));
-    for (int j = 0; j < (squared(term) ? 3 : 2); j++)
-        if (t->members) spread(t, region_coefficient(t, term, j, c), r->k[j]);
-        else r->k[j][0] = region_number(t, term, j, c);
+static void region_coefficients(const tile *t, const term *r, ptrdiff_t c) {
+    if (!squared(r->given)) memset(r->k[2], 0, (size_t)(t->members ? t->padded : 1) * sizeof(real));
+    for (int j = 0; j < (squared(r->given) ? 3 : 2); j++)
+        if (t->members) spread(t, region_coefficient(t, r, j, c), r->k[j]);
+        else r->k[j][0] = region_number(t, r, j, c);
 }
 
 /* Whether the gradient has its common form: with a softmax and labels, and without weights by class, members and
  * squares.  In this form, u_c = kA_c + [c is the label] kI_c. */
-static int region_is_common(const tile *t, const fl_term *term) {
-    return term->activation == FL_SOFTMAX && t->job->labels && !t->wc && !t->members && !squared(term);
+static int region_is_common(const tile *t, const term *r) {
+    return r->given->activation == FL_SOFTMAX && t->job->labels && !t->wc && !t->members && !squared(r->given);
 }
 
 /* Adds up a = sum_c e_c u_c. */
-static void region_prepare_common(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
+static void region_prepare_common(tile *t, const term *r, ptrdiff_t c0) {
     real *restrict a = r->a;
     const ireal *restrict label = t->label;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *restrict e = t->e + c * t->width;
-        real kA = region_number(t, term, 1, c0 + c), own_u = kA + region_number(t, term, 0, c0 + c);
+        real kA = region_number(t, r, 1, c0 + c), own_u = kA + region_number(t, r, 0, c0 + c);
         ireal own = (ireal)(c0 + c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) a[i] = R_FMA(e[i], label[i] == own ? own_u : kA, a[i]);
@@ -149,7 +148,7 @@ static void region_prepare_common(tile *t, const fl_term *term, const term_rows 
 }
 
 /* The gradient is d/dx_c = w p_c (u_c - sum_j p_j u_j). */
-static void region_backward_common(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
+static void region_backward_common(tile *t, const term *r, ptrdiff_t c0, int add) {
     real *restrict a = r->a, *restrict scale = r->p;
     const ireal *restrict label = t->label;
     if (c0 == 0)
@@ -159,7 +158,7 @@ static void region_backward_common(tile *t, const fl_term *term, const term_rows
         }
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *e = t->e + c * t->width;
-        real *g = t->g + c * t->width, kI = region_number(t, term, 0, c0 + c), kA = region_number(t, term, 1, c0 + c);
+        real *g = t->g + c * t->width, kI = region_number(t, r, 0, c0 + c), kA = region_number(t, r, 1, c0 + c);
         ireal own = (ireal)(c0 + c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
@@ -170,14 +169,14 @@ static void region_backward_common(tile *t, const fl_term *term, const term_rows
 }
 
 /* For a softmax only: a = sum over classes of p_c u_c. */
-FL_INLINE void region_prepare_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int step) {
+FL_INLINE void region_prepare_rows(tile *t, const term *r, ptrdiff_t c0, int step) {
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *e = t->e + c * t->width, *wc = t->wc ? t->wc + c * t->width : NULL;
         const real *y = counted(t, t->y ? t->y + c * t->width : NULL, wc, r->y);
         real *a = r->a;
         const real *inverse = r->b;
         const ireal *label = t->label;
-        region_coefficients(t, term, r, c0 + c);
+        region_coefficients(t, r, c0 + c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
             real p = e[i] * inverse[i];
@@ -186,17 +185,16 @@ FL_INLINE void region_prepare_rows(tile *t, const fl_term *term, const term_rows
     }
 }
 
-static void region_prepare(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0) {
-    if (term->activation != FL_SOFTMAX) return;
+static void region_prepare(tile *t, const term *r, ptrdiff_t c0) {
+    if (r->given->activation != FL_SOFTMAX) return;
     if (c0 == 0)
         for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] = 1 / t->s[i];
-    if (region_is_common(t, term)) region_prepare_common(t, term, r, c0);
-    else if (t->members) region_prepare_rows(t, term, r, c0, 1);
-    else region_prepare_rows(t, term, r, c0, 0);
+    if (region_is_common(t, r)) region_prepare_common(t, r, c0);
+    else if (t->members) region_prepare_rows(t, r, c0, 1);
+    else region_prepare_rows(t, r, c0, 0);
 }
 
-FL_INLINE void region_backward_rows(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add,
-                                    int activation, int step) {
+FL_INLINE void region_backward_rows(tile *t, const term *r, ptrdiff_t c0, int add, int activation, int step) {
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *e = t->e + c * t->width, *wc = t->wc ? t->wc + c * t->width : NULL;
         const real *x = counted(t, t->x + c * t->width, wc, r->value);
@@ -204,7 +202,7 @@ FL_INLINE void region_backward_rows(tile *t, const fl_term *term, const term_row
         const real *w = t->w, *dot = r->a, *inverse = r->b;
         const ireal *label = t->label;
         real *g = t->g + c * t->width;
-        region_coefficients(t, term, r, c0 + c);
+        region_coefficients(t, r, c0 + c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
             real p, dp, u;
@@ -228,18 +226,48 @@ FL_INLINE void region_backward_rows(tile *t, const fl_term *term, const term_row
     }
 }
 
-FL_INLINE void region_backward_stepped(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add,
-                                       int step) {
-    if (term->activation == FL_SOFTMAX && add) region_backward_rows(t, term, r, c0, 1, FL_SOFTMAX, step);
-    else if (term->activation == FL_SOFTMAX) region_backward_rows(t, term, r, c0, 0, FL_SOFTMAX, step);
-    else if (term->activation == FL_SIGMOID) region_backward_rows(t, term, r, c0, add, FL_SIGMOID, step);
-    else region_backward_rows(t, term, r, c0, add, FL_NONE, step);
+FL_INLINE void region_backward_stepped(tile *t, const term *r, ptrdiff_t c0, int add, int step) {
+    if (r->given->activation == FL_SOFTMAX && add) region_backward_rows(t, r, c0, 1, FL_SOFTMAX, step);
+    else if (r->given->activation == FL_SOFTMAX) region_backward_rows(t, r, c0, 0, FL_SOFTMAX, step);
+    else if (r->given->activation == FL_SIGMOID) region_backward_rows(t, r, c0, add, FL_SIGMOID, step);
+    else region_backward_rows(t, r, c0, add, FL_NONE, step);
 }
 
-static void region_backward(tile *t, const fl_term *term, const term_rows *r, ptrdiff_t c0, int add) {
-    if (region_is_common(t, term)) region_backward_common(t, term, r, c0, add);
-    else if (t->members) region_backward_stepped(t, term, r, c0, add, 1);
-    else region_backward_stepped(t, term, r, c0, add, 0);
+static void region_backward(tile *t, const term *r, ptrdiff_t c0, int add) {
+    if (region_is_common(t, r)) region_backward_common(t, r, c0, add);
+    else if (t->members) region_backward_stepped(t, r, c0, add, 1);
+    else region_backward_stepped(t, r, c0, add, 0);
 }
+
+/* ---- the family */
+
+static unsigned region_needs(const fl_job *job, const loss_entry *loss, const fl_term *given) {
+    (void)job, (void)loss;
+    return NEEDS_ROWS | (given->activation == FL_SOFTMAX ? NEEDS_SOFTMAX | NEEDS_EXPS : NEEDS_INPUT);
+}
+
+static ptrdiff_t region_sum_count(const fl_job *job, const fl_term *given) { return region_sums(given) * job->classes; }
+
+static void region_begin(tile *t, const term *r) {
+    for (ptrdiff_t i = 0; i < t->padded; i++) r->a[i] = 0;
+}
+
+static void region_forward(tile *t, const term *r, ptrdiff_t c0) {
+    if (t->job->mode & FL_FORWARD) region_add_rows(t, r, c0);
+    if (t->job->mode & FL_GRADIENT) region_prepare(t, r, c0);
+}
+
+static void region_end(tile *t, const term *r) {
+    if (t->job->mode & FL_FORWARD && !t->plan->members)
+        region_add_lanes(t, r, 0, least(t->plan->block, t->job->classes));
+}
+
+static const family regions = {.needs = region_needs,
+                               .sum_count = region_sum_count,
+                               .lanes = 3,
+                               .begin = region_begin,
+                               .forward = region_forward,
+                               .backward = region_backward,
+                               .end = region_end};
 
 #endif

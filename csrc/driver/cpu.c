@@ -1,7 +1,7 @@
 /* cpu.c: finds the levels that this CPU and operating system allow, and holds the tables of the level in use.
  *
  * One walk goes from the best level to the generic one.  Python passes FASTLOSS_ISA as the cap, which lowers the level
- * and never raises it.  _core.pyx calls this file when the module is loaded, and fastloss.c calls it for the tables.
+ * and never raises it.  _core.pyx calls this file when the module is loaded, and the driver calls it for the tables.
  * This file knows no job.
  */
 #include <string.h>

@@ -1,5 +1,5 @@
-/* parallel.c: the only file that knows threads.  It uses OpenMP, or one thread if there is no OpenMP.  fastloss.c and
- * distance.c call this file, and all that they know about threads is their numbers.
+/* parallel.c: the only file that knows threads.  It uses OpenMP, or one thread if there is no OpenMP.  Only
+ * slices.c calls it.
  *
  * - Every parallel region has a num_threads clause, and nothing is ever set for the whole process.
  * - A child of fork() runs on one thread, because libgomp's pool does not survive a fork and would hang.  (A signal

@@ -1,6 +1,6 @@
 /* operands.h: numbers the arrays of a job.
  *
- * With these numbers, fastloss.c merges the dimensions of all arrays in the same way.  tile.h and store.h also load and
+ * With these numbers, plan.c merges the dimensions of all arrays in the same way.  tile.h and store.h also load and
  * store all arrays in the same way.
  */
 #ifndef FASTLOSS_OPERANDS_H

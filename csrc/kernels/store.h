@@ -51,7 +51,7 @@ static void store_gang(tile *t, ptrdiff_t group, ptrdiff_t first) {
     if (!t->staged[OUTPUT]) return;
     t->group = group;
     tile_runs(t, first);
-    store_rows(t, t->staged[OUTPUT], 0, least(t->job->gang, t->job->groups - group));
+    store_rows(t, t->staged[OUTPUT], 0, least(t->plan->gang, t->job->groups - group));
 }
 
 /* Writes the bytes that a chunk's streams hold back.  Only then may another thread write the neighbouring bytes. */

@@ -125,7 +125,7 @@ static void add_product(const tile *t, ptrdiff_t k, const real *restrict x, cons
 /* ---- coefficients: there is one per group, and each pixel of the group gets it */
 static void spread(const tile *t, const double *restrict of_group, real *restrict out) {
     const double *restrict from = of_group + t->group;
-    ptrdiff_t members = t->members, each = t->each, most = least(t->width, padded(t->job->pixels));
+    ptrdiff_t members = t->members, each = t->each, most = least(t->width, padded(t->plan->pixels));
     if (!members)
         for (ptrdiff_t i = 0; i < most; i++) out[i] = (real)from[0]; /* this fill serves every tile of the group */
     else if (each == 1)

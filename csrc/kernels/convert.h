@@ -7,9 +7,9 @@
 #ifndef FASTLOSS_CONVERT_H
 #define FASTLOSS_CONVERT_H
 
+#include "driver/minmax.h"
 #include "fastloss.h"
 #include "half.h"
-#include "minmax.h"
 #include "transpose.h"
 
 enum { REAL_DTYPE = FL_REAL_BITS == 32 ? FL_F32 : FL_F64 };

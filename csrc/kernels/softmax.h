@@ -119,16 +119,16 @@ static void maximum_stage(tile *t) {
  * block. */
 static void softmax_stats(tile *t, int keep) {
     const fl_job *job = t->job;
-    ptrdiff_t blocks = (job->classes + job->block - 1) / job->block;
+    ptrdiff_t blocks = (job->classes + t->plan->block - 1) / t->plan->block;
     keep = keep && blocks == 1;
     for (ptrdiff_t b = 0; b < blocks; b++) {
         load_block(t, b, 0);
         if (job->labels) {
-            if (keep) columns(t, b * job->block, 1, 1);
-            else columns(t, b * job->block, 1, 0);
+            if (keep) columns(t, b * t->plan->block, 1, 1);
+            else columns(t, b * t->plan->block, 1, 0);
         } else {
-            if (keep) columns(t, b * job->block, 0, 1);
-            else columns(t, b * job->block, 0, 0);
+            if (keep) columns(t, b * t->plan->block, 0, 1);
+            else columns(t, b * t->plan->block, 0, 0);
         }
     }
     if (keep) t->has_exps = 1;

@@ -13,8 +13,7 @@
  * an ulp at most, unless spacings differ by a factor of 10^15 or more.  Every element is computed the same way,
  * whatever the number of threads and the mask's layout.
  *
- * _core.pyx calls this file.  The file knows the number of a thread, which fl_parallel_for() gives it, and nothing else
- * about threads.  The reference is _reference/distance.py.
+ * _core.pyx calls this file.  It knows nothing about threads.  The reference is _reference/distance.py.
  */
 #include "fastloss.h"
 
@@ -34,6 +33,13 @@ enum {
 };
 
 static inline double lesser(double a, double b) { return a < b ? a : b; }
+
+struct fl_distance_plan {
+    fl_distance job; /* a copy without axes of length 1 */
+    ptrdiff_t tasks;
+    double scale, weight[FL_DISTANCE_DIMS];
+    fl_scratch scratch;
+};
 
 /* One pass over the lines along `axis`, in `outer` slabs of `blocks` blocks each. */
 typedef struct {
@@ -79,31 +85,33 @@ static ptrdiff_t scratch_of(const pass *p) {
     return (ptrdiff_t)sizeof(double) * ((p->length + 2 * REACH) * LANES + 3 * p->length);
 }
 
-int fl_distance_prepare(fl_distance *job) {
+fl_distance_plan *fl_distance_prepare(const fl_distance *given) {
     ptrdiff_t elements = 1, bytes = 0;
+    fl_distance_plan *plan = malloc(sizeof *plan);
+    if (!plan) return NULL;
+    *plan = (fl_distance_plan){.job = *given};
+    fl_distance *job = &plan->job;
     drop_short_axes(job);
-    job->scale = 0;
-    job->tasks = 0;
     for (int k = 0; k < job->ndim; k++) {
         pass p = pass_of(job, k);
         elements *= job->shape[k];
         bytes = most(bytes, scratch_of(&p));
-        job->tasks += p.tasks;
-        job->scale = job->spacing[k] > job->scale ? job->spacing[k] : job->scale;
+        plan->tasks += p.tasks;
+        plan->scale = job->spacing[k] > plan->scale ? job->spacing[k] : plan->scale;
     }
     for (int k = 0; k < job->ndim; k++) {
-        double step = job->spacing[k] / job->scale;
-        job->weight[k] = step * step > 0x1p-1000 ? step * step : 0x1p-1000; /* not 0: inf times it stays inf */
+        double step = job->spacing[k] / plan->scale;
+        plan->weight[k] = step * step > 0x1p-1000 ? step * step : 0x1p-1000; /* not 0: inf times it stays inf */
     }
-    job->threads = fl_usable_threads((int)most(1, least(job->threads, elements / THREAD_ELEMENTS)));
-    job->scratch_bytes = (size_t)(bytes + 4095) / 4096 * 4096;
-    job->scratch = malloc(job->scratch_bytes * (size_t)job->threads + 64);
-    return job->scratch ? 0 : -1;
+    int threads = fl_usable_threads((int)most(1, least(job->threads, elements / THREAD_ELEMENTS)));
+    if (fl_take_scratch(&plan->scratch, (size_t)bytes, threads) == 0) return plan;
+    free(plan);
+    return NULL;
 }
 
-void fl_distance_release(fl_distance *job) {
-    free(job->scratch);
-    job->scratch = NULL;
+void fl_distance_release(fl_distance_plan *plan) {
+    fl_free_scratch(&plan->scratch);
+    free(plan);
 }
 
 /* ---- the last axis */
@@ -156,14 +164,15 @@ static void sweep(const unsigned char *restrict flags, float *restrict out, ptrd
         for (ptrdiff_t i = 0; i < n; i++) out[i] = (float)(step * (double)out[i]);
 }
 
-static void sweep_block(const fl_distance *job, const pass *p, ptrdiff_t outer, ptrdiff_t line, void *scratch) {
+static void sweep_block(const fl_distance_plan *plan, const pass *p, ptrdiff_t outer, ptrdiff_t line, void *scratch) {
+    const fl_distance *job = &plan->job;
     unsigned char *flags = scratch;
     ptrdiff_t n = p->length, rows = least(LANES, p->lines - line);
     const char *in = job->mask + (job->ndim == 3 ? outer * job->stride[0] : 0);
     ptrdiff_t row_stride = p->axis > 0 ? job->stride[p->axis - 1] : 0;
     load_flags(job, flags, in + line * row_stride, rows, row_stride, n, job->stride[p->axis]);
     for (ptrdiff_t r = 0; r < rows; r++)
-        sweep(flags + r * n, job->out + (outer * p->lines + line + r) * n, n, p->last ? job->scale : 1);
+        sweep(flags + r * n, job->out + (outer * p->lines + line + r) * n, n, p->last ? plan->scale : 1);
 }
 
 /* ---- the other axes */
@@ -199,7 +208,8 @@ static void store_row(const double *restrict d, float *restrict out, ptrdiff_t l
     else memcpy(out, row, (size_t)lines * sizeof(float));
 }
 
-/* For one row, sets `best` to the least f[i +- r] + w r^2 with r <= reach.  For each lane; returns the greatest value in `best`. */
+/* For one row, sets `best` to the least f[i +- r] + w r^2 with r <= reach.  For each lane; returns the greatest value
+ * in `best`. */
 static double search_row(const double *restrict f, ptrdiff_t reach, double w, double *restrict best) {
     double b[LANES];
     memcpy(b, f, sizeof b);
@@ -270,11 +280,14 @@ static void parabolas(double *f, ptrdiff_t n, double w, double *scratch) {
     }
 }
 
-static void parabola_block(const fl_distance *job, const pass *p, ptrdiff_t outer, ptrdiff_t line, void *scratch) {
-    double *f = (double *)scratch + REACH * LANES, w = job->weight[p->axis], scale = p->last ? job->scale : 0;
+static void parabola_block(const fl_distance_plan *plan, const pass *p, ptrdiff_t outer, ptrdiff_t line,
+                           void *scratch) {
+    const fl_distance *job = &plan->job;
+    double *f = (double *)scratch + REACH * LANES, w = plan->weight[p->axis], scale = p->last ? plan->scale : 0;
     ptrdiff_t n = p->length, lines = least(LANES, p->lines - line);
     float *out = job->out + outer * n * p->lines + line;
-    double weight = p->axis == job->ndim - 2 ? job->weight[job->ndim - 1] : 0; /* after the sweeps, `out` holds steps */
+    double weight =
+        p->axis == job->ndim - 2 ? plan->weight[job->ndim - 1] : 0; /* after the sweeps, `out` holds steps */
     load_block(out, p->lines, n, lines, weight, f);
     if (search_block(f, n, w, out, p->lines, lines, scale)) return;
     for (ptrdiff_t l = 0; l < lines; l++) parabolas(f + l, n, w, f + (n + REACH) * LANES);
@@ -284,30 +297,30 @@ static void parabola_block(const fl_distance *job, const pass *p, ptrdiff_t oute
 /* ---- slices */
 
 typedef struct {
-    const fl_distance *job;
+    const fl_distance_plan *plan;
     pass pass;
     ptrdiff_t first;
 } slice;
 
-static void slice_body(void *context, ptrdiff_t i, int thread) {
+static void run_blocks(void *context, ptrdiff_t i, char *piece) {
     const slice *s = context;
     const pass *p = &s->pass;
-    char *scratch = scratch_of_thread(s->job->scratch, s->job->scratch_bytes, thread);
     ptrdiff_t block = (s->first + i) * p->task_blocks, end = least(block + p->task_blocks, p->outer * p->blocks);
-    if (!p->first) fill_margins((double *)(void *)scratch, p->length);
+    void *scratch = piece;
+    if (!p->first) fill_margins(scratch, p->length);
     for (; block < end; block++)
-        (p->first ? sweep_block : parabola_block)(s->job, p, block / p->blocks, block % p->blocks * LANES, scratch);
+        (p->first ? sweep_block : parabola_block)(s->plan, p, block / p->blocks, block % p->blocks * LANES, scratch);
 }
 
-ptrdiff_t fl_distance_run(const fl_distance *job, ptrdiff_t first) {
-    slice s = {.job = job, .first = first};
-    for (int k = 0; k < job->ndim; k++) {
-        s.pass = pass_of(job, k);
+ptrdiff_t fl_distance_run(fl_distance_plan *plan, ptrdiff_t first) {
+    slice s = {.plan = plan, .first = first};
+    for (int k = 0; k < plan->job.ndim; k++) {
+        s.pass = pass_of(&plan->job, k);
         if (s.first < s.pass.tasks) break;
         s.first -= s.pass.tasks;
     }
     ptrdiff_t wanted = SLICE_ELEMENTS / (s.pass.task_blocks * LANES * s.pass.length);
-    ptrdiff_t n = least(most(job->threads, wanted), s.pass.tasks - s.first);
-    fl_parallel_for(n, job->threads, slice_body, &s);
-    return first + n;
+    ptrdiff_t n = least(most(plan->scratch.threads, wanted), s.pass.tasks - s.first);
+    fl_run_tasks(&plan->scratch, n, run_blocks, &s);
+    return first + n < plan->tasks ? first + n : FL_DONE;
 }

@@ -8,7 +8,7 @@
 #ifndef FASTLOSS_TRANSPOSE_H
 #define FASTLOSS_TRANSPOSE_H
 
-#include "minmax.h"
+#include "driver/minmax.h"
 #include "real_math.h"
 
 #if defined(__AVX512F__)

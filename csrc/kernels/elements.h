@@ -4,8 +4,8 @@
  * and write the reference under the same names in _reference/elements.py.  k[0] to k[3] are the term's parameters,
  * k[K_WEIGHT] is the class weight, and k[K_SHARE] is 1 / classes.
  *
- * kernels.c calls the row functions of element losses.  pixels.h calls the row functions of losses that sum over the
- * classes.  Nothing here knows pixel weights, sums, maps or gradients, which belong to kernels.c.
+ * The family calls these row functions, and pixels.h calls those of losses that sum over the classes.  Pixel weights,
+ * sums, maps and gradients belong to the family, at the end of the file.
  */
 #ifndef FASTLOSS_ELEMENTS_H
 #define FASTLOSS_ELEMENTS_H
@@ -234,5 +234,66 @@ CLASS_PROB_LOSS(product)
 FL_INLINE real squared_error(prob v, real y, const real *k) { return k[0] * (v.p - y) * (v.p - y); }
 FL_INLINE real squared_error_slope(prob v, real y, const real *k) { return 2 * k[0] * (v.p - y) * v.dp; }
 CLASS_PROB_LOSS(squared_error)
+
+/* ---- the family: a block of rows at a time */
+
+static unsigned element_needs(const fl_job *job, const loss_entry *loss, const fl_term *given) {
+    (void)job, (void)loss, (void)given;
+    return NEEDS_ROWS | NEEDS_INPUT;
+}
+
+static void element_weigh(tile *t, const term *r) {
+    for (ptrdiff_t c = 0; c < t->job->classes; c++) {
+        if (t->wc) load_rows(t, WEIGHT, t->wc, c, 1);
+        add_sum(t, r->sums + 1, NO_NUMBER, NULL, t->wc ? t->wc : t->w);
+    }
+}
+
+/* Fills the row `value` with the loss's value or slope. */
+static void element_row(tile *t, const term *r, ptrdiff_t c0, ptrdiff_t c, row_fn *call) {
+    const real *x = t->x + c * t->width;
+    real k[K_ALL];
+    row_params(t, r, c0 + c, k);
+    call(x, x, target_row(t, r, c0, c), r->value, t->padded, k);
+}
+
+static void element_forward(tile *t, const term *r, ptrdiff_t c0) {
+    ptrdiff_t C = t->job->classes, at = r->sums;
+    for (ptrdiff_t c = 0; c < t->classes && t->job->mode & (FL_FORWARD | FL_MAP); c++) {
+        const real *w = t->wc ? t->wc + c * t->width : t->w;
+        real *v = r->value;
+        element_row(t, r, c0, c, r->loss->value[r->given->activation]);
+        if (t->job->mode & FL_FORWARD) {
+            ptrdiff_t own = t->job->mode & FL_BY_CLASS ? at + 2 + c0 + c : NO_NUMBER;
+            add_sum(t, at, own, v, w);
+            add_weight(t, at + 1, own == NO_NUMBER ? own : own + C, w);
+        }
+        if (t->job->mode & FL_MAP) {
+            weigh_map(v, w, t->padded);
+            put_rows(t, v, c0 + c, 1);
+        }
+    }
+}
+
+static void element_backward(tile *t, const term *r, ptrdiff_t c0, int add) {
+    const real *restrict k = r->k[0], all = k[0];
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *restrict w = t->wc ? t->wc + c * t->width : t->w;
+        real *restrict v = r->value, *restrict g = t->g + c * t->width;
+        element_row(t, r, c0, c, r->loss->slope[r->given->activation]);
+        if (t->members)
+            for (ptrdiff_t i = 0; i < t->padded; i++) v[i] = w[i] > 0 ? k[i] * w[i] * v[i] : 0;
+        else
+            for (ptrdiff_t i = 0; i < t->padded; i++) v[i] = w[i] > 0 ? all * w[i] * v[i] : 0;
+        for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = add ? g[i] + v[i] : v[i];
+    }
+}
+
+static const family elements = {.needs = element_needs,
+                                .sum_count = mean_sums,
+                                .spread = spread_coefficient,
+                                .weigh = element_weigh,
+                                .forward = element_forward,
+                                .backward = element_backward};
 
 #endif

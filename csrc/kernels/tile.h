@@ -3,8 +3,8 @@
  * A tile holds up to `width` consecutive pixels of one group, in the logical (C) order of the pixel dimensions.  Its
  * rows are [class][pixel] of `real`.  It is padded with pixels of weight 0 to a multiple of FL_PAD.  So no loop has a
  * tail, and a pixel's value does not depend on its position.  After the loading, no code knows dtypes, byte orders,
- * strides, wrong labels, or the three kinds of weight.  Classes come in blocks of job->block rows, to bound the scratch
- * for any number of classes.  Up to 128 classes form one block, which is loaded once.
+ * strides, wrong labels, or the three kinds of weight.  Classes come in blocks of plan->block rows, to bound the
+ * scratch for any number of classes.  Up to 128 classes form one block, which is loaded once.
  *
  * kernels.c starts and loads tiles.  The losses read and write the rows of the tiles.  This file knows no loss.
  */
@@ -12,11 +12,12 @@
 #define FASTLOSS_TILE_H
 
 #include "convert.h"
-#include "minmax.h"
-#include "operands.h"
+#include "driver/minmax.h"
+#include "driver/operands.h"
+#include "driver/plan.h"
 #include "stream.h"
 
-#define FL_TILE 2048 /* the most pixels that a tile has (fastloss.c) */
+#define FL_TILE 2048 /* the most pixels that a tile has (plan.c) */
 #define FL_PAD 64    /* a multiple of the number of lanes, 16, and of FL_COLUMNS */
 /* A worker's stack may be only 16 KiB (OMP_STACKSIZE), so arrays longer than a cache line or two are in the scratch. */
 enum { FL_BUFFER = FL_TILE * 8 > BUFFERED *(int)sizeof(real) ? FL_TILE * 8 : BUFFERED *(int)sizeof(real) };
@@ -29,20 +30,12 @@ typedef struct {
     ptrdiff_t start, length, offset[OPERANDS];
 } run;
 
-/* The rows of a term, with one number per pixel.  If a loss uses a row for another purpose, its comment explains it. */
-typedef struct {
-    real *value; /* the value of each pixel */
-    real *wy; /* the weight of the label's class */
-    real *a, *b; /* sums over the classes, as each loss defines them */
-    real *y, *p, *log_p; /* for the current class: the target, the probability, and the log of the probability */
-    real *log_s; /* the log of the softmax's sum */
-    real *a_lost, *b_lost; /* the rounding errors of a and b, to be put back */
-    real *k[3]; /* the coefficients of the pixel's group: three for a region term, otherwise one */
-    double *lanes; /* for a region term, kept between tiles: 16 each for I, A and B, per class of a block */
-} term_rows;
+typedef struct term term; /* loss.h */
 
 typedef struct {
     const fl_job *job;
+    const fl_plan *plan;
+    unsigned needs; /* what the terms need of a tile, together (enum needs in loss.h) */
 
     /* The tile's pixels. */
     ptrdiff_t group, n, padded, width; /* group, pixels, pixels with padding; `width` is the stride between rows */
@@ -74,7 +67,7 @@ typedef struct {
     const real *x, *y; /* the input and the dense target: in own_x and own_y, or in place */
     real *own_x, *own_y;
     real *e, *wc, *g, *maps; /* exps, weights by class, gradient, distance maps */
-    term_rows *terms;
+    term *terms;
 
     /* Memory for numbers on their way to and from these rows. */
     real *staged[OPERANDS]; /* one row per group of a gang, or NULL */
@@ -143,10 +136,11 @@ static void tile_runs(tile *t, ptrdiff_t first) {
 }
 
 /* Whether an operand is read or written for all groups of a gang at once, because their elements lie side by side. */
-static int stages(const fl_job *job, int o) {
+static int stages(const fl_plan *plan, int o) {
+    const fl_job *job = &plan->job;
     const fl_operand *a = operand(job, o);
     int rows = o == INPUT || o == OUTPUT || (o == TARGET && !job->labels) || (o == WEIGHT && !job->weight_by_class);
-    return job->gang > 1 && rows && a->data && a->stride[0] == dtype_size[a->dtype];
+    return plan->gang > 1 && rows && a->data && a->stride[0] == dtype_size[a->dtype];
 }
 
 /* Returns the staged row of the current group. */
@@ -186,9 +180,9 @@ static void load_rows(const tile *t, int o, real *out, ptrdiff_t c0, ptrdiff_t r
 }
 
 /* Loads the operands that a gang reads at once, one row per group.  Here the class stride leads to the next group
- * (fastloss.c). */
+ * (plan.c). */
 static void load_gang(tile *t) {
-    ptrdiff_t gang = least(t->job->gang, t->job->groups - t->group);
+    ptrdiff_t gang = least(t->plan->gang, t->job->groups - t->group);
     for (int o = 0; o < OPERANDS; o++)
         if (t->staged[o] && o != OUTPUT) load_rows(t, o, t->staged[o], 0, gang);
 }
@@ -311,15 +305,15 @@ static void look_ahead(tile *t) {
 static void tile_start(tile *t, ptrdiff_t group, ptrdiff_t first, ptrdiff_t n) {
     const fl_job *job = t->job;
     t->group = group;
-    t->each = job->pixels;
-    t->members = job->members ? n / job->pixels : 0;
+    t->each = t->plan->pixels;
+    t->members = t->plan->members ? n / t->plan->pixels : 0;
     t->alike = t->members > 1 && job->ndim == 2 && job->shape[1] == t->each;
     t->n = n;
     t->padded = padded(n);
     t->block = -1;
     t->has_exps = 0;
     tile_runs(t, first);
-    if (job->gang > 1 && t->turn == 0) load_gang(t);
+    if (t->plan->gang > 1 && t->turn == 0) load_gang(t);
     load_weights(t);
     if (job->labels) load_labels(t);
     look_ahead(t);
@@ -349,8 +343,8 @@ static const real *class_rows(const tile *t, int o, real *buffer, ptrdiff_t c0) 
 static void load_block(tile *t, ptrdiff_t b, int exps) {
     const fl_job *job = t->job;
     if (t->block != b) {
-        ptrdiff_t c0 = b * job->block, left = job->classes - c0;
-        t->classes = left < job->block ? left : job->block;
+        ptrdiff_t c0 = b * t->plan->block, left = job->classes - c0;
+        t->classes = left < t->plan->block ? left : t->plan->block;
         t->x = class_rows(t, INPUT, t->own_x, c0);
         if (t->own_y) t->y = class_rows(t, TARGET, t->own_y, c0);
         if (t->wc) load_rows(t, WEIGHT, t->wc, c0, t->classes);
