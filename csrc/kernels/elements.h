@@ -251,7 +251,7 @@ static void element_weigh(tile *t, const term *r) {
 
 /* Fills the row `value` with the loss's value or slope. */
 static void element_row(tile *t, const term *r, ptrdiff_t c0, ptrdiff_t c, row_fn *call) {
-    const real *x = t->x + c * t->width;
+    const real *x = x_row(t, c);
     real k[K_ALL];
     row_params(t, r, c0 + c, k);
     call(x, x, target_row(t, r, c0, c), r->value, t->padded, k);

@@ -12,6 +12,8 @@
 #error "fastloss must not be compiled with -ffast-math or -Ofast"
 #endif
 
+enum { FEW_ROWS = 8 };
+
 static unsigned needs_of(const fl_job *job, const fl_term *given) {
     const loss_entry *loss = &loss_table[given->loss];
     return loss->family->needs(job, loss, given);
@@ -70,6 +72,8 @@ static size_t carve(tile *t, const fl_plan *plan, char *scratch) {
     size_t width = (size_t)plan->width, row = width * sizeof(real);
     *t = (tile){.job = job, .plan = plan, .width = plan->width};
     for (int k = 0; k < job->nterms; k++) t->needs |= needs_of(job, &job->terms[k]);
+    /* Rows that are read twice, and lie a power of two apart, would push each other out of L1. */
+    t->in_place = t->needs & NEEDS_INPUT || !job->labels ? FEW_ROWS : plan->block;
     t->runs = piece(&at, sizeof(run) * width);
     t->buffer = piece(&at, FL_BUFFER);
     for (int o = 0; o < OPERANDS; o++) t->staged[o] = stages(plan, o) ? piece(&at, row * (size_t)plan->gang) : NULL;
@@ -77,8 +81,10 @@ static size_t carve(tile *t, const fl_plan *plan, char *scratch) {
     t->value = piece(&at, job->labels ? width * sizeof(int64_t) : 0);
     t->label = piece(&at, row);
     t->streams = plan->stream ? piece(&at, sizeof(stream) * (size_t)job->classes) : NULL;
-    real **single[] = {&t->w, &t->w_mean, &t->m, &t->s, &t->d, &t->z, &t->rest};
+    real **single[] = {&t->w,       &t->w_mean,   &t->m,     &t->s,    &t->own_z, &t->own_d,
+                       &t->own_own, &t->own_rest, &t->zeros, &t->ones, &t->top};
     for (size_t k = 0; k < sizeof single / sizeof *single; k++) *single[k] = piece(&at, row);
+    for (size_t i = 0; scratch && i < width; i++) t->zeros[i] = 0, t->ones[i] = 1;
     carve_terms(t, &at, scratch != NULL, row);
     carve_classes(t, &at, row);
     return (size_t)(at - (uintptr_t)scratch);
@@ -126,6 +132,7 @@ static void run_tile(tile *t) {
         EACH_TERM(weigh, t, r);
         return;
     }
+    if (t->needs & NEEDS_MAXIMA) tile_maxima(t);
     if (t->needs & NEEDS_SOFTMAX) softmax_stats(t, t->needs & NEEDS_EXPS);
     if (t->needs & NEEDS_ROWS) sweep_forward(t);
     if (mode & (FL_FORWARD | FL_MAP)) EACH_TERM(finish, t, r);

@@ -13,15 +13,6 @@
 
 typedef struct loss_entry loss_entry;
 
-/* What a term needs of a tile.  It is found once per chunk. */
-enum needs {
-    NEEDS_SOFTMAX = 1, /* the softmax's statistics (softmax.h) */
-    NEEDS_EXPS = 2,    /* the exps themselves, after the statistics: for gradients and sums of probabilities */
-    NEEDS_INPUT = 4,   /* the input itself, in addition to the exps */
-    NEEDS_ROWS = 8,    /* the class rows, for its values or sums */
-    NEEDS_PICKS = 16   /* no class but the label's (pixels.h) */
-};
-
 /* A family computes its losses in these steps.  A family without a step has NULL. */
 typedef struct {
     unsigned (*needs)(const fl_job *job, const loss_entry *loss, const fl_term *given);
@@ -53,6 +44,7 @@ struct loss_entry {
     const char *name;
     const family *family;
     int softmax;     /* pixels: needs the softmax's statistics whatever the activation */
+    int maxima;      /* pixels: needs the maxima of the logits */
     int reads_input; /* transforms: needs the input itself in addition to the exps */
     int picks;       /* pixels with labels: when only the label's own class matters (enum loss_picks) */
     int maps;        /* pixels: how a summed loss uses the distance maps (enum loss_maps) */
@@ -64,13 +56,16 @@ struct loss_entry {
     void (*forward)(tile *t, const term *r, ptrdiff_t c0);
     void (*finish)(tile *t, const term *r);
     void (*backward)(tile *t, const term *r, ptrdiff_t c0, int add);
+    /* Pixels: adds the values of a tile to the sums without a row of values, or returns 0 if it cannot.  May be NULL.
+     */
+    int (*add)(tile *t, const term *r);
 };
 
 /* The rows have one number per pixel.  If a loss uses a row for another purpose, its comment explains it. */
 struct term {
     const fl_term *given;
     const loss_entry *loss;
-    unsigned needs; /* enum needs */
+    unsigned needs; /* enum needs (softmax.h) */
     ptrdiff_t sums; /* the index of its first sum */
     real *value; /* the value of each pixel */
     real *wy; /* the weight of the label's class */
@@ -112,7 +107,7 @@ static ptrdiff_t mean_sums(const fl_job *job, const fl_term *given) {
 /* Returns the target's row of a class.  With labels, it is 1 where the label is the class, else 0.  Without a target,
  * it is the input's row, which is then not used. */
 static const real *target_row(tile *t, const term *r, ptrdiff_t c0, ptrdiff_t c) {
-    if (!t->job->labels) return (t->y ? t->y : t->x) + c * t->width;
+    if (!t->job->labels) return t->y ? t->y + c * t->width : x_row(t, c);
     const ireal *restrict label = t->label;
     real *restrict y = r->y;
     for (ptrdiff_t i = 0; i < t->padded; i++) y[i] = label[i] == (ireal)(c0 + c) ? R(1.0) : 0;

@@ -26,7 +26,7 @@ static void cross_entropy_forward(tile *t, const term *r, ptrdiff_t c0) {
     const real *restrict m = t->m;
     if (t->job->labels && eps == 0) return;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        const real *restrict x = t->x + c * t->width;
+        const real *restrict x = x_row(t, c);
         real w = class_weight(r, c0 + c);
         if (t->job->labels) {
             if (w != 0)
@@ -57,6 +57,45 @@ static void cross_entropy_finish(tile *t, const term *r) {
             value[i] = times((1 - eps) * wy[i], log_s - d[i]) + even * (total * log_s - a[i]);
         }
     }
+}
+
+/* The sum of log(1 + z) over a row, in double, where a pixel counts if w > 0.  Four pixels share one log, since
+ * (1 + u) (1 + v) = 1 + (u + v + u v), which keeps the relative accuracy of small u and v.  The product must not
+ * overflow. */
+#if FL_REAL_BITS == 32
+#define MOST_SHARED 0x1p30f
+#else
+#define MOST_SHARED 0x1p250
+#endif
+
+FL_INLINE real both_less_1(real u, real v) { return R_FMA(u, v, u + v); }
+
+static double log1p_sum(const real *restrict z, const real *restrict w, ptrdiff_t n) {
+    double lane[FL_LANES] = {0};
+    for (ptrdiff_t i = 0; i < n; i += 4 * FL_LANES) {
+        real u[4 * FL_LANES];
+        for (int j = 0; j < 4 * FL_LANES; j++) u[j] = w[i + j] > 0 ? z[i + j] : 0;
+        int large = 0;
+        for (int j = 0; j < 4 * FL_LANES; j++) large |= u[j] >= MOST_SHARED;
+        if (large)
+            for (int k = 0; k < 4; k++)
+#pragma omp simd
+                for (int j = 0; j < FL_LANES; j++) lane[j] += (double)r_log1p(u[k * FL_LANES + j]);
+        else
+#pragma omp simd
+            for (int j = 0; j < FL_LANES; j++) {
+                real a = both_less_1(u[j], u[j + FL_LANES]), b = both_less_1(u[j + 2 * FL_LANES], u[j + 3 * FL_LANES]);
+                lane[j] += (double)r_log1p(both_less_1(a, b));
+            }
+    }
+    return tree_total(lane);
+}
+
+static int cross_entropy_add(tile *t, const term *r) {
+    if (!t->by_label || t->members || r->given->param[0] != 0 || r->given->class_weight || t->job->weight.data)
+        return 0;
+    add_number(t, r->sums, NO_NUMBER, log1p_sum(t->z, t->w, t->padded));
+    return 1;
 }
 
 /* d/dx_c = p_c sum t - t_c.  At the label, p_y - 1 is written as -rest / s, because this does not cancel. */
@@ -132,18 +171,18 @@ static void focal_params(tile *t, const term *r) {
     }
 }
 
-FL_INLINE prob focal_prob(real x, real d, real z, real s, real rest, int activation) {
+FL_INLINE prob focal_prob(real x, real d, real z, real s, real own, real rest, int activation) {
     if (activation == FL_NONE) return prob_given(x);
     if (activation == FL_SIGMOID) return prob_of_logit(x);
-    return prob_of_softmax(d - r_log1p(z), (s - rest) / s, rest / s);
+    return prob_of_softmax(d - r_log1p(z), own / s, rest / s);
 }
 
 FL_INLINE void focal_label(tile *t, const term *r, int activation, int slope, real *restrict out) {
     const real *restrict gamma = r->p, *restrict alpha = r->y, *restrict x = r->a;
-    const real *restrict d = t->d, *restrict z = t->z, *restrict s = t->s, *restrict rest = t->rest;
+    const real *d = t->d, *z = t->z, *s = t->s, *own = t->own, *rest = t->rest;
 #pragma omp simd
     for (ptrdiff_t i = 0; i < t->padded; i++) {
-        prob v = focal_prob(x[i], d[i], z[i], s[i], rest[i], activation);
+        prob v = focal_prob(x[i], d[i], z[i], s[i], own[i], rest[i], activation);
         out[i] = slope ? focal_derivative(v, 1, gamma[i], alpha[i]) : focal_value(v, 1, gamma[i], alpha[i]);
     }
 }
@@ -203,11 +242,11 @@ static const real *mass_row(tile *t, const term *r, ptrdiff_t c0, ptrdiff_t c) {
 static void perceptron_forward(tile *t, const term *r, ptrdiff_t c0) {
     real *restrict a = r->a, *restrict b = r->b;
     ireal *restrict first = (ireal *)(void *)r->p;
-    const real *restrict m = t->m;
+    const real *restrict m = t->top;
     if (c0 == 0)
         for (ptrdiff_t i = 0; i < t->padded; i++) first[i] = 0;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        const real *restrict x = t->x + c * t->width, *restrict mass = mass_row(t, r, c0, c);
+        const real *restrict x = x_row(t, c), *restrict mass = mass_row(t, r, c0, c);
         ireal number = (ireal)(c0 + c + 1);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {

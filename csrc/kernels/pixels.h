@@ -23,7 +23,7 @@ typedef struct {
 } row_input;
 
 static row_input class_input(tile *t, const term *r, ptrdiff_t c) {
-    const real *restrict x = t->x + c * t->width, *restrict e = t->e + c * t->width;
+    const real *restrict x = x_row(t, c), *restrict e = t->e + c * t->width;
     if (r->given->activation != FL_SOFTMAX) return (row_input){x, x};
     real *restrict log_p = r->log_p, *restrict p = r->p;
     const real *restrict m = t->m, *restrict log_s = r->log_s, *restrict s = t->s;
@@ -98,7 +98,7 @@ static void pick_forward(tile *t, const term *r, ptrdiff_t c0) {
     real *restrict a = r->a;
     const ireal *restrict label = t->label;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        const real *restrict x = t->x + c * t->width;
+        const real *restrict x = x_row(t, c);
         ireal own = (ireal)(c0 + c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) a[i] = label[i] == own ? x[i] : a[i];
@@ -155,8 +155,8 @@ static unsigned pixel_needs(const fl_job *job, const loss_entry *loss, const fl_
     int picks = job->labels && (loss->picks == ALWAYS || (loss->picks == UNSMOOTHED && given->param[0] == 0));
     int rows = loss->forward && !(softmax && picks); /* else the statistics are enough */
     int exps = softmax && (job->mode & FL_GRADIENT || (given->activation == FL_SOFTMAX && rows));
-    return (softmax ? NEEDS_SOFTMAX : 0u) | (picks ? NEEDS_PICKS : 0u) | (rows ? NEEDS_ROWS | NEEDS_INPUT : 0u) |
-           (exps ? NEEDS_EXPS : 0u);
+    return (softmax ? NEEDS_SOFTMAX : 0u) | (loss->maxima ? NEEDS_MAXIMA : 0u) | (picks ? NEEDS_PICKS : 0u) |
+           (rows ? NEEDS_ROWS | NEEDS_INPUT : 0u) | (exps ? NEEDS_EXPS : 0u);
 }
 
 /* Fills wy.  With labels it is the class weight of the label, or 1.  With a dense target it is the mean of the weights
@@ -175,6 +175,7 @@ static void label_weights(const tile *t, const term *r) {
 
 static void pixel_begin(tile *t, const term *r) {
     label_weights(t, r);
+    if (!(r->needs & NEEDS_ROWS)) return;
     for (ptrdiff_t i = 0; i < t->padded; i++) r->a[i] = r->b[i] = r->a_lost[i] = r->b_lost[i] = 0;
 }
 
@@ -202,13 +203,15 @@ static void sum_by_label(const tile *t, const term *r) {
 
 /* Adds the values to the sums, or writes them to the map. */
 static void pixel_finish(tile *t, const term *r) {
-    r->loss->finish(t, r);
-    if (t->job->mode & FL_FORWARD) {
-        add_sum(t, r->sums, NO_NUMBER, r->value, t->w);
+    int mode = t->job->mode, by_class = mode & FL_BY_CLASS && t->job->labels;
+    int added = mode & FL_FORWARD && r->loss->add && r->loss->add(t, r);
+    if (!added || by_class || mode & FL_MAP) r->loss->finish(t, r);
+    if (mode & FL_FORWARD) {
+        if (!added) add_sum(t, r->sums, NO_NUMBER, r->value, t->w);
         pixel_weigh(t, r);
-        if (t->job->mode & FL_BY_CLASS && t->job->labels) sum_by_label(t, r);
+        if (by_class) sum_by_label(t, r);
     }
-    if (t->job->mode & FL_MAP) {
+    if (mode & FL_MAP) {
         weigh_map(r->value, t->w, t->padded);
         put_rows(t, r->value, 0, 1);
     }

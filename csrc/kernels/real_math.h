@@ -70,7 +70,7 @@ FL_INLINE ureal r_to_bits(real x) {
 FL_INLINE real r_abs(real x) { return x < 0 ? -x : x; }
 FL_INLINE real r_max(real a, real b) { return a > b ? a : b; } /* returns b if either is NaN */
 
-/* exp(x) for x <= 0.  It also holds up to log 2, so that a rounding error in the caller's difference does no harm.
+/* exp(x) for x <= 0.  exp_between needs R_LEAST_EXP <= y <= R_MOST_EXP.
  *
  * x = n log 2 + r with |r| <= log(2)/2.  The result is exp(r) = 1 + r (1 + r q(r)), scaled by 2^n through the exponent
  * bits.  The addition of 1.5 * 2^mantissa rounds n, and the low bits of the sum then hold n + bias.  Arguments are cut
@@ -82,14 +82,13 @@ FL_INLINE real r_max(real a, real b) { return a > b ? a : b; } /* returns b if e
  * The error was measured over all floats from -87.2 to 0.  It is at most 1.02 ulp from -10 on, and 4.5 ulp at -86.6.
  * Without FMA it is at most 1.18 ulp.  The split would have an error of 1.01 ulp.  But it would take 9 % more time,
  * together with the select that the cut-off saves. */
-FL_INLINE real r_exp(real x) {
+FL_INLINE real exp_between(real y) {
 #if FL_REAL_BITS == 32
-    const real low = -88.029692f, log2_e = 1.44269504f, magic = 12582912.0f + 127.0f;
+    const real log2_e = 1.44269504f, magic = 12582912.0f + 127.0f;
 #else
-    const real low = -709.08956571282410, log2_e = 1.4426950408889634, magic = 6755399441055744.0 + 1023.0;
+    const real log2_e = 1.4426950408889634, magic = 6755399441055744.0 + 1023.0;
     const real ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10; /* fdlibm e_exp.c */
 #endif
-    real y = x < low ? low : x;
     real t = R_FMA(y, log2_e, magic), n = t - magic;
 #if FL_REAL_BITS == 64
     real r = R_FMA(n, -ln2_low, R_FMA(n, -ln2_high, y));
@@ -117,6 +116,17 @@ FL_INLINE real r_exp(real x) {
 #endif
     real e = R_FMA(r, R_FMA(r, q, R(1.0)), R(1.0));
     return e * r_from_bits(r_to_bits(t) << R_MANTISSA);
+}
+
+#define R_LEAST_EXP (FL_REAL_BITS == 32 ? R(-88.029692) : R(-709.08956571282410))
+#define R_MOST_EXP (FL_REAL_BITS == 32 ? R(88.0) : R(709.0))
+
+FL_INLINE real r_exp(real x) { return exp_between(x < R_LEAST_EXP ? R_LEAST_EXP : x); }
+
+/* exp(x) for any x up to R_MOST_EXP.  Larger x count as R_MOST_EXP.  The error above 0 is as below 0. */
+FL_INLINE real r_exp_both(real x) {
+    real y = x < R_LEAST_EXP ? R_LEAST_EXP : x;
+    return exp_between(y > R_MOST_EXP ? R_MOST_EXP : y);
 }
 
 /* log(x) for normal x > 0.  Callers clamp x, so log(0) is not needed.  log(inf) = inf, and NaN stays NaN.

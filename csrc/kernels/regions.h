@@ -33,7 +33,7 @@ static const real *counted(const tile *t, const real *v, const real *restrict w,
 
 /* Computes the probabilities of one class's row. */
 static const real *region_probabilities(tile *t, const term *r, ptrdiff_t c) {
-    const real *restrict x = t->x + c * t->width, *restrict e = t->e + c * t->width;
+    const real *restrict x = x_row(t, c), *restrict e = t->e + c * t->width;
     const real *restrict inverse = r->b;
     real *restrict p = r->value;
     if (r->given->activation == FL_SOFTMAX)
@@ -197,7 +197,7 @@ static void region_prepare(tile *t, const term *r, ptrdiff_t c0) {
 FL_INLINE void region_backward_rows(tile *t, const term *r, ptrdiff_t c0, int add, int activation, int step) {
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *e = t->e + c * t->width, *wc = t->wc ? t->wc + c * t->width : NULL;
-        const real *x = counted(t, t->x + c * t->width, wc, r->value);
+        const real *x = counted(t, x_row(t, c), wc, r->value);
         const real *y = counted(t, t->y ? t->y + c * t->width : NULL, wc, r->y);
         const real *w = t->w, *dot = r->a, *inverse = r->b;
         const ireal *label = t->label;

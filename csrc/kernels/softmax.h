@@ -12,7 +12,17 @@
 #ifndef FASTLOSS_SOFTMAX_H
 #define FASTLOSS_SOFTMAX_H
 
-#include "tile.h"
+#include "load.h"
+
+/* What a term needs of a tile.  It is found once per chunk. */
+enum needs {
+    NEEDS_SOFTMAX = 1, /* the softmax's statistics */
+    NEEDS_MAXIMA = 2,  /* the maximum of each pixel's logits */
+    NEEDS_EXPS = 4,    /* the exps themselves, after the statistics: for gradients and sums of probabilities */
+    NEEDS_INPUT = 8,   /* the input itself, in addition to the exps */
+    NEEDS_ROWS = 16,   /* the class rows, for its values or sums */
+    NEEDS_PICKS = 32   /* no class but the label's (pixels.h) */
+};
 
 #define FL_COLUMNS (FL_REAL_BITS == 32 ? 64 : 32)
 
@@ -20,11 +30,30 @@
  * NaN. */
 FL_INLINE real exp_of_maximum(real m) { return m == -R_INF ? 0 : 1 + (m - m); }
 
+/* Merges the maxima m of a block with those of the blocks before it. */
+FL_INLINE void later_maxima(const real *before, real *m) {
+    for (int j = 0; j < FL_COLUMNS; j++) m[j] = before[j] > m[j] || before[j] != before[j] ? before[j] : m[j];
+}
+
 FL_INLINE void column_maxima(const tile *t, ptrdiff_t i, real *m) {
     const real *x = t->x + i;
     for (int j = 0; j < FL_COLUMNS; j++) m[j] = x[j];
-    for (ptrdiff_t c = 1; c < t->classes; c++)
-        for (int j = 0; j < FL_COLUMNS; j++) m[j] = x[c * t->width + j] > m[j] ? x[c * t->width + j] : m[j];
+    for (ptrdiff_t c = 1; c < t->classes; c++, x += t->x_width)
+        for (int j = 0; j < FL_COLUMNS; j++) m[j] = x[t->x_width + j] > m[j] ? x[t->x_width + j] : m[j];
+}
+
+/* Fills t->top with the maximum of each pixel's logits.  NaN stays NaN if it is the first. */
+static void tile_maxima(tile *t) {
+    real *restrict top = t->top;
+    for (ptrdiff_t c0 = 0; c0 < t->job->classes; c0 += t->plan->block) {
+        load_block(t, c0 / t->plan->block, 0);
+        for (ptrdiff_t i = 0; i < t->padded; i += FL_COLUMNS) {
+            real m[FL_COLUMNS];
+            column_maxima(t, i, m);
+            if (c0) later_maxima(top + i, m);
+            for (int j = 0; j < FL_COLUMNS; j++) top[i + j] = m[j];
+        }
+    }
 }
 
 /* Adds the exps of a block to s.  With labels, s leaves out the label's exp, and d takes the label's logit.  Without
@@ -42,7 +71,7 @@ FL_INLINE void column_exps(tile *t, ptrdiff_t i, ptrdiff_t c0, const ireal *labe
         ireal own = (ireal)(c0 + c);
 #pragma omp simd
         for (int j = 0; j < FL_COLUMNS; j++) {
-            real v = x[c * width + j], u = r_exp(v - base[j]);
+            real v = x[c * t->x_width + j], u = r_exp(v - base[j]);
             if (label) {
                 d[j] = label[j] == own ? v : d[j];
                 s[j] = label[j] == own ? s[j] : s[j] + u; /* one masked addition */
@@ -63,8 +92,7 @@ FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int 
     real m[FL_COLUMNS], base[FL_COLUMNS], s[FL_COLUMNS], d[FL_COLUMNS];
     ireal label[FL_COLUMNS];
     column_maxima(t, i, m);
-    if (c0)
-        for (int j = 0; j < FL_COLUMNS; j++) m[j] = all_m[j] > m[j] || all_m[j] != all_m[j] ? all_m[j] : m[j];
+    if (c0) later_maxima(all_m, m);
     for (int j = 0; j < FL_COLUMNS; j++) base[j] = m[j] == -R_INF ? 0 : m[j];
     for (int j = 0; j < FL_COLUMNS; j++) s[j] = 0;
     for (int j = 0; j < FL_COLUMNS; j++) d[j] = labels ? -R_INF : 0;
@@ -95,11 +123,14 @@ FL_INLINE void columns(tile *t, ptrdiff_t c0, int labels, int keep) {
  * z is the sum of the others itself. */
 static void label_stage(tile *t) {
     real *restrict m = t->m, *restrict s = t->s, *restrict d = t->d, *restrict z = t->z, *restrict rest = t->rest;
+    real *restrict own = t->own;
+#pragma omp simd
     for (ptrdiff_t i = 0; i < t->padded; i++) {
-        real others = s[i], diff = d[i] - m[i], own = r_exp(diff);
-        z[i] = diff == 0 ? others : (others - 1) + own;
+        real others = s[i], diff = d[i] - m[i], of_label = r_exp(diff);
+        z[i] = diff == 0 ? others : (others - 1) + of_label;
         rest[i] = others;
-        s[i] = others + own;
+        own[i] = of_label;
+        s[i] = others + of_label;
         d[i] = diff;
     }
 }
@@ -115,12 +146,134 @@ static void maximum_stage(tile *t) {
     }
 }
 
-/* Fills m, s and z, and with labels also d and rest.  With `keep`, it also fills the exps if there is only one
+/* ---- relative to the label's logit
+ *
+ * With labels and one block, the label's logit x_y takes the place of the maximum.  Then one pass is enough: rest = sum
+ * over the other classes of exp(x_c - x_y), own = 1, d = 0, z = rest and s = 1 + rest.  This holds as long as rest is
+ * less than R_MOST_REST for every pixel that counts.  Otherwise the tile takes the two passes above.  So do tiles with
+ * NaN, or with a label whose logit is infinite. */
+#if FL_REAL_BITS == 32
+#define R_MOST_REST 0x1p100f
+#else
+#define R_MOST_REST 0x1p900
+#endif
+
+/* Up to so many classes, the label's logit is selected class by class.  With more, it is loaded by its index. */
+enum { FL_SELECTED = 8 };
+
+/* Fetches the next tile's part of a row. */
+FL_INLINE void prefetch_row(const tile *t, ptrdiff_t i, ptrdiff_t c) {
+    ptrdiff_t item = dtype_size[t->job->input.dtype];
+    if (t->ahead && c < t->ahead_rows) prefetch(t->ahead + c * t->ahead_stride + i * item, FL_COLUMNS * item);
+}
+
+FL_INLINE void column_labels(const tile *t, ptrdiff_t i, ireal *label, real *base) {
+    const real *x = t->x + i;
+    for (int j = 0; j < FL_COLUMNS; j++) label[j] = t->label[i + j];
+    if (t->classes > FL_SELECTED) {
+        for (int j = 0; j < FL_COLUMNS; j++) {
+            ptrdiff_t c = label[j] < 0 ? 0 : (ptrdiff_t)label[j];
+            base[j] = x[c * t->x_width + j];
+        }
+        return;
+    }
+    for (int j = 0; j < FL_COLUMNS; j++) base[j] = x[j];
+    for (ptrdiff_t c = 1; c < t->classes; c++)
+#pragma omp simd
+        for (int j = 0; j < FL_COLUMNS; j++) base[j] = label[j] == (ireal)c ? x[c * t->x_width + j] : base[j];
+}
+
+/* Computes rest.  The label's class gets the exp of class 0, which otherwise would not be added.  So no pixel needs a
+ * sum of its own, and the exp of the label's class need not be computed. */
+FL_INLINE void column_rest(const tile *t, ptrdiff_t i, const ireal *label, const real *base, real *rest) {
+    const real *x = t->x + i;
+    real first[FL_COLUMNS];
+    for (int j = 0; j < FL_COLUMNS; j++) rest[j] = base[j] - base[j]; /* 0, or NaN */
+    for (int j = 0; j < FL_COLUMNS; j++) first[j] = x[j];
+    prefetch_row(t, i, 0);
+    for (ptrdiff_t c = 1; c < t->classes; c++) {
+        prefetch_row(t, i, c);
+        x += t->x_width;
+#pragma omp simd
+        for (int j = 0; j < FL_COLUMNS; j++) {
+            real v = x[j];
+            v = label[j] == (ireal)c ? first[j] : v;
+            rest[j] += r_exp_both(v - base[j]);
+        }
+    }
+}
+
+/* The same sum, but computes all exps, which costs little if there are many.  With `keep`, it keeps them. */
+FL_INLINE void column_exps_by_label(tile *t, ptrdiff_t i, const ireal *label, const real *base, int keep, real *rest) {
+    const real *x = t->x + i;
+    real *e = t->e + i, first[FL_COLUMNS];
+    for (int j = 0; j < FL_COLUMNS; j++) rest[j] = base[j] - base[j];
+    prefetch_row(t, i, 0);
+#pragma omp simd
+    for (int j = 0; j < FL_COLUMNS; j++) {
+        first[j] = r_exp_both(x[j] - base[j]);
+        if (keep) e[j] = first[j];
+    }
+    for (ptrdiff_t c = 1; c < t->classes; c++) {
+        prefetch_row(t, i, c);
+        x += t->x_width, e += t->width;
+#pragma omp simd
+        for (int j = 0; j < FL_COLUMNS; j++) {
+            real u = r_exp_both(x[j] - base[j]);
+            rest[j] += label[j] == (ireal)c ? first[j] : u;
+            if (keep) e[j] = u;
+        }
+    }
+}
+
+/* Returns whether all sums are in range. */
+FL_INLINE int label_columns(tile *t, int keep, int few) {
+    real *restrict m = t->m, *restrict s = t->s, *restrict z = t->own_z;
+    const real *restrict w = t->w;
+    int bad = 0;
+    for (ptrdiff_t i = 0; i < t->padded; i += FL_COLUMNS) {
+        real base[FL_COLUMNS], rest[FL_COLUMNS];
+        ireal label[FL_COLUMNS];
+        column_labels(t, i, label, base);
+        if (few && !keep) column_rest(t, i, label, base, rest);
+        else column_exps_by_label(t, i, label, base, keep, rest);
+        for (int j = 0; j < FL_COLUMNS; j++) z[i + j] = rest[j];
+        for (int j = 0; j < FL_COLUMNS; j++) s[i + j] = rest[j] + 1;
+        for (int j = 0; j < FL_COLUMNS; j++) m[i + j] = base[j];
+        for (int j = 0; j < FL_COLUMNS; j++) bad |= !(rest[j] < R_MOST_REST) && w[i + j] > 0;
+    }
+    return !bad;
+}
+
+/* Chooses where z, d, own and rest lie. */
+static void place_stats(tile *t, int by_label) {
+    t->by_label = by_label;
+    t->z = t->own_z;
+    t->d = by_label ? t->zeros : t->own_d;
+    t->own = by_label ? t->ones : t->own_own;
+    t->rest = by_label ? t->own_z : t->own_rest;
+}
+
+static int label_stats(tile *t, int keep) {
+    load_block(t, 0, 0);
+    int few = t->classes <= FL_SELECTED;
+    int good = keep ? label_columns(t, 1, 0) : few ? label_columns(t, 0, 1) : label_columns(t, 0, 0);
+    if (good) place_stats(t, 1);
+    else if (keep && t->e == t->own_x) t->block = -1; /* the exps have overwritten the logits */
+    return good;
+}
+
+/* Fills m, s and z, and with labels also d, own and rest.  With `keep`, it also fills the exps if there is only one
  * block. */
 static void softmax_stats(tile *t, int keep) {
     const fl_job *job = t->job;
     ptrdiff_t blocks = (job->classes + t->plan->block - 1) / t->plan->block;
     keep = keep && blocks == 1;
+    if (job->labels && blocks == 1 && label_stats(t, keep)) {
+        t->has_exps = keep;
+        return;
+    }
+    place_stats(t, 0);
     for (ptrdiff_t b = 0; b < blocks; b++) {
         load_block(t, b, 0);
         if (job->labels) {

@@ -28,13 +28,18 @@
 #define OWN(NAME) .forward = NAME##_forward, .finish = NAME##_finish, .backward = NAME##_backward
 
 static const loss_entry loss_table[] = {
-    {.name = "cross_entropy", .family = &pixels, .softmax = 1, .picks = UNSMOOTHED, OWN(cross_entropy)},
+    {.name = "cross_entropy",
+     .family = &pixels,
+     .softmax = 1,
+     .picks = UNSMOOTHED,
+     OWN(cross_entropy),
+     .add = cross_entropy_add},
     {.name = "nll", .family = &pixels, .picks = ALWAYS, OF_INPUT(nll), PICKED},
     {.name = "categorical", .family = &pixels, .picks = UNSMOOTHED, OF_GIVEN(categorical), PICKED},
     {.name = "focal", .family = &pixels, .picks = ALWAYS, OF_CLASS_PROB(focal), OWN(focal)},
     {.name = "perceptron",
      .family = &pixels,
-     .softmax = 1,
+     .maxima = 1,
      .forward = perceptron_forward,
      .finish = sum_finish,
      .backward = perceptron_backward},

@@ -46,7 +46,7 @@ static void log_softmax_rows(tile *t, const term *r, ptrdiff_t c0, int add) {
         d[i] = m[i] == R_INF ? 0 : log_s;
     }
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        const real *x = t->x + c * t->width;
+        const real *x = x_row(t, c);
         real *g = t->g + c * t->width;
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = (x[i] - m[i]) - d[i];

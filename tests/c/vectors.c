@@ -51,6 +51,7 @@ static double number(enum kind kind) {
     double prob = (double)(u >> 40) * 0x1p-24;
     int odd = u % 41 == 0;
     switch (kind) {
+    case ORDINARY: return 16 * prob - 8;
     case LOGITS: return odd ? ends[u / 41 % n] : 16 * prob - 8;
     case PROBS: return odd ? (double)(u / 41 % 2) : prob;
     case LOG_PROBS: return odd ? 0 : -8 * prob;

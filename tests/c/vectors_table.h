@@ -7,7 +7,7 @@
 
 #include "fastloss.h"
 
-enum kind { NOTHING, LABELS, LOGITS, PROBS, LOG_PROBS, SIGNS, WEIGHTS };
+enum kind { NOTHING, LABELS, LOGITS, PROBS, LOG_PROBS, SIGNS, WEIGHTS, ORDINARY /* logits, none of them large */ };
 
 typedef struct {
     const char *loss;
@@ -66,6 +66,12 @@ static const entry entries[] = {
     {"softplus", FL_NONE, LOGITS, NOTHING, {0}, NULL, 0},
     {"logit", FL_NONE, PROBS, NOTHING, {0}, NULL, 0},
     {"entropy", FL_NONE, PROBS, NOTHING, {0}, NULL, 0},
+    {"cross_entropy", FL_NONE, ORDINARY, LABELS, {0}, NULL, 0},
+    {"cross_entropy", FL_NONE, ORDINARY, LABELS, {0.125}, NULL, 0},
+    {"region", FL_SOFTMAX, ORDINARY, LABELS, {0}, NULL, 0},
+    {"region", FL_SOFTMAX, ORDINARY, LABELS, {1, 1}, "cross_entropy", 0},
+    {"focal", FL_SOFTMAX, ORDINARY, LABELS, {2, 0.25}, NULL, 0},
+    {"js", FL_SOFTMAX, ORDINARY, LABELS, {0.5}, NULL, 0},
 };
 
 enum layout { LAST = 1 /* channels */, SWAPPED = 2, WEIGHTED = 4, BY_CLASS = 8, LARGE = 16 };
