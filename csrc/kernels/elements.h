@@ -143,6 +143,35 @@ FL_INLINE real bce_slope(prob v, real y, const real *k) {
 }
 PROB_LOSS(bce)
 
+/* The sum of bce over a row of logits, for b = n = 1.  Then a value is max(x, 0) - t x + log(1 + e^-|x|), and four
+ * elements share one log (sums.h).  It is NaN if a logit is infinite, also where the value of bce is not. */
+typedef struct {
+    real linear, u;
+} bce_parts;
+
+FL_INLINE bce_parts bce_split(real x, real y, real w, real slope, real shift) {
+    real t = R_FMA(slope, y, shift), linear = R_FMA(-t, x, x > 0 ? x : 0), u = r_exp(-r_abs(x));
+    return (bce_parts){w > 0 ? linear : 0, w > 0 ? u : 0};
+}
+
+static double bce_sum(const real *restrict x, const real *restrict y, const real *restrict w, ptrdiff_t n,
+                      const real *restrict k) {
+    double lane[FL_LANES] = {0};
+    const real slope = 1 - k[2], shift = k[2] / 2;
+    for (ptrdiff_t i = 0; i < n; i += 4 * FL_LANES)
+#pragma omp simd
+        for (int j = 0; j < FL_LANES; j++) {
+            ptrdiff_t at = i + j, to = at + FL_LANES, too = to + FL_LANES, last = too + FL_LANES;
+            bce_parts a = bce_split(x[at], y[at], w[at], slope, shift),
+                      b = bce_split(x[to], y[to], w[to], slope, shift);
+            bce_parts c = bce_split(x[too], y[too], w[too], slope, shift);
+            bce_parts d = bce_split(x[last], y[last], w[last], slope, shift);
+            real logs = r_log1p(both_less_1(both_less_1(a.u, b.u), both_less_1(c.u, d.u)));
+            lane[j] += (double)((a.linear + b.linear) + (c.linear + d.linear)) + (double)logs;
+        }
+    return tree_total(lane);
+}
+
 /* Multi-label soft margin: one class's part of the mean of the binary cross entropy over the classes.  k holds w. */
 FL_INLINE real multilabel(prob v, real y, const real *k) {
     return -times(k[0] * k[K_SHARE], times(y, v.log_p) + times(1 - y, v.log_q));
@@ -257,18 +286,35 @@ static void element_row(tile *t, const term *r, ptrdiff_t c0, ptrdiff_t c, row_f
     call(x, x, target_row(t, r, c0, c), r->value, t->padded, k);
 }
 
+/* Whether the loss sums a row without a row of values. */
+static int element_sums(const tile *t, const term *r) {
+    const double *k = r->given->param;
+    return r->loss->sum && r->given->activation == FL_SIGMOID && !t->members && !t->job->weight.data && k[0] == 1 &&
+           k[1] == 1 && !r->given->class_param[0] && !r->given->class_param[1];
+}
+
+static double element_sum(tile *t, const term *r, ptrdiff_t c0, ptrdiff_t c) {
+    real k[K_ALL];
+    row_params(t, r, c0 + c, k);
+    return r->loss->sum(x_row(t, c), target_row(t, r, c0, c), t->w, t->padded, k);
+}
+
 static void element_forward(tile *t, const term *r, ptrdiff_t c0) {
     ptrdiff_t C = t->job->classes, at = r->sums;
     for (ptrdiff_t c = 0; c < t->classes && t->job->mode & (FL_FORWARD | FL_MAP); c++) {
         const real *w = t->wc ? t->wc + c * t->width : t->w;
         real *v = r->value;
-        element_row(t, r, c0, c, r->loss->value[r->given->activation]);
-        if (t->job->mode & FL_FORWARD) {
+        int sums = t->job->mode & FL_FORWARD, map = t->job->mode & FL_MAP;
+        double sum = sums && element_sums(t, r) ? element_sum(t, r, c0, c) : NAN;
+        int summed = sum == sum;
+        if (!summed || map) element_row(t, r, c0, c, r->loss->value[r->given->activation]);
+        if (sums) {
             ptrdiff_t own = t->job->mode & FL_BY_CLASS ? at + 2 + c0 + c : NO_NUMBER;
-            add_sum(t, at, own, v, w);
+            if (summed) add_number(t, at, own, sum);
+            else add_sum(t, at, own, v, w);
             add_weight(t, at + 1, own == NO_NUMBER ? own : own + C, w);
         }
-        if (t->job->mode & FL_MAP) {
+        if (map) {
             weigh_map(v, w, t->padded);
             put_rows(t, v, c0 + c, 1);
         }

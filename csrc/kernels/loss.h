@@ -59,6 +59,10 @@ struct loss_entry {
     /* Pixels: adds the values of a tile to the sums without a row of values, or returns 0 if it cannot.  May be NULL.
      */
     int (*add)(tile *t, const term *r);
+    /* Elements of logits: the sum of the values of a row, where an element counts if w > 0, without a row of values.
+     * It holds if the first two parameters are 1, and it may be NaN where the values are not.  May be NULL. */
+    double (*sum)(const real *restrict x, const real *restrict y, const real *restrict w, ptrdiff_t n,
+                  const real *restrict k);
 };
 
 /* The rows have one number per pixel.  If a loss uses a row for another purpose, its comment explains it. */

@@ -59,38 +59,6 @@ static void cross_entropy_finish(tile *t, const term *r) {
     }
 }
 
-/* The sum of log(1 + z) over a row, in double, where a pixel counts if w > 0.  Four pixels share one log, since
- * (1 + u) (1 + v) = 1 + (u + v + u v), which keeps the relative accuracy of small u and v.  The product must not
- * overflow. */
-#if FL_REAL_BITS == 32
-#define MOST_SHARED 0x1p30f
-#else
-#define MOST_SHARED 0x1p250
-#endif
-
-FL_INLINE real both_less_1(real u, real v) { return R_FMA(u, v, u + v); }
-
-static double log1p_sum(const real *restrict z, const real *restrict w, ptrdiff_t n) {
-    double lane[FL_LANES] = {0};
-    for (ptrdiff_t i = 0; i < n; i += 4 * FL_LANES) {
-        real u[4 * FL_LANES];
-        for (int j = 0; j < 4 * FL_LANES; j++) u[j] = w[i + j] > 0 ? z[i + j] : 0;
-        int large = 0;
-        for (int j = 0; j < 4 * FL_LANES; j++) large |= u[j] >= MOST_SHARED;
-        if (large)
-            for (int k = 0; k < 4; k++)
-#pragma omp simd
-                for (int j = 0; j < FL_LANES; j++) lane[j] += (double)r_log1p(u[k * FL_LANES + j]);
-        else
-#pragma omp simd
-            for (int j = 0; j < FL_LANES; j++) {
-                real a = both_less_1(u[j], u[j + FL_LANES]), b = both_less_1(u[j + 2 * FL_LANES], u[j + 3 * FL_LANES]);
-                lane[j] += (double)r_log1p(both_less_1(a, b));
-            }
-    }
-    return tree_total(lane);
-}
-
 static int cross_entropy_add(tile *t, const term *r) {
     if (!t->by_label || t->members || r->given->param[0] != 0 || r->given->class_weight || t->job->weight.data)
         return 0;

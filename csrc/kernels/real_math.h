@@ -123,10 +123,11 @@ FL_INLINE real exp_between(real y) {
 
 FL_INLINE real r_exp(real x) { return exp_between(x < R_LEAST_EXP ? R_LEAST_EXP : x); }
 
-/* exp(x) for any x up to R_MOST_EXP.  Larger x count as R_MOST_EXP.  The error above 0 is as below 0. */
+/* exp(x) for any x up to R_MOST_EXP.  Larger x count as R_MOST_EXP, and so may NaN.  The error above 0 is as below 0.
+ * The upper bound is taken of the bits as integers, which order positive numbers, and takes one instruction. */
 FL_INLINE real r_exp_both(real x) {
-    real y = x < R_LEAST_EXP ? R_LEAST_EXP : x;
-    return exp_between(y > R_MOST_EXP ? R_MOST_EXP : y);
+    ireal bits = (ireal)r_to_bits(x < R_LEAST_EXP ? R_LEAST_EXP : x), most = (ireal)r_to_bits(R_MOST_EXP);
+    return exp_between(r_from_bits((ureal)(bits < most ? bits : most)));
 }
 
 /* log(x) for normal x > 0.  Callers clamp x, so log(0) is not needed.  log(inf) = inf, and NaN stays NaN.

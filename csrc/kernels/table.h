@@ -48,7 +48,7 @@ static const loss_entry loss_table[] = {
     {.name = "boundary", .family = &pixels, .maps = MAPS_AS_TARGET, OF_CLASS_PROB(product), SUMMED},
     {.name = "hausdorff", .family = &pixels, .maps = MAPS_AS_WEIGHT, OF_CLASS_PROB(squared_error), SUMMED},
 
-    {.name = "bce", .family = &elements, OF_PROB(bce)},
+    {.name = "bce", .family = &elements, OF_PROB(bce), .sum = bce_sum},
     {.name = "binary_focal", .family = &elements, OF_PROB(binary_focal)},
     {.name = "binary_kl", .family = &elements, OF_PROB(binary_kl)},
     {.name = "binary_js", .family = &elements, OF_PROB(binary_js)},
