@@ -167,6 +167,17 @@ FL_INLINE void prefetch_row(const tile *t, ptrdiff_t i, ptrdiff_t c) {
     if (t->ahead && c < t->ahead_rows) prefetch(t->ahead + c * t->ahead_stride + i * item, FL_COLUMNS * item);
 }
 
+/* Rows of many classes that are read in place may lie a power of two apart, and push each other out of L1.  So only a
+ * few rows are fetched ahead, those of the next classes and at the end those of the next column
+ * (docs/internals/kernels.md). */
+enum { FL_ROWS_AHEAD = 12 };
+
+FL_INLINE void prefetch_in_place(const tile *t, ptrdiff_t i, ptrdiff_t c) {
+    ptrdiff_t row = c + FL_ROWS_AHEAD, at = i;
+    if (row >= t->classes) row -= t->classes, at += FL_COLUMNS;
+    prefetch((const char *)(x_row(t, row) + at), FL_COLUMNS * (ptrdiff_t)sizeof(real));
+}
+
 FL_INLINE void column_labels(const tile *t, ptrdiff_t i, ireal *label, real *base) {
     const real *x = t->x + i;
     for (int j = 0; j < FL_COLUMNS; j++) label[j] = t->label[i + j];
@@ -207,15 +218,16 @@ FL_INLINE void column_rest(const tile *t, ptrdiff_t i, const ireal *label, const
 FL_INLINE void column_exps_by_label(tile *t, ptrdiff_t i, const ireal *label, const real *base, int keep, real *rest) {
     const real *x = t->x + i;
     real *e = t->e + i, first[FL_COLUMNS];
+    int in_place = t->x != t->own_x && t->classes > FL_ROWS_AHEAD;
     for (int j = 0; j < FL_COLUMNS; j++) rest[j] = base[j] - base[j];
-    prefetch_row(t, i, 0);
 #pragma omp simd
     for (int j = 0; j < FL_COLUMNS; j++) {
         first[j] = r_exp_both(x[j] - base[j]);
         if (keep) e[j] = first[j];
     }
     for (ptrdiff_t c = 1; c < t->classes; c++) {
-        prefetch_row(t, i, c);
+        if (in_place) prefetch_in_place(t, i, c);
+        else prefetch_row(t, i, c);
         x += t->x_width, e += t->width;
 #pragma omp simd
         for (int j = 0; j < FL_COLUMNS; j++) {
