@@ -1,5 +1,14 @@
-"""Measures how fast NumPy reads and copies memory on a number of threads. Every job is compared with this speed."""
+"""Measures how fast memory is read and copied on a number of threads. Every job is compared with this speed.
 
+There are two measures. NumPy reads and copies the array from its beginning to its end. And rows.c reads and copies it
+by rows of classes: tiles of 256 pixels of every class, as the kernels take them, without arithmetic.
+"""
+
+import ctypes
+import pathlib
+import subprocess
+import sysconfig
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,6 +25,7 @@ class Memory:
         self.source = np.ones(SIZE // 4, np.float32)
         self.target = np.zeros_like(self.source)
         self.pools = {}
+        self.rows = compiled_rows()
 
     def jobs(self, threads):
         """Return the two jobs. `read` moves PASSES x SIZE bytes, and `copy` moves twice as many."""
@@ -35,7 +45,41 @@ class Memory:
 
         return {"read": over(np.max, source), "copy": over(np.copyto, target, source)}
 
+    def row_jobs(self, threads, classes, pixels):
+        """Return the two jobs by rows of classes. They move as many bytes as those of `jobs`, or a little less."""
+        if self.rows is None:
+            return {}
+        groups = max(1, self.source.size // (classes * pixels))
+        pixels = min(pixels, self.source.size // classes)
 
-def speeds(took):
-    """Return the bytes per second, from the seconds of the two jobs."""
-    return {"read": PASSES * SIZE / took["read"], "copy": 2 * PASSES * SIZE / took["copy"]}
+        def over(to):
+            def job():
+                for _ in range(PASSES):
+                    self.rows(self.source.ctypes.data, to, groups, classes, pixels, threads)
+
+            return job
+
+        share = groups * classes * pixels / self.source.size
+        return {"read": (over(None), share), "copy": (over(self.target.ctypes.data), share)}
+
+
+def compiled_rows():
+    """Return the function of rows.c, or None without a compiler."""
+    source = pathlib.Path(__file__).with_name("rows.c")
+    compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        library = pathlib.Path(folder, "rows.so")
+        command = [compiler, "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC", str(source), "-o", str(library)]
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"reading by rows is left out: {error}")
+            return None
+        rows = ctypes.CDLL(str(library)).rows
+    rows.argtypes = [ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_ssize_t] * 3, ctypes.c_int]
+    return rows
+
+
+def speeds(took, share=1):
+    """Return the bytes per second, from the seconds of the two jobs, which took this share of the array."""
+    return {"read": share * PASSES * SIZE / took["read"], "copy": 2 * share * PASSES * SIZE / took["copy"]}

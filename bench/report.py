@@ -18,7 +18,13 @@ ROOT = pathlib.Path(__file__).parents[1]
 KEPT = ROOT / "bench/results.json"
 INTERNALS = ROOT / "docs/internals"
 PAGES = ("README.md", "docs/internals/performance.md", "docs/internals/performance-sweeps.md")
-RELATIVE = {"dtypes", "labels", "layouts", "levels"}  # sections whose rows are compared with the first of their family
+RELATIVE = {
+    "dtypes",
+    "labels",
+    "layouts",
+    "levels",
+    "cliffs",
+}  # sections whose rows are compared with the first of their family
 COLOURS = {
     "fastloss": "#2a6f97",
     "torch": "#d1495b",
@@ -62,11 +68,12 @@ def table(section, records):
     if section == "accuracy":
         return markdown(["what", "error"], [[r["row"], f"{r['error']:.2g}"] for r in records])
     peers = [p for p in dict.fromkeys(p for r in records for p in r["seconds"]) if p != "fastloss"]
-    sized, roofs = ("bytes" in records[0], "roof" in records[0])
+    sized, roofs, by_rows = ("bytes" in records[0], "roof" in records[0], any("rows" in r for r in records))
     head = (
         ["", "job", "threads", "time"]
         + ["GB/s"] * sized
         + ["of memory"] * roofs
+        + ["of rows"] * by_rows
         + ["of the first"] * (section in RELATIVE)
     )
     rows = []
@@ -77,12 +84,20 @@ def table(section, records):
                 row.append(f"{r['bytes'][job] / s / 1e9:.2f}")
             if roofs:
                 row.append(f"{share(r, job):.2f}")
+            if by_rows:
+                row.append(f"{share(r, job, 'rows'):.2f}" if "rows" in r else "")
             if section in RELATIVE:
-                same = (f for f in records if (f["family"], f["threads"]) == (r["family"], r["threads"]))
-                row.append(f"{s / next(same)['seconds']['fastloss'][job]:.2f}")
+                row.append(f"{of_the_first(records, r, job):.2f}")
             theirs = [r["seconds"].get(p, {}).get(job) for p in peers]
             rows.append(row + ["" if t is None else f"{t / s:.1f}x" for t in theirs])
     return markdown(head + [f"vs {p}" for p in peers], rows)
+
+
+def of_the_first(records, record, job):
+    """Return the time per element over that of the first record of the same family."""
+    first = next(f for f in records if (f["family"], f["threads"]) == (record["family"], record["threads"]))
+    times = [r["seconds"]["fastloss"][job] / r.get("elements", 1) for r in (record, first)]
+    return times[0] / times[1]
 
 
 def goal_table(found):
@@ -170,11 +185,18 @@ def draw_roofline(plt, records):
         have = [(-i, share(r, job)) for i, r in enumerate(rows) if job in r["bytes"]]
         height = [y + 0.2 - 0.4 * k for y, _ in have]
         axes.barh(height, [s for _, s in have], height=0.4, label=name, color=("#2a6f97", "#a9c9dd")[k])
+        by_rows = [(-i, r["rows"][job] / r["roof"][job]) for i, r in enumerate(rows) if job in r.get("rows", {})]
+        axes.plot(
+            [s for _, s in by_rows],
+            [y + 0.2 - 0.4 * k for y, _ in by_rows],
+            "|",
+            color="#d1495b",
+            label="memory by rows of classes" if k == 0 else None,
+        )
     axes.axvline(1, color="#555555")
-    axes.axvline(0.85, color="#555555", linestyle=":")
     axes.set_yticks([-i for i in range(len(rows))], [r["row"] for r in rows])
-    axes.set_xlabel(f"share of the speed of memory, {rows[0]['threads']} threads; dotted: the goal of cross entropy")
-    figure.legend(loc="upper center", bbox_to_anchor=(0.5, 0.98), ncols=2)
+    axes.set_xlabel(f"share of the speed of memory, {rows[0]['threads']} threads")
+    figure.legend(loc="upper center", bbox_to_anchor=(0.5, 0.98), ncols=3)
     axes.grid(visible=False, axis="y")
     return figure
 

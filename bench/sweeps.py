@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 import fastloss as fl
+from bench.cliffs import cliffs
 from bench.families import BY_NAME, FAMILIES, Data, bytes_moved, every_loss, our_jobs
 from bench.memory import Memory, speeds
 from bench.peers import PARALLEL, SERIAL, SLOW_TO_START, set_threads
@@ -51,6 +52,11 @@ class Run:
         set_threads(threads)
         memory = self.memory.jobs(threads) if section in ROOFED else {}
         jobs = {("memory", "memory", job): f for job, f in memory.items()}
+        shares = {}
+        for v in variants if memory else ():
+            classes, *axes = v.arrays[0].shape[1:]
+            for job, (f, share) in self.memory.row_jobs(threads, classes, int(np.prod(axes))).items():
+                jobs["rows", v.row, job], shares[v.row] = f, share
         for v in variants:
             jobs |= {(v.row, "fastloss", job): f for job, f in our_jobs(v.loss, v.arrays, v.out).items()}
             for name, peer in self._asked(peers, threads).items():
@@ -70,11 +76,15 @@ class Run:
                 "threads": threads,
                 "shape": list(v.arrays[0].shape),
                 "bytes": moved,
+                "elements": v.arrays[0].size,
                 "seconds": seconds,
             }
             if fast:  # the bound is the speed of reading if a job writes little, otherwise the speed of copying
-                much = {job: 2 * n > v.arrays[0].nbytes for job, n in written.items()}
-                record["roof"] = {job: fast["copy" if much[job] else "read"] for job in moved}
+                bound = {job: "copy" if 2 * n > v.arrays[0].nbytes else "read" for job, n in written.items()}
+                record["roof"] = {job: fast[bound[job]] for job in moved}
+            if v.row in shares:
+                by_rows = speeds({job: took["rows", v.row, job] for job in memory}, shares[v.row])
+                record["rows"] = {job: by_rows[bound[job]] for job in moved}
             yield record
 
     def _asked(self, names, threads):
@@ -123,12 +133,13 @@ def tiny(run):
 
 
 def classes(run):
-    """The same number of elements with more and more classes per pixel."""
-    for count in (1, 2, 4, 19, 150, 1000):
-        data = Data((4, count, 64 if run.quick else 512, 10_000_000 // (4 * 512 * count)))
+    """The same number of elements, 320 MB of float32, with more and more classes per pixel."""
+    for count in (1, 2, 4, 8, 19, 150, 1000):
+        data = Data((4, count, 64 if run.quick else 512, 80_000_000 // (4 * 512 * count)))
+        names = ("BCE with logits", "Dice") if count == 1 else TWO
         for threads in run.threads:
-            variants = [Variant.of(BY_NAME[name], data, f"{name}, C = {count}") for name in TWO]
-            yield from run.measure("classes", variants, threads, ("torch",))
+            variants = [Variant.of(BY_NAME[name], data, f"{name}, C = {count}") for name in names]
+            yield from run.measure("classes", variants, threads, ("torch",), rounds=3)
 
 
 def sizes(run):
@@ -281,6 +292,7 @@ SECTIONS = {
         labels,
         layouts,
         levels,
+        cliffs,
         together,
         losses,
         memory,

@@ -14,11 +14,32 @@
 
 enum { REAL_DTYPE = FL_REAL_BITS == 32 ? FL_F32 : FL_F64 };
 
+#define SWAP_LOOP(T, SWAP, OUT_STRIDE, IN_STRIDE)                                                                      \
+    for (ptrdiff_t i = 0; i < n; i++) {                                                                                \
+        T v;                                                                                                           \
+        memcpy(&v, in + i * (IN_STRIDE), sizeof v);                                                                    \
+        v = SWAP(v);                                                                                                   \
+        memcpy(out + i * (OUT_STRIDE), &v, sizeof v);                                                                  \
+    }
+#define SWAP_CASE(T, SWAP)                                                                                             \
+    case sizeof(T):                                                                                                    \
+        if (out_stride == (ptrdiff_t)sizeof(T) && in_stride == (ptrdiff_t)sizeof(T)) {                                 \
+            SWAP_LOOP(T, SWAP, (ptrdiff_t)sizeof(T), (ptrdiff_t)sizeof(T))                                             \
+        } else {                                                                                                       \
+            SWAP_LOOP(T, SWAP, out_stride, in_stride)                                                                  \
+        }                                                                                                              \
+        break;
+
 /* Copies n strided elements of `size` bytes, and reverses the bytes of each. */
-static void copy_swapped(char *out, ptrdiff_t out_stride, const char *in, ptrdiff_t in_stride, ptrdiff_t n,
-                         ptrdiff_t size) {
-    for (ptrdiff_t i = 0; i < n; i++)
-        for (ptrdiff_t b = 0; b < size; b++) out[i * out_stride + b] = in[i * in_stride + size - 1 - b];
+static void copy_swapped(char *restrict out, ptrdiff_t out_stride, const char *restrict in, ptrdiff_t in_stride,
+                         ptrdiff_t n, ptrdiff_t size) {
+    switch (size) {
+        SWAP_CASE(uint16_t, __builtin_bswap16)
+        SWAP_CASE(uint32_t, __builtin_bswap32)
+        SWAP_CASE(uint64_t, __builtin_bswap64)
+    default: /* one byte */
+        for (ptrdiff_t i = 0; i < n; i++) out[i * out_stride] = in[i * in_stride];
+    }
 }
 
 /* The stretches of elements that make up one row: their number, and the number of bytes from one to the next. */
