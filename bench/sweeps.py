@@ -24,7 +24,7 @@ from bench.worker import Worker, remote
 SHAPE = (8, 19, 512, 512)  # 159 MB of float32, five times the size of the largest caches
 PICTURE = (1, 19, 256, 256)
 MOST_FOR_PEERS = 320e6  # bytes of logits; a peer makes arrays of several times that size
-ROOFED = ("families", "classes", "dtypes")  # sections that also measure memory
+ROOFED = ("families", "classes", "dtypes", "scaling")  # sections that also measure memory
 TWO = ("cross entropy", "Dice")  # a pixel loss and a region loss, for the sweeps
 
 
@@ -136,7 +136,7 @@ def classes(run):
     """The same number of elements, 320 MB of float32, with more and more classes per pixel."""
     for count in (1, 2, 4, 8, 19, 150, 1000):
         data = Data((4, count, 64 if run.quick else 512, 80_000_000 // (4 * 512 * count)))
-        names = ("BCE with logits", "Dice") if count == 1 else TWO
+        names = ("BCE with logits",) if count == 1 else TWO  # a softmax of one channel is 1
         for threads in run.threads:
             variants = [Variant.of(BY_NAME[name], data, f"{name}, C = {count}") for name in names]
             yield from run.measure("classes", variants, threads, ("torch",), rounds=3)
@@ -191,6 +191,16 @@ def layouts(run):
         ]
 
     yield from _two("layouts", run, variants)
+
+
+def scaling(run):
+    """From one thread to all cores, on arrays much larger than the caches."""
+    data = Data((4 if run.quick else 16, *SHAPE[1:]))
+    threads, most = [1], os.cpu_count()
+    while threads[-1] * 2 < most:
+        threads.append(threads[-1] * 2)
+    for count in sorted({*threads, most}):
+        yield from run.measure("scaling", [Variant.of(BY_NAME[name], data) for name in TWO], count)
 
 
 def _two(section, run, variants):
@@ -293,6 +303,7 @@ SECTIONS = {
         layouts,
         levels,
         cliffs,
+        scaling,
         together,
         losses,
         memory,

@@ -37,8 +37,8 @@ static void copy_swapped(char *restrict out, ptrdiff_t out_stride, const char *r
         SWAP_CASE(uint16_t, __builtin_bswap16)
         SWAP_CASE(uint32_t, __builtin_bswap32)
         SWAP_CASE(uint64_t, __builtin_bswap64)
-    default: /* one byte */
-        for (ptrdiff_t i = 0; i < n; i++) out[i * out_stride] = in[i * in_stride];
+        SWAP_CASE(uint8_t, )
+    default: break;
     }
 }
 
