@@ -85,6 +85,7 @@ static size_t carve(tile *t, const fl_plan *plan, char *scratch) {
                        &t->own_own, &t->own_rest, &t->zeros, &t->ones, &t->top};
     for (size_t k = 0; k < sizeof single / sizeof *single; k++) *single[k] = piece(&at, row);
     for (size_t i = 0; scratch && i < width; i++) t->zeros[i] = 0, t->ones[i] = 1;
+    place_stats(t, 0);
     carve_terms(t, &at, scratch != NULL, row);
     carve_classes(t, &at, row);
     return (size_t)(at - (uintptr_t)scratch);
