@@ -52,6 +52,31 @@ def test_a_worker_that_is_killed(crops, workers):
     assert workers() == []
 
 
+@linux
+@posix
+def test_a_run_whose_workers_are_killed_goes_on(crops, workers, serial, tmp_path):
+    """Of five runs, each loses a worker. What was finished before is not read again, and the bits are the same."""
+    before = 0
+    for victim in range(5):
+        finished = []
+
+        def progress(done, total, nbytes, victim=victim, finished=finished):
+            finished.append(done)
+            if len(finished) == 15 + 7 * victim:
+                os.kill(workers()[victim % 2], signal.SIGKILL)
+
+        with pytest.raises(FileError, match="a worker was ended by signal 9"):
+            fl.evaluate_files(
+                LOSSES, crops / "p", crops / "m", workers=2, progress=progress, state=tmp_path / "s", resume=True
+            )
+        records = len((tmp_path / "s" / "records.txt").read_bytes().splitlines())
+        assert records > before
+        before = records
+    report = fl.evaluate_files(LOSSES, crops / "p", crops / "m", workers=2, state=tmp_path / "s", resume=True)
+    assert report.resumed == before
+    assert facts(report) == serial
+
+
 @posix
 def test_a_dask_worker_that_is_killed(crops, cluster, serial):
     """The scheduler gives its batches to another worker."""
