@@ -18,8 +18,10 @@
  * would not inline so many calls. */
 #if defined(__GNUC__) || defined(__clang__) /* clang-cl defines only the latter */
 #define FL_INLINE static inline __attribute__((always_inline))
+#define FL_NOINLINE static __attribute__((noinline))
 #else
 #define FL_INLINE static inline
+#define FL_NOINLINE static
 #endif
 
 #if FL_REAL_BITS == 32

@@ -118,6 +118,11 @@ FL_INLINE void columns(tile *t, ptrdiff_t c0, int labels, int keep) {
     for (ptrdiff_t i = 0; i < t->padded; i += FL_COLUMNS) column_stats(t, i, c0, labels, keep);
 }
 
+FL_NOINLINE void columns_labels_kept(tile *t, ptrdiff_t c0) { columns(t, c0, 1, 1); }
+FL_NOINLINE void columns_labels(tile *t, ptrdiff_t c0) { columns(t, c0, 1, 0); }
+FL_NOINLINE void columns_kept(tile *t, ptrdiff_t c0) { columns(t, c0, 0, 1); }
+FL_NOINLINE void columns_alone(tile *t, ptrdiff_t c0) { columns(t, c0, 0, 0); }
+
 /* Starts from the label's logit d and the sum s of the other classes' exps.  Sets d to logit - m, s to the whole sum,
  * and z to s - 1 without cancellation.  The label's log-probability is then d - log1p(z).  If the label is the maximum,
  * z is the sum of the others itself. */
@@ -191,7 +196,10 @@ FL_INLINE void column_labels(const tile *t, ptrdiff_t i, ireal *label, real *bas
     for (int j = 0; j < FL_COLUMNS; j++) base[j] = x[j];
     for (ptrdiff_t c = 1; c < t->classes; c++)
 #pragma omp simd
-        for (int j = 0; j < FL_COLUMNS; j++) base[j] = label[j] == (ireal)c ? x[c * t->x_width + j] : base[j];
+        for (int j = 0; j < FL_COLUMNS; j++) {
+            real v = x[c * t->x_width + j];
+            base[j] = label[j] == (ireal)c ? v : base[j];
+        }
 }
 
 /* Computes rest.  The label's class gets the exp of class 0, which otherwise would not be added.  So no pixel needs a
@@ -257,6 +265,11 @@ FL_INLINE int label_columns(tile *t, int keep, int few) {
     return !bad;
 }
 
+/* Each of these has a stack of its own.  Inlined into one function, they would exceed a worker's stack of 16 KiB. */
+FL_NOINLINE int label_columns_kept(tile *t) { return label_columns(t, 1, 0); }
+FL_NOINLINE int label_columns_few(tile *t) { return label_columns(t, 0, 1); }
+FL_NOINLINE int label_columns_many(tile *t) { return label_columns(t, 0, 0); }
+
 /* Chooses where z, d, own and rest lie. */
 static void place_stats(tile *t, int by_label) {
     t->by_label = by_label;
@@ -269,7 +282,7 @@ static void place_stats(tile *t, int by_label) {
 static int label_stats(tile *t, int keep) {
     load_block(t, 0, 0);
     int few = t->classes <= FL_SELECTED;
-    int good = keep ? label_columns(t, 1, 0) : few ? label_columns(t, 0, 1) : label_columns(t, 0, 0);
+    int good = keep ? label_columns_kept(t) : few ? label_columns_few(t) : label_columns_many(t);
     if (good) place_stats(t, 1);
     else if (keep && t->e == t->own_x) t->block = -1; /* the exps have overwritten the logits */
     return good;
@@ -288,13 +301,9 @@ static void softmax_stats(tile *t, int keep) {
     place_stats(t, 0);
     for (ptrdiff_t b = 0; b < blocks; b++) {
         load_block(t, b, 0);
-        if (job->labels) {
-            if (keep) columns(t, b * t->plan->block, 1, 1);
-            else columns(t, b * t->plan->block, 1, 0);
-        } else {
-            if (keep) columns(t, b * t->plan->block, 0, 1);
-            else columns(t, b * t->plan->block, 0, 0);
-        }
+        ptrdiff_t c0 = b * t->plan->block;
+        if (job->labels) (keep ? columns_labels_kept : columns_labels)(t, c0);
+        else (keep ? columns_kept : columns_alone)(t, c0);
     }
     if (keep) t->has_exps = 1;
     if (job->labels) label_stage(t);

@@ -68,8 +68,8 @@ def test_set_value_is_of_all_pixels_not_a_mean_of_means(scene, capsys):
     logits = np.concatenate([x.reshape(CLASSES, -1) for x, _ in pairs], axis=1)[None]
     labels = np.concatenate([y.ravel() for _, y in pairs])[None]
     whole = fl.cross_entropy(logits, labels)
-    # The same terms, added in float64 in another order.
-    assert found["losses"]["cross_entropy"]["value"] == pytest.approx(whole, rel=1e-12)
+    # Four neighbouring pixels share a log in float32, and other pixels are neighbours here.
+    assert found["losses"]["cross_entropy"]["value"] == pytest.approx(whole, rel=1e-8)
     means = np.mean([image["losses"]["cross_entropy"] for image in found["per_image"]])
     assert abs(means - whole) > 1e-6
 
