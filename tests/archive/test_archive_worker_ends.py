@@ -55,22 +55,21 @@ def test_a_worker_that_is_killed(crops, workers):
 @linux
 @posix
 def test_a_run_whose_workers_are_killed_goes_on(crops, workers, serial, tmp_path):
-    """Of five runs, each loses a worker. What was finished before is not read again, and the bits are the same."""
+    """Of three runs, each loses a worker. What was finished before is not read again, and the bits are the same."""
     before = 0
-    for victim in range(5):
-        finished = []
+    for _ in range(3):
+        kill_after = before + 5  # images; those of the ledger come first, before the workers start
 
-        def progress(done, total, nbytes, victim=victim, finished=finished):
-            finished.append(done)
-            if len(finished) == 15 + 7 * victim:
-                os.kill(workers()[victim % 2], signal.SIGKILL)
+        def progress(done, total, nbytes, kill_after=kill_after):
+            if done == kill_after:
+                os.kill(workers()[-1], signal.SIGKILL)
 
         with pytest.raises(FileError, match="a worker was ended by signal 9"):
             fl.evaluate_files(
                 LOSSES, crops / "p", crops / "m", workers=2, progress=progress, state=tmp_path / "s", resume=True
             )
         records = len((tmp_path / "s" / "records.txt").read_bytes().splitlines())
-        assert records > before
+        assert before < records < 200
         before = records
     report = fl.evaluate_files(LOSSES, crops / "p", crops / "m", workers=2, state=tmp_path / "s", resume=True)
     assert report.resumed == before
