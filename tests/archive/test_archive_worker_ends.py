@@ -55,7 +55,7 @@ def test_a_worker_that_is_killed(crops, workers):
 @linux
 @posix
 def test_a_run_whose_workers_are_killed_goes_on(crops, workers, serial, tmp_path):
-    """Of three runs, each loses a worker. What was finished before is not read again, and the bits are the same."""
+    """Of three runs, each loses a worker. Finished images are not read again, and the bits are the same."""
     before = 0
     for _ in range(3):
         kill_after = before + 5  # images; those of the ledger come first, before the workers start
