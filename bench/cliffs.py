@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bench.families import BY_NAME, Data
+from bench.families import BY_NAME, TWO, Data, Variant
 
 SHAPE = (4, 19, 256, 256)  # 20 MB of float32
 COUNTS = (2, 3, 8, 150, 1000, 3000)
@@ -72,8 +72,6 @@ def samples():
 
 def cliffs(run):
     """Time per element of arrays of every form, compared with plain arrays of 4 x 19 x 256 x 256 float32."""
-    from bench.sweeps import TWO, Variant
-
     data = Data(SHAPE)
     x, y = data.logits, data.labels
     last = np.ascontiguousarray(np.moveaxis(x, 1, -1))

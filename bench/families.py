@@ -32,6 +32,7 @@ FAMILIES = (
     Family("distance transform", fl.distance_transform, ("mask",)),
 )
 BY_NAME = {family.name: family for family in FAMILIES}
+TWO = ("cross entropy", "Dice")  # a pixel loss and a region loss, for the sweeps
 
 
 def every_loss():
@@ -82,6 +83,20 @@ class Data:
 
     def arrays(self, family):
         return tuple(getattr(self, name) for name in family.inputs)
+
+
+class Variant(NamedTuple):
+    """A row of a section's table."""
+
+    row: str
+    family: str  # the name of the loss in peers.py
+    loss: object
+    arrays: tuple
+    out: np.ndarray
+
+    @classmethod
+    def of(cls, family, data, row=None):
+        return cls(row or family.name, family.name, family.ours, data.arrays(family), data.out)
 
 
 def our_jobs(loss, arrays, out):

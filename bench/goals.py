@@ -48,6 +48,13 @@ def share(record, job, of="roof"):
     return record["bytes"][job] / record["seconds"]["fastloss"][job] / record[of][job]
 
 
+def of_the_first(records, record, job):
+    """Return the time per element over that of the first record of the same family."""
+    first = next(f for f in records if (f["family"], f["threads"]) == (record["family"], record["threads"]))
+    times = [r["seconds"]["fastloss"][job] / r.get("elements", 1) for r in (record, first)]
+    return times[0] / times[1]
+
+
 def _goal(what, sign, bound, by_threads, form="{:.2f}"):
     """Return a goal that must hold at every measured number of threads, or nothing if there is no figure."""
     if not by_threads:
@@ -77,10 +84,8 @@ def _cliffs(found):
     """Return the goal that no form of the arrays costs more than five times its plain neighbour."""
     rows, slowest = found.rows("cliffs"), {}
     for r in rows:
-        first = next(f for f in rows if (f["family"], f["threads"]) == (r["family"], r["threads"]))
-        for job, s in r["seconds"]["fastloss"].items():
-            ratio = s / r["elements"] / (first["seconds"]["fastloss"][job] / first["elements"])
-            slowest[r["threads"]] = max(slowest.get(r["threads"], 0), ratio)
+        for job in r["seconds"]["fastloss"]:
+            slowest[r["threads"]] = max(slowest.get(r["threads"], 0), of_the_first(rows, r, job))
     return _goal("cliffs: time per element over that of plain arrays, at most", "≤", 5, slowest)
 
 

@@ -12,7 +12,7 @@ import shutil
 import sys
 
 from bench import goals, speed
-from bench.goals import JOBS, Found, share
+from bench.goals import JOBS, Found, of_the_first, share
 
 ROOT = pathlib.Path(__file__).parents[1]
 KEPT = ROOT / "bench/results.json"
@@ -91,13 +91,6 @@ def table(section, records):
             theirs = [r["seconds"].get(p, {}).get(job) for p in peers]
             rows.append(row + ["" if t is None else f"{t / s:.1f}x" for t in theirs])
     return markdown(head + [f"vs {p}" for p in peers], rows)
-
-
-def of_the_first(records, record, job):
-    """Return the time per element over that of the first record of the same family."""
-    first = next(f for f in records if (f["family"], f["threads"]) == (record["family"], record["threads"]))
-    times = [r["seconds"]["fastloss"][job] / r.get("elements", 1) for r in (record, first)]
-    return times[0] / times[1]
 
 
 def goal_table(found):

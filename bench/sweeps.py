@@ -9,13 +9,12 @@ import json
 import os
 import subprocess
 import sys
-from typing import NamedTuple
 
 import numpy as np
 
 import fastloss as fl
 from bench.cliffs import cliffs
-from bench.families import BY_NAME, FAMILIES, Data, bytes_moved, every_loss, our_jobs
+from bench.families import BY_NAME, FAMILIES, TWO, Data, Variant, bytes_moved, every_loss, our_jobs
 from bench.memory import Memory, speeds
 from bench.peers import PARALLEL, SERIAL, SLOW_TO_START, set_threads
 from bench.timing import medians
@@ -25,21 +24,6 @@ SHAPE = (8, 19, 512, 512)  # 159 MB of float32, five times the size of the large
 PICTURE = (1, 19, 256, 256)
 MOST_FOR_PEERS = 320e6  # bytes of logits; a peer makes arrays of several times that size
 ROOFED = ("families", "classes", "dtypes", "scaling")  # sections that also measure memory
-TWO = ("cross entropy", "Dice")  # a pixel loss and a region loss, for the sweeps
-
-
-class Variant(NamedTuple):
-    """A row of a section's table."""
-
-    row: str
-    family: str  # the name of the loss in peers.py
-    loss: object
-    arrays: tuple
-    out: np.ndarray
-
-    @classmethod
-    def of(cls, family, data, row=None):
-        return cls(row or family.name, family.name, family.ours, data.arrays(family), data.out)
 
 
 class Run:

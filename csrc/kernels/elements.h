@@ -158,6 +158,7 @@ static double bce_sum(const real *restrict x, const real *restrict y, const real
                       const real *restrict k) {
     double lane[FL_LANES] = {0};
     const real slope = 1 - k[2], shift = k[2] / 2;
+    if (k[0] != 1 || k[1] != 1) return NAN;
     for (ptrdiff_t i = 0; i < n; i += 4 * FL_LANES)
 #pragma omp simd
         for (int j = 0; j < FL_LANES; j++) {
@@ -286,15 +287,10 @@ static void element_row(tile *t, const term *r, ptrdiff_t c0, ptrdiff_t c, row_f
     call(x, x, target_row(t, r, c0, c), r->value, t->padded, k);
 }
 
-/* Whether the loss sums a row without a row of values. */
-static int element_sums(const tile *t, const term *r) {
-    const double *k = r->given->param;
-    return r->loss->sum && r->given->activation == FL_SIGMOID && !t->members && !t->job->weight.data && k[0] == 1 &&
-           k[1] == 1 && !r->given->class_param[0] && !r->given->class_param[1];
-}
-
+/* The sum of a row by the loss's own `sum`, or NaN if the values must be computed one by one. */
 static double element_sum(tile *t, const term *r, ptrdiff_t c0, ptrdiff_t c) {
     real k[K_ALL];
+    if (!r->loss->sum || r->given->activation != FL_SIGMOID || t->members || t->job->weight.data) return NAN;
     row_params(t, r, c0 + c, k);
     return r->loss->sum(x_row(t, c), target_row(t, r, c0, c), t->w, t->padded, k);
 }
@@ -305,7 +301,7 @@ static void element_forward(tile *t, const term *r, ptrdiff_t c0) {
         const real *w = t->wc ? t->wc + c * t->width : t->w;
         real *v = r->value;
         int sums = t->job->mode & FL_FORWARD, map = t->job->mode & FL_MAP;
-        double sum = sums && element_sums(t, r) ? element_sum(t, r, c0, c) : NAN;
+        double sum = sums ? element_sum(t, r, c0, c) : NAN;
         int summed = sum == sum;
         if (!summed || map) element_row(t, r, c0, c, r->loss->value[r->given->activation]);
         if (sums) {

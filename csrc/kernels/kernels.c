@@ -81,10 +81,10 @@ static size_t carve(tile *t, const fl_plan *plan, char *scratch) {
     t->value = piece(&at, job->labels ? width * sizeof(int64_t) : 0);
     t->label = piece(&at, row);
     t->streams = plan->stream ? piece(&at, sizeof(stream) * (size_t)job->classes) : NULL;
-    real **single[] = {&t->w,       &t->w_mean,   &t->m,     &t->s,    &t->own_z, &t->own_d,
-                       &t->own_own, &t->own_rest, &t->zeros, &t->ones, &t->top};
+    real **single[] = {&t->w,       &t->w_mean,   &t->m,     &t->s,    &t->z,  &t->any_d,
+                       &t->any_own, &t->any_rest, &t->zeros, &t->ones, &t->top};
     for (size_t k = 0; k < sizeof single / sizeof *single; k++) *single[k] = piece(&at, row);
-    for (size_t i = 0; scratch && i < width; i++) t->zeros[i] = 0, t->ones[i] = 1;
+    for (size_t i = 0; scratch && t->needs & NEEDS_SOFTMAX && i < width; i++) t->zeros[i] = 0, t->ones[i] = 1;
     place_stats(t, 0);
     carve_terms(t, &at, scratch != NULL, row);
     carve_classes(t, &at, row);

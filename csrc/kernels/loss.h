@@ -19,8 +19,8 @@ typedef struct {
     ptrdiff_t (*sum_count)(const fl_job *job, const fl_term *given); /* the sums per group */
     ptrdiff_t lanes; /* the rows of FL_LANES doubles that a class keeps between the tiles of a chunk */
 
-    void (*spread)(tile *t,
-                   const term *r);  /* gives each pixel its coefficients, if all tiles of a group have the same */
+    /* Gives each pixel the coefficients of its group. */
+    void (*spread)(tile *t, const term *r);
     void (*begin)(tile *t, const term *r);   /* a tile starts */
     void (*weigh)(tile *t, const term *r);   /* adds the weights to the sums (FL_WEIGH) */
     void (*forward)(tile *t, const term *r, ptrdiff_t c0); /* a block of classes, from class c0 on */
@@ -56,11 +56,10 @@ struct loss_entry {
     void (*forward)(tile *t, const term *r, ptrdiff_t c0);
     void (*finish)(tile *t, const term *r);
     void (*backward)(tile *t, const term *r, ptrdiff_t c0, int add);
-    /* Pixels: adds the values of a tile to the sums without a row of values, or returns 0 if it cannot.  May be NULL.
-     */
+    /* Two ways to a sum without the values one by one.  Either may be NULL.  Losses of pixels add the sum of a tile, or
+     * return 0 if they cannot.  Losses of elements of logits return the sum of a row, where an element counts if w > 0,
+     * or NaN if they cannot. */
     int (*add)(tile *t, const term *r);
-    /* Elements of logits: the sum of the values of a row, where an element counts if w > 0, without a row of values.
-     * It holds if the first two parameters are 1, and it may be NaN where the values are not.  May be NULL. */
     double (*sum)(const real *restrict x, const real *restrict y, const real *restrict w, ptrdiff_t n,
                   const real *restrict k);
 };

@@ -56,18 +56,21 @@ static void tile_maxima(tile *t) {
     }
 }
 
+/* Fetches the next tile's part of a row. */
+FL_INLINE void prefetch_row(const tile *t, ptrdiff_t i, ptrdiff_t c) {
+    ptrdiff_t item = dtype_size[t->job->input.dtype];
+    if (t->ahead && c < t->ahead_rows) prefetch(t->ahead + c * t->ahead_stride + i * item, FL_COLUMNS * item);
+}
+
 /* Adds the exps of a block to s.  With labels, s leaves out the label's exp, and d takes the label's logit.  Without
  * labels (label is NULL), s leaves out every class that is the maximum, and d counts these classes. */
 FL_INLINE void column_exps(tile *t, ptrdiff_t i, ptrdiff_t c0, const ireal *label, int keep, const real *m,
                            const real *base, real *s, real *d) {
     const real *x = t->x + i;
     real *e = t->e + i;
-    const fl_operand *input = &t->job->input;
-    ptrdiff_t width = t->width, stride = t->ahead_stride, bytes = FL_COLUMNS * dtype_size[input->dtype];
-    ptrdiff_t ahead_rows = t->ahead ? t->ahead_rows - c0 : 0;
-    const char *ahead = t->ahead ? t->ahead + c0 * stride + i * dtype_size[input->dtype] : NULL;
+    ptrdiff_t width = t->width;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        if (c < ahead_rows) prefetch(ahead + c * stride, bytes);
+        prefetch_row(t, i, c0 + c);
         ireal own = (ireal)(c0 + c);
 #pragma omp simd
         for (int j = 0; j < FL_COLUMNS; j++) {
@@ -166,12 +169,6 @@ static void maximum_stage(tile *t) {
 /* Up to so many classes, the label's logit is selected class by class.  With more, it is loaded by its index. */
 enum { FL_SELECTED = 8 };
 
-/* Fetches the next tile's part of a row. */
-FL_INLINE void prefetch_row(const tile *t, ptrdiff_t i, ptrdiff_t c) {
-    ptrdiff_t item = dtype_size[t->job->input.dtype];
-    if (t->ahead && c < t->ahead_rows) prefetch(t->ahead + c * t->ahead_stride + i * item, FL_COLUMNS * item);
-}
-
 /* Rows of many classes that are read in place may lie a power of two apart, and push each other out of L1.  So only a
  * few rows are fetched ahead, those of the next classes and at the end those of the next column
  * (docs/internals/kernels.md). */
@@ -248,7 +245,7 @@ FL_INLINE void column_exps_by_label(tile *t, ptrdiff_t i, const ireal *label, co
 
 /* Returns whether all sums are in range. */
 FL_INLINE int label_columns(tile *t, int keep, int few) {
-    real *restrict m = t->m, *restrict s = t->s, *restrict z = t->own_z;
+    real *restrict m = t->m, *restrict s = t->s, *restrict z = t->z;
     const real *restrict w = t->w;
     int bad = 0;
     for (ptrdiff_t i = 0; i < t->padded; i += FL_COLUMNS) {
@@ -270,13 +267,12 @@ FL_NOINLINE int label_columns_kept(tile *t) { return label_columns(t, 1, 0); }
 FL_NOINLINE int label_columns_few(tile *t) { return label_columns(t, 0, 1); }
 FL_NOINLINE int label_columns_many(tile *t) { return label_columns(t, 0, 0); }
 
-/* Chooses where z, d, own and rest lie. */
+/* Chooses where d, own and rest lie. */
 static void place_stats(tile *t, int by_label) {
     t->by_label = by_label;
-    t->z = t->own_z;
-    t->d = by_label ? t->zeros : t->own_d;
-    t->own = by_label ? t->ones : t->own_own;
-    t->rest = by_label ? t->own_z : t->own_rest;
+    t->d = by_label ? t->zeros : t->any_d;
+    t->own = by_label ? t->ones : t->any_own;
+    t->rest = by_label ? t->z : t->any_rest;
 }
 
 static int label_stats(tile *t, int keep) {

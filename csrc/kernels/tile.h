@@ -63,7 +63,7 @@ typedef struct {
     /* Softmax: m is subtracted from the logits before exp: the maximum, or the label's logit (softmax.h).  s is the sum
      * of the exps, and z is s - 1.  With labels, d is the label's logit - m, own its exp, and rest is s - own. */
     real *m, *s, *z, *d, *own, *rest;
-    real *own_z, *own_d, *own_own, *own_rest; /* memory for z, d, own and rest, which may lie elsewhere */
+    real *any_d, *any_own, *any_rest; /* memory for d, own and rest, if they are not rows of one number or z */
     real *top; /* the maximum of the logits */
     real *zeros, *ones;
     int by_label; /* softmax: m is the label's logit, so d is 0 */
