@@ -44,6 +44,7 @@ def region_backward(t: Tile, term: Term, coef: Array) -> Array:
     u = k[0] * t.y + k[1] + (2 * k[2] * p if term.params[0] else 0)
     u = u if t.wc is None else times(t.wc, u)
     if term.activation == SOFTMAX:
+        u = u - np.take_along_axis(u, p.argmax(axis=0)[None], 0)  # else the largest p's u - sum(p u) would cancel
         return p * (u - (p * u).sum(axis=0))
     if term.activation == SIGMOID:
         u = u * r_sigmoid(t.x) * r_sigmoid(-t.x)
