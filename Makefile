@@ -65,7 +65,7 @@ lint: $(VENV)/lint.stamp
 	mypy --strict src
 	PYTHONPATH=src lint-imports --no-cache
 	cython-lint src
-	clang-format --dry-run -Werror $(shell find csrc tests/c -name '*.[ch]')
+	clang-format --dry-run -Werror $(shell find csrc tests/c bench -name '*.[ch]')
 	numpydoc lint src/fastloss/[a-z]*.py src/fastloss/losses/[a-z]*.py $(FILES_API)
 	git ls-files -z | xargs -0 codespell
 	python tools/house_words.py

@@ -1,10 +1,11 @@
-"""Measures how fast memory is read and copied on a number of threads. Every job is compared with this speed.
+"""Measures how fast memory is read and copied, with which every job is compared: python -m bench.memory prints it.
 
 There are two measures. NumPy reads and copies the array from its beginning to its end. And rows.c reads and copies it
 by rows of classes: tiles of 256 pixels of every class, as the kernels take them, without arithmetic.
 """
 
 import ctypes
+import os
 import pathlib
 import subprocess
 import sysconfig
@@ -12,6 +13,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+
+from bench.timing import medians
 
 SIZE = 320 << 20  # bytes of an array, many times the size of the caches
 PIECE = 4 << 20
@@ -83,3 +86,23 @@ def compiled_rows():
 def speeds(took, share=1):
     """Return the bytes per second, from the seconds of the two jobs, which took this share of the array."""
     return {"read": share * PASSES * SIZE / took["read"], "copy": 2 * share * PASSES * SIZE / took["copy"]}
+
+
+def main():
+    """Print the GB/s of both measures, for one and for all threads."""
+    memory = Memory()
+    print("classes  threads  read  copy  read by rows  copy by rows")
+    for classes, pixels in ((1, 1 << 22), (2, 1 << 20), (4, 1 << 20), (8, 1 << 20), (19, 1 << 18), (150, 1 << 18)):
+        for threads in (1, os.cpu_count()):
+            jobs = memory.jobs(threads)
+            rows = memory.row_jobs(threads, classes, pixels)
+            every = {("all", job): f for job, f in jobs.items()} | {("rows", job): f for job, (f, _) in rows.items()}
+            took = medians(every, 5)
+            found = speeds({job: took["all", job] for job in jobs})
+            by_rows = speeds({job: took["rows", job] for job in rows}, rows["read"][1]) if rows else {}
+            cells = [f"{s / 1e9:.1f}" for s in (*found.values(), *by_rows.values())]
+            print(classes, threads, *cells, sep="  ", flush=True)
+
+
+if __name__ == "__main__":
+    main()
