@@ -321,7 +321,7 @@ static void element_backward(tile *t, const term *r, ptrdiff_t c0, int add) {
     const real *restrict k = r->k[0], all = k[0];
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *restrict w = t->wc ? t->wc + c * t->width : t->w;
-        real *restrict v = r->value, *restrict g = t->g + c * t->width;
+        real *restrict v = r->value, *restrict g = g_row(t, c);
         element_row(t, r, c0, c, r->loss->slope[r->given->activation]);
         if (t->members)
             for (ptrdiff_t i = 0; i < t->padded; i++) v[i] = w[i] > 0 ? k[i] * w[i] * v[i] : 0;

@@ -62,7 +62,7 @@ static void carve_classes(tile *t, uintptr_t *at, size_t row) {
     t->y = t->own_y = job->target.data && !job->labels ? piece(at, rows) : NULL;
     t->maps = job->maps.data ? piece(at, rows) : NULL;
     t->wc = job->weight_by_class ? piece(at, reads ? rows : row) : NULL;
-    t->g = job->nterms == 1 && softmax ? t->e : job->mode & FL_GRADIENT ? piece(at, all) : NULL;
+    t->own_g = job->nterms == 1 && softmax ? t->e : job->mode & FL_GRADIENT ? piece(at, all) : NULL;
 }
 
 /* Cuts the scratch into the rows of a tile, and returns the bytes that they take. */
@@ -112,16 +112,16 @@ static void sweep_backward(tile *t) {
     int add = t->job->nterms > 1;
     for (ptrdiff_t c0 = 0; c0 < t->job->classes; c0 += t->plan->block) {
         load_block(t, c0 / t->plan->block, t->needs & NEEDS_EXPS);
-        ptrdiff_t size = t->classes * t->width;
-        if (add)
-            for (ptrdiff_t i = 0; i < size; i++) t->g[i] = 0;
+        place_gradient(t, c0);
+        for (ptrdiff_t c = 0; c < t->classes && add; c++)
+            for (ptrdiff_t i = 0; i < t->padded; i++) g_row(t, c)[i] = 0;
         EACH_TERM(backward, t, r, c0, add);
         for (ptrdiff_t c = 0; c < t->classes && !t->unweighted; c++) {
-            real *restrict g = t->g + c * t->width;
+            real *restrict g = g_row(t, c);
             const real *restrict w = t->w;
             for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = w[i] > 0 ? g[i] : 0;
         }
-        put_rows(t, t->g, c0, t->classes);
+        if (t->g == t->own_g) put_rows(t, t->g, c0, t->classes);
         if (t->g == t->e) t->block = -1; /* the gradient has overwritten the exps */
     }
 }

@@ -72,7 +72,7 @@ FL_INLINE void cross_entropy_label_rows(tile *t, const term *r, ptrdiff_t c0, in
     const ireal *label = t->label;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *e = t->e + c * t->width;
-        real *g = t->g + c * t->width, weight = class_weight(r, c0 + c);
+        real *g = g_row(t, c), weight = class_weight(r, c0 + c);
         ireal own = (ireal)(c0 + c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
@@ -88,7 +88,7 @@ static void cross_entropy_dense_rows(tile *t, const term *r, ptrdiff_t c0, int a
     real eps = (real)r->given->param[0], even = eps / (real)t->job->classes;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *e = t->e + c * t->width, *y = t->y + c * t->width, *wc = t->wc ? t->wc + c * t->width : NULL;
-        real *g = t->g + c * t->width, w = class_weight(r, c0 + c);
+        real *g = g_row(t, c), w = class_weight(r, c0 + c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
             real mass = w * R_FMA(1 - eps, y[i], even) * (wc ? wc[i] : 1);
@@ -231,7 +231,7 @@ static void perceptron_backward(tile *t, const term *r, ptrdiff_t c0, int add) {
     const ireal *restrict first = (const ireal *)(const void *)r->p;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *restrict mass = mass_row(t, r, c0, c);
-        real *restrict g = t->g + c * t->width, *restrict top = r->value; /* a free row: the values are summed by now */
+        real *restrict g = g_row(t, c), *restrict top = r->value; /* a free row: the values are summed by now */
         ireal number = (ireal)(c0 + c + 1);
         for (ptrdiff_t i = 0; i < t->padded; i++) top[i] = first[i] == number ? b[i] : 0;
 #pragma omp simd

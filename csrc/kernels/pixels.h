@@ -81,7 +81,7 @@ static void sum_backward(tile *t, const term *r, ptrdiff_t c0, int add) {
     int softmax = r->given->activation == FL_SOFTMAX;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         row_input in = class_input(t, r, c);
-        real *restrict g = t->g + c * t->width, *restrict v = r->value;
+        real *restrict g = g_row(t, c), *restrict v = r->value;
         const real *restrict w = t->w, *restrict p = in.p, *restrict total = r->b, *restrict k = r->k[0];
         class_row(t, r, c0, c, in, r->loss->slope[r->given->activation]);
         if (softmax)
@@ -109,7 +109,7 @@ static void pick_rows(tile *t, const term *r, ptrdiff_t c0, int add) {
     const ireal *restrict label = t->label;
     const real *restrict b = r->b;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        real *restrict g = t->g + c * t->width;
+        real *restrict g = g_row(t, c);
         ireal own = (ireal)(c0 + c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {

@@ -158,7 +158,7 @@ static void region_backward_common(tile *t, const term *r, ptrdiff_t c0, int add
         }
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *e = t->e + c * t->width;
-        real *g = t->g + c * t->width, kI = region_number(t, r, 0, c0 + c), kA = region_number(t, r, 1, c0 + c);
+        real *g = g_row(t, c), kI = region_number(t, r, 0, c0 + c), kA = region_number(t, r, 1, c0 + c);
         ireal own = (ireal)(c0 + c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
@@ -201,7 +201,7 @@ FL_INLINE void region_backward_rows(tile *t, const term *r, ptrdiff_t c0, int ad
         const real *y = counted(t, t->y ? t->y + c * t->width : NULL, wc, r->y);
         const real *w = t->w, *dot = r->a, *inverse = r->b;
         const ireal *label = t->label;
-        real *g = t->g + c * t->width;
+        real *g = g_row(t, c);
         region_coefficients(t, r, c0 + c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {

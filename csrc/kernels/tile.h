@@ -73,7 +73,9 @@ typedef struct {
     const real *x, *y; /* the input and the dense target: in own_x and own_y, or in place */
     ptrdiff_t x_width; /* from one row of the input to the next; t->width if it is in own_x */
     real *own_x, *own_y;
-    real *e, *wc, *g, *maps; /* exps, weights by class, gradient, distance maps */
+    real *e, *wc, *maps; /* exps, weights by class, distance maps */
+    real *g, *own_g; /* the gradient: in own_g, or in place in the output */
+    ptrdiff_t g_width; /* from one row of the gradient to the next; t->width if it is in own_g */
     term *terms;
 
     /* Memory for numbers on their way to and from these rows. */
@@ -101,6 +103,8 @@ enum { FL_AHEAD = 1 << 16 };
 static void prefetch(const char *p, ptrdiff_t bytes) {
     for (const char *end = p + bytes; p < end; p += 64) FL_PREFETCH(p);
 }
+
+static real *g_row(const tile *t, ptrdiff_t c) { return t->g + c * t->g_width; }
 
 /* Makes one run per member.  All runs are alike: the pixels have one stride, and so have the groups. */
 static void member_runs(tile *t) {

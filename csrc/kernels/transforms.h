@@ -30,7 +30,7 @@ static void softmax_rows(tile *t, const term *r, ptrdiff_t c0, int add) {
     (void)r, (void)c0, (void)add;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *e = t->e + c * t->width;
-        real *g = t->g + c * t->width;
+        real *g = g_row(t, c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = e[i] / t->s[i];
     }
@@ -47,7 +47,7 @@ static void log_softmax_rows(tile *t, const term *r, ptrdiff_t c0, int add) {
     }
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         const real *x = x_row(t, c);
-        real *g = t->g + c * t->width;
+        real *g = g_row(t, c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = (x[i] - m[i]) - d[i];
     }
