@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import functional as functional
 from . import losses
+from . import metrics as metrics
 from ._backend import backend, config, get_backend, show_config
 from ._faults import LabelError
 from ._threads import get_num_threads, num_threads, set_num_threads
@@ -75,6 +76,7 @@ __all__ = [
     "logit",
     "logsumexp",
     "merge_ledgers",
+    "metrics",
     "num_threads",
     "one_hot",
     "set_num_threads",

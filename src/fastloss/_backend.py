@@ -15,7 +15,8 @@ from . import _native, _reference
 from ._arrays import Array, operand
 from ._batch import Batch
 from ._native import BACKENDS
-from ._terms import Mode, Term, Terms
+from ._predictions import raise_fault
+from ._terms import BY_CLASS, Mode, Term, Terms
 from ._threads import get_num_threads
 
 Coefs = Sequence[Array | None]
@@ -200,6 +201,23 @@ def _by_class(vector: tuple[float, ...], name: str, classes: int) -> Array:
     if len(vector) != classes:
         raise ValueError(f"{name}: expected shape ({classes},), got ({len(vector)},)")
     return np.array(vector)
+
+
+def count(batch: Batch, rule: int, level: float, matrix: bool) -> Array:
+    """Count predicted and true classes of each image, and return int64 of shape (N, C * C) or (N, 4 * C).
+
+    rule: how the input becomes classes (`_terms.Rule`). level: what a channel's value must exceed. matrix: count the
+    pixels by target and prediction; otherwise by class, as `_reference.confusion` describes. A bad element raises an
+    error that names it.
+    """
+    if get_backend() == "native":
+        counts = np.zeros((batch.samples, batch.classes * (batch.classes if matrix else BY_CLASS)), np.int64)
+        fault = _native.core.count(batch.operands(), rule, level, matrix, counts, get_num_threads())
+    else:
+        counts, fault = _reference.confusion(batch.of_views(), rule, level, matrix)
+    if fault:
+        raise_fault(batch, rule)
+    return counts
 
 
 def distance(values: Array, key: Array, inverted: bool, spacing: Sequence[float], out: Array) -> None:

@@ -56,6 +56,7 @@ class Batch:
     given_weight: Array | None = None
     weight: Array | None = None  # (N, *S), or (N, C, *S)
     maps: Array | None = None  # (N, C, *S), weights that a kernel reads by class and pixel
+    label_map: bool = False  # the input is a label map, and all its classes are views of the same numbers
     label_base: int = 0  # class c has the label c + label_base
     by_sample: bool = False  # if axis is None: samples stay separate, even small ones
     whole: Batch | None = None  # the batch that this batch is a part of
@@ -185,11 +186,15 @@ class Batch:
             self.whole.raise_fault()
         if self.given_weight is not None:
             check_weights(self.given_weight, "pixel_weight", real_dtype(self.input.dtype))
+        self.raise_label_fault()
+        read = ["target"] * self.labels + ["pixel_weight"] * (self.given_weight is not None)
+        raise ValueError(f"{' or '.join(read)}: changed during the call")  # the bad element is gone by now
+
+    def raise_label_fault(self) -> None:
+        """Raise the error for the first label that counts but is no class, if there is one."""
         if self.labels and self.target is not None and self.given_target is not None:
             end, shape = self.classes + self.label_base, self.given_target.shape
             check_labels(self.target, end, self.ignored, weight=self.weight, shape=shape)
-        read = ["target"] * self.labels + ["pixel_weight"] * (self.given_weight is not None)
-        raise ValueError(f"{' or '.join(read)}: changed during the call")  # the bad element is gone by now
 
 
 def check_weights(weights: Array, name: str, real: np.dtype[Any]) -> None:

@@ -147,14 +147,25 @@ class Part:
 
 
 class LazyArrays:
-    """The arrays of a call, at least one of which is lazy: input, target, pixel_weight and distance_maps."""
+    """The arrays of a call, at least one of which is lazy: input, target, pixel_weight and distance_maps.
 
-    def __init__(self, input: Any, target: Any, pixel_weight: Any = None, distance_maps: Any = None) -> None:
+    label_map: whether the input may be a label map.
+    """
+
+    def __init__(
+        self,
+        input: Any,
+        target: Any,
+        pixel_weight: Any = None,
+        distance_maps: Any = None,
+        *,
+        label_map: bool = False,
+    ) -> None:
         given = (input, target, pixel_weight, distance_maps)
         self._sources = [None if v is None else _Source(v, name) for v, name in zip(given, NAMES, strict=True)]
         if self._sources[0] is None:
             as_array(input, "input")  # raises
-        as_input(self.stand_ins()[0])
+        (as_array if label_map else as_input)(self.stand_ins()[0], "input")
 
     @property
     def has_maps(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -113,6 +113,26 @@ def labels_option(value: Any) -> int | tuple[int, ...]:
     if not labels:
         raise ValueError(f"ignore_index: expected an integer or a sequence of at least one integer, got {value!r}")
     return labels[0] if len(labels) == 1 else tuple(labels)
+
+
+def class_numbers(value: Any) -> tuple[int, ...] | None:
+    """The checked value of the option `classes`: None or distinct integers."""
+    if value is None:
+        return None
+    if isinstance(value, str) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
+        raise TypeError(f"classes: expected a sequence of integers, got {value!r}")
+    numbers = tuple(integer(c, "classes") for c in value)
+    if not numbers or len(set(numbers)) != len(numbers):
+        raise ValueError(f"classes: expected one or more distinct class numbers, got {list(numbers)}")
+    return numbers
+
+
+def chosen_classes(wanted: Sequence[int] | None, classes: int) -> list[int]:
+    """The indices of the chosen classes, checked against the number of classes."""
+    chosen = list(range(classes) if wanted is None else wanted)
+    if not all(0 <= c < classes for c in chosen):
+        raise ValueError(f"classes: expected numbers in [0, {classes}), got {chosen}")
+    return chosen
 
 
 def freeze(loss: Any, **values: Any) -> None:

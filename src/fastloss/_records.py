@@ -20,9 +20,11 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from . import losses as catalogue
+from . import losses, metrics
 from ._arrays import Array
 from ._engine.loss import Composed, Loss
+from ._engine.measure import Measure
+from ._engine.metric import Metric
 from .files.errors import FileError, printable, shown
 from .files.opening import opened, reading
 from .files.writing import check_writable, write_file
@@ -40,18 +42,22 @@ DEEPEST_SUM = 8
 MOST_CLASSES = 2**20  # unless the arrays hold more
 
 NAMES = {dict: "an object", list: "a list", str: "a text", int: "an integer", float: "a number", bool: "true or false"}
-CLASSES: dict[str, type[Loss]] = {
-    name: cls
-    for name, cls in vars(catalogue).items()
-    if name in catalogue.__all__ and isinstance(cls, type) and issubclass(cls, Loss) and dataclasses.is_dataclass(cls)
+CLASSES: dict[str, dict[str, type[Any]]] = {
+    word: {
+        name: cls
+        for name, cls in vars(catalogue).items()
+        if name in catalogue.__all__ and isinstance(cls, type) and issubclass(cls, base)
+        if dataclasses.is_dataclass(cls)
+    }
+    for word, catalogue, base in (("loss", losses, Loss), ("metric", metrics, Metric))
 }
-"""The losses that a record may name."""
+"""The losses and metrics that a record may name."""
 
 
 class AnyReport(Protocol):
     """What a record keeps of a `Report`."""
 
-    losses: dict[str, Loss]
+    losses: dict[str, Measure]
     classes: int
     _images: tuple[str | None, ...]
     _numbers: dict[str, Array]
@@ -213,17 +219,17 @@ def array_of(record: Any, what: str, ndim: int) -> Array:
 # ---- losses
 
 
-def loss_record(loss: Loss) -> dict[str, Any]:
-    """Return a loss for JSON: its class and those options that differ from their defaults."""
+def loss_record(loss: Measure) -> dict[str, Any]:
+    """Return a loss or a metric for JSON: its class and those options that differ from their defaults."""
     if type(loss) is Composed:
         return {"sum": [[weight, loss_record(part)] for weight, part in loss.parts]}
-    cls = type(loss)
-    if CLASSES.get(cls.__name__) is not cls:
+    cls, word = type(loss), "metric" if isinstance(loss, Metric) else "loss"
+    if CLASSES[word].get(cls.__name__) is not cls:
         raise TypeError(
             f"losses: expected losses of fastloss, which any reader has, got {cls.__module__}.{cls.__qualname__}"
         )
     fields = [(f.name, getattr(loss, f.name), f.default) for f in dataclasses.fields(loss) if f.init]  # type: ignore[arg-type]
-    return {"loss": cls.__name__, "options": {name: _option(value) for name, value, usual in fields if value != usual}}
+    return {word: cls.__name__, "options": {name: _option(value) for name, value, usual in fields if value != usual}}
 
 
 def _option(value: Any) -> Any:
@@ -234,31 +240,40 @@ def _option(value: Any) -> Any:
     return [_option(one) for one in value]
 
 
-def loss_of(record: Any) -> Loss:
-    """Return the loss of a `loss_record`."""
+def loss_of(record: Any) -> Measure:
+    """Return the loss or the metric of a `loss_record`."""
     return _loss_of(json_text(record))
 
 
 @lru_cache(maxsize=256)  # the records of a ledger have the same losses
-def _loss_of(text: str) -> Loss:
+def _loss_of(text: str) -> Measure:
     return _made(json.loads(text), 0)
 
 
-def _made(record: Any, depth: int) -> Loss:
+def _made(record: Any, depth: int) -> Measure:
     if type(record) is dict and "sum" in record:
         parts = [checked(part, list, "sum") for part in member(record, "sum", list)]
         if depth >= DEEPEST_SUM or not parts or any(len(part) != 2 for part in parts):
             raise ValueError("sum: expected a list of weights and losses, got another list")
         if not all(type(weight) is float and math.isfinite(weight) for weight, _ in parts):
             raise ValueError("sum: expected finite numbers as weights, got others")
-        return Composed(tuple((weight, _made(part, depth + 1)) for weight, part in parts))
-    name, options = member(record, "loss", str), member(record, "options", dict)
-    if name not in CLASSES:
-        raise ValueError(f"loss: expected a loss of fastloss, got {shortened(name)}")
+        return Composed(tuple((weight, _summand(part, depth + 1)) for weight, part in parts))
+    word = "metric" if type(record) is dict and "metric" in record else "loss"
+    name, options = member(record, word, str), member(record, "options", dict)
+    if name not in CLASSES[word]:
+        raise ValueError(f"{word}: expected a {word} of fastloss, got {shortened(name)}")
     try:
-        return CLASSES[name](**{key: _given(value, f"{name}: {key}") for key, value in options.items()})
+        made: Measure = CLASSES[word][name](**{key: _given(value, f"{name}: {key}") for key, value in options.items()})
     except (TypeError, ValueError) as error:
-        raise ValueError(f"loss: expected options of {name}, got others: {printable(str(error))}") from error
+        raise ValueError(f"{word}: expected options of {name}, got others: {printable(str(error))}") from error
+    return made
+
+
+def _summand(record: Any, depth: int) -> Loss:
+    made = _made(record, depth)
+    if not isinstance(made, Loss):
+        raise ValueError(f"sum: expected losses, got {made!r}")
+    return made
 
 
 def _given(value: Any, what: str) -> Any:
@@ -288,7 +303,7 @@ def report_record(report: AnyReport) -> dict[str, Any]:
 
 def report_arguments(record: Any) -> tuple[Any, ...]:
     """Return the arguments of `Report` for a `report_record`."""
-    given: dict[str, Loss] = {}
+    given: dict[str, Measure] = {}
     for entry in member(record, "losses", list):
         if type(entry) is not list or len(entry) != 2:
             raise ValueError("losses: expected pairs of a name and a loss, got something else")
@@ -312,7 +327,7 @@ def report_arguments(record: Any) -> tuple[Any, ...]:
     return given, classes, images, arrays, class_arrays, values
 
 
-def _check_numbers(loss: Loss, classes: int, numbers: Array, class_numbers: list[Array]) -> None:
+def _check_numbers(loss: Measure, classes: int, numbers: Array, class_numbers: list[Array]) -> None:
     """Check that the loss can compute its values from these numbers, by computing them."""
     most = max([MOST_CLASSES, *(one.shape[1] for one in class_numbers)])
     if not 1 <= classes <= most:
@@ -335,7 +350,7 @@ def _check_numbers(loss: Loss, classes: int, numbers: Array, class_numbers: list
 
 def plain(value: Any) -> Any:
     """Return options for JSON, whatever they consist of. Equal options have equal texts."""
-    if isinstance(value, Loss):
+    if isinstance(value, Measure):
         return loss_record(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}

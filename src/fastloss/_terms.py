@@ -48,3 +48,15 @@ class Terms(tuple[Term, ...]):
 
     def __reduce__(self) -> tuple[Any, ...]:  # the plans are made anew
         return Terms, (tuple(self),)
+
+
+class Rule:
+    """How the input becomes one class per pixel, or a mask per channel (enum fl_rule in csrc/fastloss.h)."""
+
+    ARGMAX = 0  # the class with the largest score, the first if several have it
+    ABOVE = 1  # the channels whose value is above a level
+    LABELS = 2  # the input is a label map
+
+
+BY_CLASS = 4
+"""The counts per class: pixels of the class in both, in the prediction, in the target, and all pixels that count."""

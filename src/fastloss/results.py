@@ -12,7 +12,7 @@ import numpy as np
 
 from ._arrays import Array
 from ._engine.exact_sum import exact_sum
-from ._engine.loss import Loss
+from ._engine.measure import Measure
 from ._engine.partial import Partial
 from ._engine.passes import OpenSums, Passes
 
@@ -20,16 +20,16 @@ MERGED_AT_ONCE = 256
 
 
 class Report(Mapping[str, float]):
-    """The result of `evaluate`: each loss over all data so far, per image and per class.
+    """The result of `evaluate`: each loss and metric over all data so far, per image and per class.
 
-    `report[name]` is the loss of all images together. It is computed from merged sums and is not a mean of the images'
+    `report[name]` is the value of all images together. It is computed from merged sums and is not a mean of the images'
     values. A report is a mapping, so `dict(report)` holds the values of all losses. `a + b` and `Report.sum(many)`
     merge reports of the same losses. The result has the same bits in any grouping.
 
     Parameters
     ----------
-    losses : mapping of name to loss
-        The losses that were computed.
+    losses : mapping of name to loss or metric
+        The losses and metrics that were computed.
     classes : int
         The number of classes.
     images : sequence of str or None
@@ -65,7 +65,7 @@ class Report(Mapping[str, float]):
 
     def __init__(
         self,
-        losses: Mapping[str, Loss],
+        losses: Mapping[str, Measure],
         classes: int,
         images: Sequence[str | None],
         numbers: dict[str, Array],
@@ -360,7 +360,7 @@ def _records() -> Any:
     return importlib.import_module("._records", __package__)
 
 
-def _per_class(loss: Loss, numbers: list[Array], classes: int) -> Array:
+def _per_class(loss: Measure, numbers: list[Array], classes: int) -> Array:
     parts = zip(loss.summands(), numbers, strict=True)
     values = [w * p.class_values_of(n[0], classes) for (w, p), n in parts]
     total: Array = np.sum(values, axis=0)
@@ -386,10 +386,10 @@ def closed(passes: Passes, sums: OpenSums, names: Sequence[str | None] | None = 
     """
     numbers, class_numbers, per_image = {}, {}, {}
     for name, (loss, own) in passes.own_sums(sums).items():
-        rows = loss.partial_of([own[t] for t in loss.terms()])
+        rows = loss.partial_of([own[source] for source in loss.sources()])
         numbers[name] = exact_sum([rows])
         per_image[name] = loss.values_of(rows, sums.classes)
-        summands = (p for _, p in loss.summands())
-        class_numbers[name] = [exact_sum([p.class_partial_of([own[t] for t in p.terms()])]) for p in summands]
+        summands = [p for _, p in loss.summands()]
+        class_numbers[name] = [exact_sum([p.class_partial_of([own[s] for s in p.sources()])]) for p in summands]
     images = [None] * sums.samples if names is None else names
     return Report(passes.losses, sums.classes, images, numbers, class_numbers, per_image)

@@ -1,4 +1,4 @@
-"""Tiles: the losses of images that come in tiles, equal to those of the whole images."""
+"""Tiles: the losses and metrics of images that come in tiles, equal to those of the whole images."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from ._engine.loss import Loss
+from ._engine.measure import Measure
 from ._engine.passes import OpenSums, OpenTotal, Passes
 from ._lazy import any_lazy
 from .results import Report, closed
 
 
 class Tiles:
-    """Compute many losses of an image from its tiles.
+    """Compute many losses and metrics of an image from its tiles.
 
     The sums of the image stay open until the `with` block ends or `close` is called. So a loss per image, such as
     `DiceLoss`, gets the value of the whole image, and not a mean over tiles. Tiles may have any shapes and come in any
@@ -25,13 +26,15 @@ class Tiles:
 
     Parameters
     ----------
-    losses : mapping of name to loss
-        The losses, each with reduction "mean" or "sum". A loss that makes weights from a whole image, such as
+    losses : mapping of name to loss or metric
+        The losses, each with reduction "mean" or "sum", and metrics. One that needs a whole image, such as
         `BoundaryLoss`, is refused.
     image : str or sequence of str, default None
         The name of the image, or the names of the images if a tile has several samples. None: they have no names.
     ignore_index : int or sequence of int, default None
         The label, or labels, whose pixels do not count; see `evaluate`.
+    num_classes : int, default None
+        The number of classes, if the tiles of the input are label maps.
 
     Raises
     ------
@@ -61,17 +64,19 @@ class Tiles:
 
     def __init__(
         self,
-        losses: Mapping[str, Loss],
+        losses: Mapping[str, Measure],
         image: str | Sequence[str] | None = None,
         *,
         ignore_index: int | Sequence[int] | None = None,
+        num_classes: int | None = None,
     ) -> None:
-        self._passes = Passes(losses, ignore_index)
+        self._passes = Passes(losses, ignore_index, num_classes)
         for name, loss in self._passes.losses.items():
-            if loss.makes_weights:
+            if loss.needs_whole_images:
+                what = "makes weights from" if isinstance(loss, Loss) else "is computed from"
                 raise ValueError(
-                    f"losses: expected losses whose sums add up over tiles, got {loss!r} for {name!r}, which makes "
-                    "weights from the whole image; pass whole images to evaluate, or leave this loss out"
+                    f"losses: expected losses whose sums add up over tiles, got {loss!r} for {name!r}, which {what} "
+                    "the whole image; pass whole images to evaluate, or leave it out"
                 )
         self._names = _names(image)
         self._total = OpenTotal()
@@ -86,8 +91,9 @@ class Tiles:
 
         Parameters
         ----------
-        input : array, shape (N, C, *S)
-            The input of the losses in this tile. N is the number of images, and the same for all tiles.
+        input : array, shape (N, C, *S) or (N, *S)
+            The input of the losses in this tile, or for metrics a label map. N is the number of images, and the same
+            for all tiles.
         target : array, shape (N, *S) or (N, C, *S)
             The labels or the dense target of this tile.
         pixel_weight : array, default None

@@ -607,7 +607,7 @@ ERRORS = {
         ("fl.Tiles({'d': fl.DiceLoss()}, 3)", TypeError, "image: expected a name, or one name per image, got 3"),
         ("fl.Tiles({'b': fl.BoundaryLoss()})", ValueError,
          "losses: expected losses whose sums add up over tiles, got BoundaryLoss() for 'b', which makes weights from "
-         "the whole image; pass whole images to evaluate, or leave this loss out"),
+         "the whole image; pass whole images to evaluate, or leave it out"),
         ("fl.Tiles({'d': fl.DiceLoss()}).close()", ValueError, "tiles: expected at least one tile, got none"),
         ("fl.Tiles({'d': fl.DiceLoss()}).report", ValueError,
          "tiles: expected closed tiles, got open ones; end the `with` block or call close() first"),

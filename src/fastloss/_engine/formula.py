@@ -22,18 +22,16 @@ from .._arrays import Array, as_array
 from .._batch import LARGE_SAMPLE, MANY_SAMPLES, Batch, pixel_shape
 from .._terms import Mode, Term, Terms
 from .exact_sum import exact_sum
+from .measure import Measure
 
 SUM_BYTES = 1 << 20  # bytes of sums to compute at one time, few enough to stay in the L2 cache
 
 
-class Formula:
+class Formula(Measure):
     """A loss as formulas over sums."""
 
-    # "pixel": an input with a class axis, and labels or a dense target; "element": two arrays of the same shape
-    kind: ClassVar[str] = "pixel"
     weights_in_mean: ClassVar[bool] = True  # whether weights from make_weights count in the mean, as pixel_weight does
     makes_weights: ClassVar[bool] = False  # whether make_weights is defined
-    reduction: str
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -45,36 +43,11 @@ class Formula:
         """The kernels to run. Their sums are returned in this order."""
         raise NotImplementedError
 
-    def by_sample(self) -> bool:
-        """Whether the formula needs the sums of each sample."""
-        return False
-
-    def partial_of(self, sums: list[Array]) -> Array:
-        """Turn each term's sums, of shape (groups, n), into numbers of shape (groups, k) that merge by addition."""
-        raise NotImplementedError
-
-    def partial_size(self, classes: int) -> int:
-        """k, the number of columns of `partial_of`."""
-        raise NotImplementedError
-
-    def value_of(self, numbers: Array, classes: int) -> float:
-        """The value, computed from the merged numbers of shape (k,)."""
-        raise NotImplementedError
-
-    def values_of(self, rows: Array, classes: int) -> Array:
-        """The value of each row of numbers, of shape (n, k). It has the same bits as that of `value_of`."""
-        raise NotImplementedError
+    def sources(self) -> tuple[Term, ...]:
+        return self.terms()
 
     def coefficients(self, sums: list[Array], numbers: Array, classes: int) -> list[Array]:
         """d(value)/d(sums), one array of shape (groups, ...) per term."""
-        raise NotImplementedError
-
-    def class_partial_of(self, sums: list[Array]) -> Array:
-        """Mergeable numbers, of shape (groups, k), for the values per class. A run with Mode.BY_CLASS gives `sums`."""
-        raise NotImplementedError
-
-    def class_values_of(self, numbers: Array, classes: int) -> Array:
-        """The values per class, of shape (C,), computed from the merged numbers of `class_partial_of`."""
         raise NotImplementedError
 
     def is_linear(self) -> bool:
@@ -94,6 +67,10 @@ class Formula:
         raise NotImplementedError
 
     # ---- what follows
+
+    @property
+    def needs_whole_images(self) -> bool:
+        return self.makes_weights
 
     @functools.cached_property
     def kernel_terms(self) -> Terms:

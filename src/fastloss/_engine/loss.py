@@ -5,7 +5,6 @@ Losses are frozen dataclasses. Nothing here knows a backend or a thread.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,10 +13,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .._arrays import Array, as_array
-from .._batch import IGNORE_INDEX, Batch, check_ignored, class_batch, element_batch, ignored_labels
+from .._batch import Batch, check_ignored, class_batch, element_batch, ignored_labels
 from .._lazy import any_lazy, refuse_lazy
 from .._options import check_common, freeze, number
 from .._terms import Term
+from .measure import Measure
 from .partial import Partial
 from .windowed import WindowedFormula
 
@@ -25,13 +25,9 @@ from .windowed import WindowedFormula
 class Loss(WindowedFormula):
     """Base of all losses with one input and one target. Its subclasses are the losses themselves."""
 
-    takes_binary: ClassVar[bool] = False  # a single channel takes labels {0, 1}
     target_optional: ClassVar[bool] = False  # the target may be None if distance maps are given
     reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
     activations: ClassVar[tuple[str | None, ...]] = ()
-    exclusive: ClassVar[bool] = False  # the classes are mutually exclusive, so a single channel makes no sense
-    axis: int | None = None  # None: the loss works with any axis
-    ignore_index: int | Sequence[int] | None = None  # None: the loss works with any
 
     def __post_init__(self) -> None:
         check_common(self)
@@ -61,17 +57,6 @@ class Loss(WindowedFormula):
             return self.lazy_partial(input, target, pixel_weight)
         return self._partial(self.make_batch(input, target, pixel_weight))
 
-    def finalize(self, partial: Partial, /) -> float:
-        """The loss of all samples that went into `partial`."""
-        if not isinstance(partial, Partial):
-            raise TypeError(f"partial: expected a Partial, got {type(partial).__name__}")
-        if partial.loss != repr(self):
-            raise ValueError(f"partial: expected a partial of {self!r}, got {partial!r}")
-        size = self.partial_size(partial.classes)
-        if partial.numbers.shape[1] != size:
-            raise ValueError(f"partial: expected {size} sums of {self!r}, got {partial!r}")
-        return self.value_of(partial.numbers[0], partial.classes)
-
     def __add__(self, other: Loss) -> Composed:
         return composed([(1.0, self), (1.0, other)]) if isinstance(other, Loss) else NotImplemented
 
@@ -85,12 +70,6 @@ class Loss(WindowedFormula):
         return NotImplemented
 
     __rmul__ = __mul__
-
-    def __repr__(self) -> str:
-        """The call that makes this loss, with only those options that differ from their defaults."""
-        fields = list(dataclasses.fields(self))  # type: ignore[arg-type]
-        given = ((f.name, getattr(self, f.name), f.default) for f in fields if f.init)
-        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v, d in given if v != d)})"
 
     # ---- steps
 
@@ -125,29 +104,6 @@ class Loss(WindowedFormula):
         if self.reduction == "none":
             raise ValueError("reduction: expected 'mean' or 'sum' for a partial, got 'none'")
         return Partial(repr(self), batch.classes, batch.sample_count, self.partial_numbers(batch))
-
-    def check_channels(self, batch: Batch) -> None:
-        """Refuse a softmax over one channel, because it is 1 for any logit."""
-        if batch.classes == 1 and getattr(self, "activation", None) == "softmax":
-            raise ValueError(
-                "activation: expected 'sigmoid' or None for one channel, whose softmax is always 1, got 'softmax' in "
-                f"{self!r} for an input of shape {batch.shape}"
-            )
-
-    def ignoring(self, ignore_index: int | Sequence[int]) -> Loss:
-        """This loss with the given `ignore_index`. A loss with its own, or without labels, is returned unchanged."""
-        if self.ignore_index != IGNORE_INDEX:
-            return self
-        changed: Loss = dataclasses.replace(self, ignore_index=ignore_index)  # type: ignore[type-var]
-        return changed
-
-    def spaced(self, spacing: Any) -> Loss:
-        """This loss for images of the given spacing, if it measures distances and has no spacing of its own."""
-        return self
-
-    def element_axis(self) -> int | None:
-        """The class axis, if an element loss has an option with one number per class; otherwise None."""
-        return None
 
     def summands(self) -> list[tuple[float, Loss]]:
         """The weights and losses of a sum. Any other loss is its own only summand, with weight 1."""
@@ -288,10 +244,10 @@ class Composed(MapsLoss):
     def summands(self) -> list[tuple[float, Loss]]:
         return [(w * v, loss) for w, p in self.parts for v, loss in p.summands()]
 
-    def ignoring(self, ignore_index: int | Sequence[int]) -> Loss:
+    def ignoring(self, ignore_index: int | Sequence[int]) -> Composed:
         return Composed(tuple((w, p.ignoring(ignore_index)) for w, p in self.parts))
 
-    def spaced(self, spacing: Any) -> Loss:
+    def spaced(self, spacing: Any) -> Composed:
         return Composed(tuple((w, p.spaced(spacing)) for w, p in self.parts))
 
     def weight_maker(self) -> Loss | None:
@@ -357,7 +313,7 @@ class Composed(MapsLoss):
         return total
 
 
-def check_targets(batch: Batch, losses: Sequence[Loss]) -> None:
+def check_targets(batch: Batch, losses: Sequence[Measure]) -> None:
     """Refuse a target that the losses of a sum would read differently.
 
     An element loss takes labels only for a single channel, and only if its targets are 0 and 1. If one loss reads a

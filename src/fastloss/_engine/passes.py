@@ -16,10 +16,13 @@ import numpy as np
 from .. import _backend
 from .._arrays import Array, as_array, as_input
 from .._batch import Batch, class_batch, element_batch, ignored_labels
-from .._options import labels_option
+from .._options import integer, labels_option
+from .._predictions import check_num_classes, holds_labels, label_batch
 from .._terms import Mode, Terms
 from .exact_sum import ExactTotal
 from .loss import Loss, check_targets
+from .measure import Measure
+from .metric import Metric, Tally
 
 if TYPE_CHECKING:
     from .._lazy_arrays import Part
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OpenSums:
-    """The sums of some pixels of each image: one list per pass, with one array per term."""
+    """The sums of some pixels of each image: one list per pass, with one array per term and then one per tally."""
 
     classes: int
     samples: int
@@ -70,8 +73,9 @@ class _Pass:
     axis: int | None
     ignored: tuple[int, ...]
     maker: Loss | None
-    losses: dict[str, Loss] = field(default_factory=dict)
+    losses: dict[str, Measure] = field(default_factory=dict)
     terms: Terms = field(default_factory=lambda: Terms(()))
+    tallies: list[Tally] = field(default_factory=list)
 
     def suits(self, other: _Pass) -> bool:
         """Whether the losses of this pass can join another pass.
@@ -83,18 +87,45 @@ class _Pass:
         return self.axis in (None, other.axis) and self.ignored == other.ignored and same_maker
 
     def plan(self) -> None:
-        """Collect the terms of the losses, each of them once."""
+        """Collect the terms of the losses, each of them once, and the tallies that no other tally covers."""
         summands = [p for loss in self.losses.values() for _, p in loss.summands()]
-        self.terms = Terms(dict.fromkeys(t for p in summands for t in p.terms()))
+        self.terms = Terms(dict.fromkeys(t for p in summands if isinstance(p, Loss) for t in p.terms()))
+        tallies = list(dict.fromkeys(p.tally() for p in summands if isinstance(p, Metric)))
+        self.tallies = [t for t in tallies if not any(t != other and other.covers(t) for other in tallies)]
         if self.axis is None:  # no loss depends on the axis, but the values per class do
             self.axis = next((loss.axis for loss in self.losses.values() if loss.axis is not None), 1)
 
+    def sums_of(self, batch: Batch, spacing: Any) -> list[Array]:
+        """The sums of the terms, and then the numbers of the tallies."""
+        sums, weighed = list[Array](), batch
+        if self.maker is not None:
+            weighed = self.maker.spaced(spacing).weigh(batch)
+        if self.terms:
+            sums = _backend.run(weighed, self.terms, Mode.FORWARD | Mode.BY_CLASS, by_sample=True)
+        return [*sums, *(tally.count(batch, spacing) for tally in self.tallies)]
+
+    def by_source(self, sums: Sequence[Array], classes: int) -> dict[Any, Array]:
+        """Map each term, and each tally that a metric asks for, to its sums."""
+        found: dict[Any, Array] = dict(zip([*self.terms, *self.tallies], sums, strict=True))
+        for metric in self.losses.values():
+            if isinstance(metric, Metric):
+                wanted = metric.tally()
+                host = next(t for t in self.tallies if t.covers(wanted))
+                found[wanted] = host.taken_as(wanted, found[host], classes)
+        return found
+
 
 class Passes:
-    """The checked losses of an evaluation, and the passes that compute them."""
+    """The checked losses and metrics of an evaluation, and the passes that compute them."""
 
-    def __init__(self, losses: Mapping[str, Loss], ignore_index: int | Sequence[int] | None) -> None:
+    def __init__(
+        self,
+        losses: Mapping[str, Measure],
+        ignore_index: int | Sequence[int] | None,
+        num_classes: int | None = None,
+    ) -> None:
         _check_losses(losses)
+        self.num_classes = None if num_classes is None else _at_least_two(num_classes)
         if ignore_index is not None:
             ignore_index = labels_option(ignore_index)
             losses = {name: loss.ignoring(ignore_index) for name, loss in losses.items()}
@@ -105,22 +136,29 @@ class Passes:
     @property
     def needs_whole_images(self) -> bool:
         """Whether a loss makes weights from a whole image, such as distances, so that windows cannot be added."""
-        return any(p.maker is not None for p in self._passes)
+        makers = any(p.maker is not None for p in self._passes)
+        return makers or any(loss.needs_whole_images for loss in self.losses.values())
+
+    @property
+    def takes_label_maps(self) -> bool:
+        """Whether the input may be a label map, because there are only metrics."""
+        return all(isinstance(loss, Metric) for loss in self.losses.values())
 
     def sums(self, input: Any, target: Any, pixel_weight: Any, spacing: Any = None) -> OpenSums:
         """Return the sums of these pixels."""
         batches = self._batches(input, target, pixel_weight)
-        sums = [self._run(p, batch, spacing) for p, batch in zip(self._passes, batches, strict=True)]
+        sums = [p.sums_of(batch, spacing) for p, batch in zip(self._passes, batches, strict=True)]
         return OpenSums(batches[0].classes, batches[0].samples, sums)
 
     def sums_of_lazy(self, input: Any, target: Any, pixel_weight: Any, spacing: Any = None) -> Iterator[OpenSums]:
         """Yield the sums of some whole images after the other, from arrays that are read window by window."""
         from .._lazy_arrays import LazyArrays
 
-        arrays = LazyArrays(input, target, pixel_weight)
+        arrays = LazyArrays(input, target, pixel_weight, label_map=self.takes_label_maps)
         input, target, pixel_weight, _ = arrays.stand_ins()
-        axes = [batch.axis for batch in self._batches(input, target, pixel_weight)]
-        elements = self._takes_elements(input, target)
+        batches = self._batches(input, target, pixel_weight)
+        axes = [None if batch.label_map else batch.axis for batch in batches]
+        elements = batches[0].label_map or self._takes_elements(input, target)
         total = OpenTotal()
         with closing(arrays.parts(axes, elements=elements, whole=self.needs_whole_images)) as parts:
             for part in parts:
@@ -140,6 +178,10 @@ class Passes:
         batches = [self._batch(p, input, target, pixel_weight) for p in self._passes]
         for p, batch in zip(self._passes, batches, strict=True):
             check_targets(batch, [s for loss in p.losses.values() for _, s in loss.summands()])
+            for metric in p.losses.values():
+                if isinstance(metric, Metric):
+                    metric.check_batch(batch)
+            check_num_classes(batch, self.num_classes)
         if any(batch.classes != batches[0].classes for batch in batches):
             axes = {name: loss.axis for name, loss in self.losses.items()}
             raise ValueError(
@@ -148,16 +190,13 @@ class Passes:
             )
         return batches
 
-    def _run(self, p: _Pass, batch: Batch, spacing: Any) -> list[Array]:
-        if p.maker is not None:
-            batch = p.maker.spaced(spacing).weigh(batch)
-        return _backend.run(batch, p.terms, Mode.FORWARD | Mode.BY_CLASS, by_sample=True)
-
     def _takes_elements(self, input: Any, target: Any) -> bool:
         """Whether every loss compares elements, so that target and weight have the axes of the input."""
         return not self._labelled and input.shape == target.shape
 
     def _batch(self, p: _Pass, input: Any, target: Any, pixel_weight: Any) -> Batch:
+        if self.takes_label_maps and holds_labels(input):
+            return label_batch(input, target, pixel_weight, p.ignored, self.num_classes)
         x, y = as_input(input), as_array(target, "target")
         if self._takes_elements(x, y):
             return element_batch(x, y, pixel_weight, axis=p.axis if x.ndim > 1 else None, by_sample=True)
@@ -165,35 +204,40 @@ class Passes:
         assert p.axis is not None
         return class_batch(x, y, pixel_weight, axis=p.axis, ignored=p.ignored, binary=binary)
 
-    def own_sums(self, sums: OpenSums) -> dict[str, tuple[Loss, dict[Any, Array]]]:
-        """Map each name to its loss and to the sums of its pass by term."""
+    def own_sums(self, sums: OpenSums) -> dict[str, tuple[Measure, dict[Any, Array]]]:
+        """Map each name to its loss or metric, and to the sums of its pass by source."""
+        sources = [p.by_source(own, sums.classes) for p, own in zip(self._passes, sums.passes, strict=True)]
         found = {
-            name: (loss, dict(zip(p.terms, own, strict=True)))
-            for p, own in zip(self._passes, sums.passes, strict=True)
-            for name, loss in p.losses.items()
+            name: (loss, own) for p, own in zip(self._passes, sources, strict=True) for name, loss in p.losses.items()
         }
         return {name: found[name] for name in self.losses}
 
 
-def _check_losses(losses: Mapping[str, Loss]) -> None:
+def _at_least_two(num_classes: int) -> int:
+    if integer(num_classes, "num_classes") < 2:
+        raise ValueError(f"num_classes: expected at least 2, got {num_classes}")
+    return int(num_classes)
+
+
+def _check_losses(losses: Mapping[str, Measure]) -> None:
     if not isinstance(losses, Mapping):
         raise TypeError(f"losses: expected a mapping of names to losses, got {type(losses).__name__}")
     if not losses:
         raise ValueError("losses: expected at least one, got none")
     for name, loss in losses.items():
-        if not isinstance(loss, Loss):
-            raise TypeError(f"losses: expected a loss for {name!r}, got {type(loss).__name__}")
+        if not isinstance(loss, Measure):
+            raise TypeError(f"losses: expected a loss or a metric for {name!r}, got {type(loss).__name__}")
         if loss.reduction == "none":
             raise ValueError(f"losses: expected reduction 'mean' or 'sum' for {name!r}, got {loss!r}")
 
 
-def _planned(losses: dict[str, Loss], ignored: tuple[int, ...]) -> list[_Pass]:
+def _planned(losses: dict[str, Measure], ignored: tuple[int, ...]) -> list[_Pass]:
     """Group the losses into passes. A loss that fixes neither its axis nor its weights joins the first that suits."""
     passes = list[_Pass]()
     for name, loss in losses.items():
         axis = loss.element_axis() if loss.kind == "element" else loss.axis
         own = ignored if loss.ignore_index is None else ignored_labels(loss.ignore_index)
-        new = _Pass(axis, own, loss.weight_maker())
+        new = _Pass(axis, own, loss.weight_maker() if isinstance(loss, Loss) else None)
         same = (p for p in passes if (p.axis, p.ignored, p.maker) == (new.axis, new.ignored, new.maker))
         mine = next(same, new)
         mine.losses[name] = loss

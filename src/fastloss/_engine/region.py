@@ -8,7 +8,7 @@ and dA2 into the gradient.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from .._arrays import Array, real_dtype
 from .._batch import Batch
-from .._options import choice, freeze, integer, number
+from .._options import choice, chosen_classes, class_numbers, freeze, number
 from .._terms import ACTIVATIONS, Term
 from .loss import Loss
 
@@ -97,26 +97,6 @@ def in_blocks(function: Callable[[Array], Array], sums: Array, columns: int) -> 
     for first in range(0, groups, step):
         out[first : first + step] = function(sums[first : first + step])
     return out
-
-
-def class_numbers(value: Any) -> tuple[int, ...] | None:
-    """The checked value of the option `classes`: None or distinct integers."""
-    if value is None:
-        return None
-    if isinstance(value, str) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
-        raise TypeError(f"classes: expected a sequence of integers, got {value!r}")
-    numbers = tuple(integer(c, "classes") for c in value)
-    if not numbers or len(set(numbers)) != len(numbers):
-        raise ValueError(f"classes: expected one or more distinct class numbers, got {list(numbers)}")
-    return numbers
-
-
-def chosen_classes(wanted: Sequence[int] | None, classes: int) -> list[int]:
-    """The indices of the chosen classes, checked against the number of classes."""
-    chosen = list(range(classes) if wanted is None else wanted)
-    if not all(0 <= c < classes for c in chosen):
-        raise ValueError(f"classes: expected numbers in [0, {classes}), got {chosen}")
-    return chosen
 
 
 def smooth_option(value: Any) -> float | tuple[float, float]:

@@ -14,12 +14,14 @@ the same names here and in csrc/, so one search finds both.
     table.py       one entry per loss
     driver.py      blocks, weights, sums, gradients
     distance.py    the distance transform
+    confusion.py   counts of predicted and true classes
 
 The package imports no backend and no loss object.
 """
 
+from .confusion import confusion
 from .distance import distance
 from .driver import run
 from .table import KERNELS
 
-__all__ = ["KERNELS", "distance", "run"]
+__all__ = ["KERNELS", "confusion", "distance", "run"]

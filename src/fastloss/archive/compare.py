@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from .._engine.measure import Measure
 from .._records import decoding, member, texts_of
 from ..files.errors import FileError, shown
-from ..losses import Loss
 from ..results import Report
 from .ledger_files import RECORDS, Lines, read_options
 from .merge_ledgers import places_of
@@ -163,7 +163,7 @@ def _drawn(images: int, samples: int, seed: int) -> Array:
     return np.concatenate([np.ones((1, images), np.int64), drawn])
 
 
-def _difference(name: str, loss: Loss, pairs: list[tuple[Report, Report]], counts: Array) -> Difference:
+def _difference(name: str, loss: Measure, pairs: list[tuple[Report, Report]], counts: Array) -> Difference:
     classes = pairs[0][0].classes
     sums = [counts @ np.array([pair[k].partial(name).numbers.sum(axis=0) for pair in pairs]) for k in (0, 1)]
     values = [loss.values_of(one, classes) for one in sums]
@@ -180,7 +180,7 @@ def _difference(name: str, loss: Loss, pairs: list[tuple[Report, Report]], count
     )
 
 
-def _class_values(name: str, loss: Loss, reports: list[Report], counts: Array) -> Array:
+def _class_values(name: str, loss: Measure, reports: list[Report], counts: Array) -> Array:
     """Return the value of each class in each sample."""
     total: Any = 0.0
     for k, (weight, summand) in enumerate(loss.summands()):

@@ -85,7 +85,9 @@ def tables(report: FilesReport, worst: int) -> None:
     if ranked:
         print()
         rows = [_image_row(report, index, nan) for index in ranked]
-        table(out, f"Worst {len(ranked)} of {count} by {names[0]} (the first loss)", ["image", *names], rows)
+        first = report.ranked_by
+        how = "the first metric, lowest first" if report.losses[first].higher_is_better else "the first loss"
+        table(out, f"Worst {len(ranked)} of {count} by {first} ({how})", ["image", *names], rows)
 
 
 def _image_row(report: FilesReport, index: int, nan: set[str]) -> list[str]:

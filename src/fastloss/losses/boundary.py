@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from .._arrays import Array
 from .._batch import Batch
 from .._engine.functions import function_of, loss_of
-from .._engine.loss import Loss, MapsLoss
-from .._engine.region import chosen_classes, class_numbers
+from .._engine.loss import MapsLoss
 from .._engine.sums import SumLoss
-from .._options import freeze
+from .._options import chosen_classes, class_numbers, freeze
 from .._terms import ACTIVATIONS, Term
 from ..distance import MOST_DIMS, as_spacing, signed_distance_to, spacing_array
 
@@ -39,10 +38,10 @@ class DistanceLoss(MapsLoss, SumLoss):
         freeze(self, classes=class_numbers(self.classes))
         super().__post_init__()
 
-    def spaced(self, spacing: Any) -> Loss:
+    def spaced(self, spacing: Any) -> Self:
         if spacing is None or self.spacing is not None:
             return self
-        changed: Loss = dataclasses.replace(self, spacing=spacing)  # type: ignore[type-var]
+        changed: Self = dataclasses.replace(self, spacing=spacing)  # type: ignore[type-var]
         return changed
 
     def by_sample(self) -> bool:

@@ -99,10 +99,23 @@ class FilesReport(Report):
     def _class_names(self) -> list[str]:
         return list(self.class_names)
 
-    def worst(self, count: int) -> list[int]:
-        """Return the images with the largest values of the first loss, largest first.
+    @property
+    def ranked_by(self) -> str:
+        """Name the loss or metric by which `worst` ranks the images.
 
-        The images in `nan_images` come before all others. An image without a value is left out.
+        Returns
+        -------
+        str
+            The first that is good or bad. A confusion matrix is neither.
+        """
+        names = (name for name, loss in self.losses.items() if loss.higher_is_better is not None)
+        return next(names, next(iter(self.losses)))
+
+    def worst(self, count: int) -> list[int]:
+        """Return the images with the worst values of the first loss or metric, worst first.
+
+        The worst values of a loss are the largest, and those of most metrics the smallest. The images in `nan_images`
+        come before all others. An image without a value is left out.
 
         Parameters
         ----------
@@ -114,8 +127,10 @@ class FilesReport(Report):
         list of int
             The positions of the images in `images`.
         """
-        values = self.per_image[next(iter(self.losses))]
-        keys = {index: -value for index, value in enumerate(values.tolist()) if not math.isnan(value)}
+        name = self.ranked_by
+        sign = 1 if self.losses[name].higher_is_better else -1
+        values = self.per_image[name]
+        keys = {index: sign * value for index, value in enumerate(values.tolist()) if not math.isnan(value)}
         first = set(self._facts.nan)
         keys |= dict.fromkeys(first, 0.0)
         return sorted(keys, key=lambda index: (index not in first, keys[index], index))[:count]

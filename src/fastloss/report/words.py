@@ -1,14 +1,26 @@
-"""States in words what the value of a loss is averaged over, and the spacing that distances are measured with."""
+"""States in words what the value of a loss or metric is averaged over, and the spacing that distances are measured
+with."""
 
 from collections.abc import Iterable, Sequence
 
+from .._engine.confusion import ClassMetric
 from .._engine.loss import Composed
+from .._engine.measure import Measure
+from .._engine.metric import Metric
 from .._engine.region import RegionLoss
-from ..losses import GeneralizedDiceLoss, Loss
+from ..losses import GeneralizedDiceLoss
+
+ABSENT = {"skip": ", without classes absent from the mask", "nan": ", without classes that have no value"}
 
 
-def averaging(loss: Loss) -> str:
-    """Say in words what the value of a loss over many images is averaged over: pixels, images or classes."""
+def averaging(loss: Measure) -> str:
+    """Say in words what the value of a loss or metric over many images is averaged over."""
+    if isinstance(loss, ClassMetric):
+        absent = ABSENT.get(loss.absent, "")
+        mean = "pixels of all images pooled, then mean over classes" if loss.batch else "mean over images and classes"
+        return f"{mean}{absent}"
+    if isinstance(loss, Metric):
+        return "pixels of all images pooled"
     if isinstance(loss, Composed):
         return " + ".join(f"{weight:g} x ({averaging(term)})" for weight, term in loss.summands())
     if loss.reduction == "sum":
@@ -18,13 +30,13 @@ def averaging(loss: Loss) -> str:
         return "pixels of all images pooled" if loss.batch else "mean over images"
     if not isinstance(loss, RegionLoss):
         return f"{weighted}mean over the pixels of all images"
-    absent = ", without classes absent from the mask" if getattr(loss, "absent", None) == "skip" else ""
+    absent = ABSENT["skip"] if getattr(loss, "absent", None) == "skip" else ""
     if loss.batch:
         return f"pixels of all images pooled, then {weighted}mean over classes{absent}"
     return f"{weighted}mean over images and classes{absent}"
 
 
-def spacing_line(losses: Iterable[Loss], spacings: Sequence[tuple[float, ...] | None]) -> str:
+def spacing_line(losses: Iterable[Measure], spacings: Sequence[tuple[float, ...] | None]) -> str:
     """Return the spacing of the images, for a report with losses that measure distances; otherwise nothing."""
     leaves = [leaf for loss in losses for _, leaf in loss.summands()]
     if not any(getattr(leaf, "spacing", ()) is None for leaf in leaves):
