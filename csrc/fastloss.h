@@ -34,17 +34,40 @@ static const ptrdiff_t dtype_size[FL_DTYPES] = {4, 8, 2, 2, 1, 1, 2, 2, 4, 4, 8,
 
 enum fl_activation { FL_NONE, FL_SIGMOID, FL_SOFTMAX };
 
-/* What a job does: either WEIGH by itself, or any of the other modes together. */
+/* What a job does: either WEIGH or COUNT by itself, or any of the other modes together. */
 enum fl_mode {
     FL_WEIGH = 1,    /* check labels and weights, and fill the weight sums only; the input is not read */
     FL_FORWARD = 2,  /* fill all sums */
     FL_GRADIENT = 4, /* write d(value)/d(input) to the output, from the terms' coefficients */
     FL_MAP = 8,      /* write the values of the only term to the output: per pixel (pixel losses) or per element */
-    FL_BY_CLASS = 16 /* with FL_FORWARD: pixel and element losses also keep their sums class by class */
+    FL_BY_CLASS = 16, /* with FL_FORWARD: pixel and element losses also keep their sums class by class */
+    FL_COUNT = 32     /* count pixels by class (fl_count); there are no terms */
 };
 
-/* Faults of the data, combined by OR in fl_faults().  The caller then finds the wrong element and names it. */
-enum fl_fault { FL_BAD_LABEL = 1, FL_BAD_WEIGHT = 2 };
+/* Faults of the data, combined by OR in fl_faults().  The caller then finds the wrong element and names it.  A job that
+ * counts has FL_BAD_WEIGHT for any weight but 0 and 1. */
+enum fl_fault {
+    FL_BAD_LABEL = 1,
+    FL_BAD_WEIGHT = 2,
+    FL_BAD_INPUT = 4, /* FL_COUNT: nan, or a label map with a number that is no class */
+    FL_BAD_TARGET = 8 /* FL_COUNT: a dense target that is neither 0 nor 1 */
+};
+
+/* How the input becomes classes. */
+enum fl_rule {
+    FL_ARGMAX, /* the class with the largest score, the first if several have it */
+    FL_ABOVE, /* each channel by itself, where its value is above a level */
+    FL_LABELS /* the input is a label map, whose class stride is 0 */
+};
+
+/* What a job with FL_COUNT counts.  With `matrix`, which needs labels and classes that exclude each other, a group has
+ * C * C counts: the pixels by class of the target and class of the prediction.  Otherwise it has 4 * C counts: for each
+ * class, the pixels of the class in both; then those in the prediction; those in the target; and all that count. */
+typedef struct {
+    int rule, matrix;
+    double level;
+    int64_t *counts; /* the counts of one group after the other, all 0 at first */
+} fl_count;
 
 typedef struct {
     char *data; /* NULL: this operand is absent */
@@ -58,9 +81,9 @@ typedef struct {
  *   region: I[C], A[C], B[C]; then A2[C], B2[C] and W[C] if its params ask for them (regions.h);
  *   transforms: none. */
 typedef struct {
-    int loss;       /* number of its entry in the table, from fl_find_loss() */
+    int loss; /* number of its entry in the table, from fl_find_loss() */
     int activation; /* for losses of probabilities */
-    const double *class_weight;  /* C numbers, one per class, or NULL */
+    const double *class_weight; /* C numbers, one per class, or NULL */
     double param[FL_MAX_PARAMS]; /* each loss documents its parameters (elements.h, pixels.h, regions.h) */
     const double *class_param[FL_MAX_PARAMS]; /* each C numbers that replace param[k], or NULL */
     /* For FL_GRADIENT: d(value)/d(sum) of every group.  A region loss has one for each of I[C], A[C] and, if there
@@ -74,15 +97,16 @@ typedef struct {
     ptrdiff_t shape[FL_MAX_DIMS];
     fl_operand input, target, weight, output;
     fl_operand maps; /* distance maps for the losses that take them; they have the input's shape */
-    int labels;           /* the target holds labels (its class stride is unused); else it is dense */
+    int labels; /* the target holds labels (its class stride is unused); else it is dense */
     /* Class c has the label c + label_base.  label_base is 1 for a single foreground channel, else 0. */
     ptrdiff_t label_base;
-    int weight_by_class;  /* the weight has a class dimension */
+    int weight_by_class; /* the weight has a class dimension */
     const int64_t *ignored; /* labels whose pixels do not count */
     ptrdiff_t nignored;
     int double_precision; /* the arithmetic is in double, else in float */
     int mode, nterms, threads;
     const fl_term *terms;
+    fl_count count;
 } fl_job;
 
 /* How a job is computed: its tiles, chunks and slices, and its memory.  The plan copies the job, but not the arrays and

@@ -29,9 +29,24 @@ extern const fl_kernels fl_kernels_v4_f32, fl_kernels_v4_f64;
 /* cpu.c: returns the tables of the level in use.  [0] is for float, and [1] is for double. */
 const fl_kernels *const *fl_active_kernels(void);
 
+/* counts.c: the table in which a thread counts, and its addition to the counts of the job. */
+typedef struct {
+    ptrdiff_t group; /* whose pixels were counted, or NO_GROUP */
+    int64_t pixels; /* at most as many as a count holds */
+    uint32_t count[];
+} fl_table;
+enum { NO_GROUP = -1 };
+void fl_plan_counts(fl_plan *plan); /* decides where threads count */
+void fl_start_counts(fl_plan *plan); /* makes the tables empty */
+/* Makes the table one of this group, with room for `pixels` more pixels. */
+void fl_open_table(const fl_plan *plan, fl_table *table, ptrdiff_t group, ptrdiff_t pixels);
+void fl_end_counts(fl_plan *plan); /* adds up the tables of all threads */
+size_t fl_table_bytes(const fl_plan *plan);
+
 /* slices.c: the memory of the threads, and the loop over the tasks of a slice. */
 int fl_take_scratch(fl_scratch *scratch, size_t bytes, int threads); /* returns 0, or -1 without memory */
 void fl_free_scratch(fl_scratch *scratch);
+char *fl_piece(const fl_scratch *scratch, int thread);
 /* Calls task(context, i, a thread's piece) for each i in [0, n). */
 void fl_run_tasks(const fl_scratch *scratch, ptrdiff_t n, void (*task)(void *context, ptrdiff_t i, char *piece),
                   void *context);

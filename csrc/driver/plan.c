@@ -28,6 +28,12 @@ enum {
 
 static ptrdiff_t *strides(fl_job *job, int o) { return ((fl_operand *)operand(job, o))->stride; }
 
+/* The rows of a tile's input.  A label map has one row for all classes. */
+static ptrdiff_t rows_of(const fl_job *job) {
+    int label_map = job->mode & FL_COUNT && job->count.rule == FL_LABELS && job->labels;
+    return label_map ? 1 : job->classes;
+}
+
 /* Makes the groups the first pixel dimension. */
 static void merge_groups(fl_job *job) {
     for (int o = 0; o < OPERANDS; o++) {
@@ -79,9 +85,10 @@ static void plan_tiles(fl_plan *plan) {
     fl_job *job = &plan->job;
     plan->pixels = 1;
     for (int k = 0; k < job->ndim; k++) plan->pixels *= job->shape[k];
-    plan->width = job->classes == 1 ? 2048 : job->classes <= 128 ? 256 : job->classes <= 256 ? 128 : 64;
+    ptrdiff_t rows = rows_of(job);
+    plan->width = rows == 1 ? 2048 : rows <= 128 ? 256 : rows <= 256 ? 128 : 64;
     plan->block = TILE_ELEMENTS / plan->width;
-    ptrdiff_t small = job->classes == 1 ? MEMBER_ELEMENTS : least(MEMBER_PIXELS, plan->width / 4);
+    ptrdiff_t small = rows == 1 ? MEMBER_ELEMENTS : least(MEMBER_PIXELS, plan->width / 4);
     plan->members = plan->pixels > 0 && plan->pixels <= small ? plan->width / plan->pixels : 0;
     if (plan->members) merge_groups(job);
     coalesce(job);
@@ -96,7 +103,7 @@ static void plan_tiles(fl_plan *plan) {
  * chunk group by group. */
 static void plan_chunks(fl_plan *plan) {
     fl_job *job = &plan->job;
-    plan->chunk_tiles = most(1, CHUNK_ELEMENTS / (plan->width * job->classes));
+    plan->chunk_tiles = most(1, CHUNK_ELEMENTS / (plan->width * rows_of(job)));
     plan->chunks_per_group = (plan->tiles + plan->chunk_tiles - 1) / plan->chunk_tiles;
     ptrdiff_t gangs = (job->groups + plan->gang - 1) / plan->gang;
     plan->chunks = plan->members ? plan->chunks_per_group : plan->chunks_per_group * gangs * plan->gang;
@@ -105,11 +112,11 @@ static void plan_chunks(fl_plan *plan) {
 
 static void plan_slices(fl_plan *plan) {
     fl_job *job = &plan->job;
-    ptrdiff_t elements = job->classes * plan->pixels * job->groups, chunk_pixels = plan->chunk_tiles * plan->width;
+    ptrdiff_t elements = rows_of(job) * plan->pixels * job->groups, chunk_pixels = plan->chunk_tiles * plan->width;
     job->threads = (int)most(1, least(job->threads, least(elements / THREAD_ELEMENTS, plan->chunks / plan->gang)));
     if (!plan->members) chunk_pixels = least(chunk_pixels, plan->pixels);
     ptrdiff_t by_sums = SLICE_SUM_BYTES / (8 * most(1, plan->nsums));
-    ptrdiff_t by_work = SLICE_ELEMENTS / most(1, job->nterms * job->classes * chunk_pixels) * job->threads;
+    ptrdiff_t by_work = SLICE_ELEMENTS / most(1, most(1, job->nterms) * rows_of(job) * chunk_pixels) * job->threads;
     plan->slice_chunks = least(plan->chunks, most(job->threads, least(by_sums, by_work) / plan->gang) * plan->gang);
     plan->stream = job->output.data && !plan->members && plan->gang == 1 && job->classes <= STREAM_CLASSES &&
                    elements * 4 >= STREAM_BYTES;
@@ -123,10 +130,14 @@ fl_plan *fl_prepare(const fl_job *job) {
     plan_tiles(plan);
     plan_chunks(plan);
     plan_slices(plan);
+    fl_plan_counts(plan);
     size_t bytes = plan->kernels->scratch_bytes(plan);
     int failed = fl_take_scratch(&plan->scratch, bytes, fl_usable_threads(plan->job.threads));
     plan->chunk_sums = malloc(sizeof(double) * (size_t)most(1, plan->nsums * plan->slice_chunks));
-    if (!failed && plan->chunk_sums) return plan;
+    if (!failed && plan->chunk_sums) {
+        fl_start_counts(plan);
+        return plan;
+    }
     fl_release(plan);
     return NULL;
 }

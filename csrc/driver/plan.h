@@ -26,6 +26,9 @@ struct fl_plan {
     int stream;        /* the gradient is written by streaming stores (stream.h) */
     fl_scratch scratch;
     double *chunk_sums; /* the sums of each chunk of a slice */
+    ptrdiff_t ncounts;  /* counts per group, or 0 */
+    ptrdiff_t ntable;   /* counts of the table at the start of each thread's scratch, or 0 (counts.c) */
+    int pairs;          /* the table has C * C counts, by target and prediction, even if the job has 4 C */
     int faults;         /* enum fl_fault */
 };
 

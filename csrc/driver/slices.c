@@ -36,6 +36,11 @@ void fl_free_scratch(fl_scratch *scratch) {
     scratch->memory = NULL;
 }
 
+char *fl_piece(const fl_scratch *scratch, int thread) {
+    char *first = scratch->memory + (-(uintptr_t)scratch->memory & 63);
+    return first + (size_t)thread * scratch->bytes;
+}
+
 typedef struct {
     const fl_scratch *scratch;
     void (*task)(void *context, ptrdiff_t i, char *piece);
@@ -44,8 +49,7 @@ typedef struct {
 
 static void run_task(void *all, ptrdiff_t i, int thread) {
     const tasks *t = all;
-    char *first = t->scratch->memory + (-(uintptr_t)t->scratch->memory & 63);
-    t->task(t->context, i, first + (size_t)thread * t->scratch->bytes);
+    t->task(t->context, i, fl_piece(t->scratch, thread));
 }
 
 void fl_run_tasks(const fl_scratch *scratch, ptrdiff_t n, void (*task)(void *, ptrdiff_t, char *), void *context) {
@@ -87,7 +91,9 @@ ptrdiff_t fl_run(fl_plan *plan, double *sums, ptrdiff_t first) {
         if (group >= groups) continue; /* the last gang may have fewer groups */
         for (ptrdiff_t k = 0; k < plan->nsums; k++) sums[k * groups + group] += plan->chunk_sums[i * plan->nsums + k];
     }
-    return plan->faults || first + n >= plan->chunks ? FL_DONE : first + n;
+    if (!plan->faults && first + n < plan->chunks) return first + n;
+    fl_end_counts(plan);
+    return FL_DONE;
 }
 
 int fl_find_loss(const char *name) { return fl_active_kernels()[0]->find_loss(name); }

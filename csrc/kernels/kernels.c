@@ -5,6 +5,7 @@
  * blocks for values and sums, and sweeps over them for the gradient.  It knows no thread, no dtype, no family and no
  * loss.
  */
+#include "confusion.h"
 #include "driver/driver.h"
 #include "table.h"
 
@@ -73,6 +74,8 @@ static size_t carve(tile *t, const fl_plan *plan, char *scratch) {
     *t = (tile){.job = job, .plan = plan, .width = plan->width};
     for (int k = 0; k < job->nterms; k++) t->needs |= needs_of(job, &job->terms[k]);
     /* Rows that are read twice, and lie a power of two apart, would push each other out of L1. */
+    void *table = piece(&at, fl_table_bytes(plan)); /* first, because it is kept from chunk to chunk */
+    t->table = plan->ntable ? table : NULL;
     t->in_place = t->needs & NEEDS_INPUT || !job->labels ? FEW_ROWS : plan->block;
     t->runs = piece(&at, sizeof(run) * width);
     t->buffer = piece(&at, FL_BUFFER);
@@ -80,6 +83,7 @@ static size_t carve(tile *t, const fl_plan *plan, char *scratch) {
     t->product = piece(&at, plan->members ? sizeof(double) * width : 0);
     t->value = piece(&at, job->labels ? width * sizeof(int64_t) : 0);
     t->label = piece(&at, row);
+    t->predicted = piece(&at, job->mode & FL_COUNT ? row : 0);
     t->streams = plan->stream ? piece(&at, sizeof(stream) * (size_t)job->classes) : NULL;
     real **single[] = {&t->w,       &t->w_mean,   &t->m,     &t->s,    &t->z,  &t->any_d,
                        &t->any_own, &t->any_rest, &t->zeros, &t->ones, &t->top};
@@ -128,6 +132,10 @@ static void sweep_backward(tile *t) {
 
 static void run_tile(tile *t) {
     int mode = t->job->mode;
+    if (mode & FL_COUNT) {
+        count_tile(t);
+        return;
+    }
     EACH_TERM(begin, t, r);
     if (mode & FL_WEIGH) {
         EACH_TERM(weigh, t, r);

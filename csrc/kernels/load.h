@@ -45,16 +45,16 @@ static void load_weights(tile *t) {
     if (bad) t->faults |= FL_BAD_WEIGHT;
 }
 
-/* Loads the labels as 64-bit integers, padded with zeros. */
-static void load_values(tile *t) {
-    const fl_operand *a = &t->job->target;
+/* Loads labels as 64-bit integers, padded with zeros: those of the target, or an input that is a label map. */
+static void load_values(tile *t, int o) {
+    const fl_operand *a = operand(t->job, o);
     ptrdiff_t stride = a->stride[t->job->ndim + 1], size = dtype_size[a->dtype];
     const stretches all = {t->nruns, a->stride[2]};
     int at_once = t->alike && !a->swapped;
-    if (at_once) load_integers(t->value, a->data + t->runs[0].offset[TARGET], stride, t->each, all, a->dtype);
+    if (at_once) load_integers(t->value, a->data + t->runs[0].offset[o], stride, t->each, all, a->dtype);
     for (int r = 0; r < t->nruns && !at_once; r++) {
         const run *u = &t->runs[r];
-        const char *in = a->data + u->offset[TARGET];
+        const char *in = a->data + u->offset[o];
         if (a->swapped) copy_swapped(t->buffer, size, in, stride, u->length, size);
         load_integers(t->value + u->start, a->swapped ? t->buffer : in, a->swapped ? size : stride, u->length,
                       one_stretch, a->dtype);
@@ -69,7 +69,7 @@ static int any_bad_label(const tile *t, int64_t end) {
     return bad;
 }
 
-/* Copies contiguous labels of type T to t->label.  Returns 0 if one does not fit there.  Its bits above ireal's then
+/* Copies contiguous labels of type T.  Returns 0 if one does not fit there.  Its bits above ireal's then
  * differ from its sign, and so the addition of half of ireal's range carries into them. */
 #define NARROW(TAG, T)                                                                                                 \
     case TAG: {                                                                                                        \
@@ -81,11 +81,10 @@ static int any_bad_label(const tile *t, int64_t end) {
         return beyond == 0;                                                                                            \
     }
 
-static int narrow_labels(const tile *t) {
-    const fl_operand *a = &t->job->target;
+static int narrow_labels(const tile *t, int o, ireal *restrict label) {
+    const fl_operand *a = operand(t->job, o);
     const ptrdiff_t size = dtype_size[a->dtype], n = t->n;
-    const char *lies = a->data + t->runs[0].offset[TARGET];
-    ireal *restrict label = t->label;
+    const char *lies = a->data + t->runs[0].offset[o];
     if (t->nruns != 1 || n != t->padded || a->swapped || a->stride[t->job->ndim + 1] != size ||
         (uintptr_t)lies % (uintptr_t)size != 0)
         return 0;
@@ -106,7 +105,9 @@ static int load_direct_labels(tile *t) {
     const fl_job *job = t->job;
     const int64_t base = (int64_t)job->label_base, end = base + (int64_t)job->classes;
     const int64_t one = job->nignored == 1 ? job->ignored[0] : -1;
-    if (job->nignored > 1 || end > INT32_MAX || one < INT32_MIN || one > INT32_MAX || !narrow_labels(t)) return 0;
+    if (job->nignored > 1 || end > INT32_MAX || one < INT32_MIN || one > INT32_MAX ||
+        !narrow_labels(t, TARGET, t->label))
+        return 0;
     const ireal first = (ireal)base, last = (ireal)(end - 1), skipped = (ireal)one;
     const ptrdiff_t n = t->n;
     ireal *restrict label = t->label, outside = 0, ignored = 0;
@@ -135,7 +136,7 @@ static void load_labels(tile *t) {
     const fl_job *job = t->job;
     int64_t base = (int64_t)job->label_base, end = base + (int64_t)job->classes;
     if (load_direct_labels(t)) return;
-    load_values(t);
+    load_values(t, TARGET);
     const int64_t *restrict value = t->value;
     ireal *restrict label = t->label;
     real *restrict w = t->w;

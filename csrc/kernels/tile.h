@@ -12,9 +12,9 @@
 #define FASTLOSS_TILE_H
 
 #include "convert.h"
+#include "driver/driver.h"
 #include "driver/minmax.h"
 #include "driver/operands.h"
-#include "driver/plan.h"
 #include "stream.h"
 
 #define FL_TILE 2048 /* the most pixels that a tile has (plan.c) */
@@ -58,6 +58,7 @@ typedef struct {
 
     /* One number per pixel. */
     ireal *label; /* the class of the pixel, or -1 */
+    ireal *predicted; /* FL_COUNT: the class that is predicted */
     real *w; /* the weight of the pixel; 0 if the pixel is ignored or padding */
     real *w_mean; /* the mean of the pixel's weights by class; w is then 0 or 1 */
     /* Softmax: m is subtracted from the logits before exp: the maximum, or the label's logit (softmax.h).  s is the sum
@@ -77,6 +78,7 @@ typedef struct {
     real *g, *own_g; /* the gradient: in own_g, or in place in the output */
     ptrdiff_t g_width; /* from one row of the gradient to the next; t->width if it is in own_g */
     term *terms;
+    fl_table *table; /* FL_COUNT: the thread's counts; NULL: it counts in the counts of the job */
 
     /* Memory for numbers on their way to and from these rows. */
     real *staged[OPERANDS]; /* one row per group of a gang, or NULL */

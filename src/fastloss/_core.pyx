@@ -28,6 +28,10 @@ cdef extern from "fastloss.h" nogil:
         double *param
         const double **class_param
         const double *coef
+    ctypedef struct fl_count:
+        int rule, matrix
+        double level
+        int64_t *counts
     ctypedef struct fl_job:
         ptrdiff_t groups, classes
         ptrdiff_t *shape
@@ -36,6 +40,8 @@ cdef extern from "fastloss.h" nogil:
         ptrdiff_t label_base, nignored
         const int64_t *ignored
         const fl_term *terms
+        fl_count count
+    int FL_COUNT, FL_LABELS
     ctypedef struct fl_plan:
         pass
     const ptrdiff_t *dtype_size
@@ -304,6 +310,38 @@ def run(Operands operands, Terms terms, coefs, output, bint output_by_class, int
         if running.plan != NULL:
             fl_release(running.plan)
         free(own)
+
+
+def count(Operands operands, int rule, double level, bint matrix, counts, threads):
+    """Count the pixels of each sample by class, and return the faults.
+
+    counts: int64, C-contiguous of shape (N, C * C) with `matrix`, else (N, 4 * C), and all 0.
+    """
+    cdef fl_job job
+    cdef _Run running
+    cdef double no_sums = 0
+    cdef ptrdiff_t classes = operands.input.shape[1]
+    cdef _Buffer out = _buffer(counts, True)
+    if (out.view.ndim != 2 or out.view.itemsize != sizeof(int64_t) or out.view.shape[0] != operands.input.shape[0]
+            or out.view.shape[1] != classes * (classes if matrix else 4)):
+        raise ValueError("input: changed during the call")
+    if operands.target.strides == NULL or (matrix and not operands.labels):
+        raise ValueError("target: changed during the call")
+    memset(&job, 0, sizeof(job))
+    operands.place(&job, False)
+    if rule == FL_LABELS:
+        job.double_precision = False
+    job.mode, job.threads = FL_COUNT, min(threads, MOST_THREADS)
+    job.count.rule, job.count.level, job.count.matrix = rule, level, matrix
+    job.count.counts = <int64_t *> out.view.buf
+    running.plan, running.sums = fl_prepare(&job), &no_sums
+    if running.plan == NULL:
+        raise MemoryError()
+    try:
+        _run_all(_run_slice, &running)
+        return fl_faults(running.plan)
+    finally:
+        fl_release(running.plan)
 
 
 cdef const double *_doubles(array, list held):
