@@ -130,73 +130,88 @@ static void count_pixels(tile *t) {
     }
 }
 
-/* The pixels of a row, as bits: 1 predicted, 2 in the target, 4 it counts. */
-enum { PREDICTED = 1, TRUE = 2, KEPT = 4 };
+/* A row of a class as the counts take it.  Without `x`, the prediction is a class per pixel; without `y`, so is the
+ * target. */
+typedef struct {
+    const real *x, *y, *w;
+    const ireal *predicted, *label;
+    real level;
+    ireal own;
+} class_view;
 
-/* Fills `bits` with those of class c, which is row `c - c0` of the block. */
-static void class_bits(tile *t, ptrdiff_t c0, ptrdiff_t c, uint8_t *restrict bits) {
-    const ptrdiff_t n = t->padded;
-    const int above = t->job->count.rule == FL_ABOVE;
-    const real *restrict x = above ? x_row(t, c - c0) : t->w, *restrict y = t->y ? t->y + (c - c0) * t->width : t->w;
-    const real *restrict w = t->wc ? t->wc + (c - c0) * t->width : t->w, level = (real)t->job->count.level;
-    const ireal *restrict label = t->label, *restrict predicted = t->predicted, own = (ireal)c;
-    int odd = 0, soft = 0, weighted = 0;
-    for (ptrdiff_t i = 0; i < n; i++) bits[i] = w[i] > 0 ? KEPT : 0;
-    for (ptrdiff_t i = 0; i < n; i++) weighted |= w[i] != 0 && w[i] != 1;
-    if (above)
-        for (ptrdiff_t i = 0; i < n; i++) odd |= w[i] > 0 && x[i] != x[i], bits[i] |= x[i] > level ? PREDICTED : 0;
-    else
-        for (ptrdiff_t i = 0; i < n; i++) bits[i] |= predicted[i] == own ? PREDICTED : 0;
-    if (t->y)
-        for (ptrdiff_t i = 0; i < n; i++) soft |= w[i] > 0 && y[i] != 0 && y[i] != 1, bits[i] |= y[i] == 1 ? TRUE : 0;
-    else
-        for (ptrdiff_t i = 0; i < n; i++) bits[i] |= label[i] == own ? TRUE : 0;
-    if (odd) t->faults |= FL_BAD_INPUT;
-    if (soft) t->faults |= FL_BAD_TARGET;
-    if (weighted) t->faults |= FL_BAD_WEIGHT;
+typedef struct {
+    ireal both, predicted, target, all, odd, soft; /* the pixels; whether one is nan, or neither in nor out */
+} class_sum;
+
+/* Counts the pixels [first, first + n) of a row. */
+FL_INLINE class_sum sum_class(const class_view *r, ptrdiff_t first, ptrdiff_t n, int above, int dense) {
+    const real *restrict x = r->x, *restrict y = r->y, *restrict w = r->w, level = r->level;
+    const ireal *restrict predicted = r->predicted, *restrict label = r->label, own = r->own;
+    ireal both = 0, of_input = 0, of_target = 0, all = 0, odd = 0, soft = 0;
+    for (ptrdiff_t i = first; i < first + n; i++) {
+        ireal keep = w[i] > 0;
+        ireal p = above ? x[i] > level : predicted[i] == own, q = dense ? y[i] == 1 : label[i] == own;
+        both += keep & p & q;
+        of_input += keep & p;
+        of_target += keep & q;
+        all += keep;
+        if (above) odd |= keep & (ireal)(x[i] != x[i]);
+        if (dense) soft |= keep & (ireal)(y[i] != 0) & (q ^ 1);
+    }
+    return (class_sum){both, of_input, of_target, all, odd, soft};
 }
 
-/* Adds the counts of class c for the pixels [first, first + n) of a group. */
-static void count_bits(tile *t, ptrdiff_t group, ptrdiff_t c, const uint8_t *restrict bits, ptrdiff_t n) {
-    const ptrdiff_t classes = t->job->classes;
-    int32_t both = 0, of_input = 0, of_target = 0, all = 0;
-    for (ptrdiff_t i = 0; i < n; i++) {
-        both += bits[i] == (PREDICTED | TRUE | KEPT);
-        of_input += (bits[i] & (PREDICTED | KEPT)) == (PREDICTED | KEPT);
-        of_target += (bits[i] & (TRUE | KEPT)) == (TRUE | KEPT);
-        all += bits[i] >= KEPT;
-    }
-    add_count(t, group, c, both);
-    add_count(t, group, classes + c, of_input);
-    add_count(t, group, 2 * classes + c, of_target);
-    add_count(t, group, 3 * classes + c, all);
+FL_NOINLINE class_sum sum_above_dense(const class_view *r, ptrdiff_t first, ptrdiff_t n) {
+    return sum_class(r, first, n, 1, 1);
+}
+FL_NOINLINE class_sum sum_above(const class_view *r, ptrdiff_t first, ptrdiff_t n) {
+    return sum_class(r, first, n, 1, 0);
+}
+FL_NOINLINE class_sum sum_dense(const class_view *r, ptrdiff_t first, ptrdiff_t n) {
+    return sum_class(r, first, n, 0, 1);
+}
+
+/* Adds the counts of class c for the pixels [first, first + n) of a tile, which belong to one group. */
+static void add_class(tile *t, const class_view *r, ptrdiff_t group, ptrdiff_t first, ptrdiff_t n) {
+    const ptrdiff_t classes = t->job->classes, c = (ptrdiff_t)r->own;
+    class_sum s = (r->x && r->y ? sum_above_dense : r->x ? sum_above : sum_dense)(r, first, n);
+    add_count(t, group, c, s.both);
+    add_count(t, group, classes + c, s.predicted);
+    add_count(t, group, 2 * classes + c, s.target);
+    add_count(t, group, 3 * classes + c, s.all);
+    if (s.odd) t->faults |= FL_BAD_INPUT;
+    if (s.soft) t->faults |= FL_BAD_TARGET;
+}
+
+static int hard_weights(const real *restrict w, ptrdiff_t n) {
+    int bad = 0;
+    for (ptrdiff_t i = 0; i < n; i++) bad |= w[i] != 0 && w[i] != 1;
+    return !bad;
 }
 
 /* Counts the pixels of each class by itself. */
 static void count_rows(tile *t) {
-    uint8_t *bits = (uint8_t *)(void *)t->top;
     const int above = t->job->count.rule == FL_ABOVE;
-    for (ptrdiff_t c0 = 0; c0 < t->job->classes; c0 += t->plan->block) {
-        if (above || t->own_y || t->wc) load_block(t, c0 / t->plan->block, 0);
-        ptrdiff_t end = least(c0 + t->plan->block, t->job->classes);
-        for (ptrdiff_t c = c0; c < end && !t->faults; c++) {
-            class_bits(t, c0, c, bits);
-            if (!t->members) count_bits(t, t->group, c, bits, t->n);
-            for (ptrdiff_t k = 0; k < t->members; k++) count_bits(t, t->group + k, c, bits + k * t->each, t->each);
+    for (ptrdiff_t c0 = 0; c0 < t->job->classes && !t->faults; c0 += t->plan->block) {
+        load_block(t, c0 / t->plan->block, 0);
+        for (ptrdiff_t c = 0; c < t->classes; c++) {
+            class_view r = {.x = above ? x_row(t, c) : NULL,
+                            .y = t->y ? t->y + c * t->width : NULL,
+                            .w = t->wc ? t->wc + c * t->width : t->w,
+                            .predicted = t->predicted,
+                            .label = t->label,
+                            .level = (real)t->job->count.level,
+                            .own = (ireal)(c0 + c)};
+            if (t->wc && !hard_weights(r.w, t->n)) t->faults |= FL_BAD_WEIGHT;
+            if (!t->members) add_class(t, &r, t->group, 0, t->n);
+            for (ptrdiff_t k = 0; k < t->members; k++) add_class(t, &r, t->group + k, k * t->each, t->each);
         }
     }
 }
 
-static void check_hard_weights(tile *t) {
-    const real *restrict w = t->w;
-    int bad = 0;
-    for (ptrdiff_t i = 0; i < t->padded; i++) bad |= w[i] != 0 && w[i] != 1;
-    if (bad) t->faults |= FL_BAD_WEIGHT;
-}
-
 static void count_tile(tile *t) {
     const fl_count *count = &t->job->count;
-    if (t->job->weight.data && !t->job->weight_by_class) check_hard_weights(t);
+    if (t->job->weight.data && !t->job->weight_by_class && !hard_weights(t->w, t->n)) t->faults |= FL_BAD_WEIGHT;
     if (count->rule == FL_ARGMAX) predict_argmax(t);
     else if (count->rule == FL_LABELS) predict_labels(t);
     if (t->faults) return;

@@ -57,6 +57,13 @@ def _split(column: Array) -> list[float]:
     return [*parts, *column.tolist()]
 
 
+def _are_counts(stack: Array) -> bool:
+    """Whether all numbers are whole and so small that their sums need no expansion, as in confusion matrices."""
+    if not np.isfinite(stack).all() or (stack != np.rint(stack)).any():
+        return False
+    return bool(np.abs(stack).max(initial=0) * len(stack) < 2**53)
+
+
 def exact_sum(rows: Iterable[Array]) -> Array:
     """The exact column sums of arrays of shape (n, k), as an expansion of shape (m, k). Without rows, they are 0."""
     many = list(rows)
@@ -65,6 +72,9 @@ def exact_sum(rows: Iterable[Array]) -> Array:
         return stack + ZERO  # -0.0 becomes 0.0
     if len(stack) == 0:
         return np.zeros((1, stack.shape[1]))
+    if stack.shape[1] >= MANY and _are_counts(stack):
+        total: Array = stack.sum(axis=0, keepdims=True) + ZERO
+        return total
     few = len(stack) < MANY
     columns = [_expansion(column.tolist() if few else _split(column)) for column in stack.T]
     out = np.zeros((max(map(len, columns), default=1), len(columns)))
