@@ -133,7 +133,7 @@ class ClassMetric(CountMetric):
         numerator, denominator = self.score(c)
         defined = denominator > 0
         keep = np.zeros(c.tp.shape)
-        keep[:, chosen_classes(self.classes, keep.shape[1])] = 1
+        keep[:, chosen_classes(self.classes, rows.shape[1] // BY_CLASS)] = 1
         if self.absent in ("zero", "one"):
             keep = np.where(c.kept > 0, keep, 0)
         else:

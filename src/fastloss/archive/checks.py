@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .._engine.measure import Measure
 from ..files.errors import FileError, shown
 from ..files.label_maps import IGNORED
 from ..files.pairing import Pair
-from ..losses import LOSSES, Loss
+from ..losses import LOSSES
+from ..metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def check_kind(pair: Pair, found: Kind, expected: Kind, given_by: str) -> None:
         )
 
 
-def check_channels(losses: Mapping[str, Loss], file: str, found: int, dense: bool) -> None:
+def check_channels(losses: Mapping[str, Measure], file: str, found: int, dense: bool) -> None:
     """Check the number of channels. Some losses take only one. A softmax needs more, as it is 1 over one."""
     for leaf in (leaf for loss in losses.values() for _, leaf in loss.summands()):
         name = loss_name(leaf)
@@ -51,7 +53,7 @@ def check_channels(losses: Mapping[str, Loss], file: str, found: int, dense: boo
             raise FileError(f"{file}: expected two or more classes for the softmax of {name}, got one; {hint}")
 
 
-def check_no_own_labels(losses: Mapping[str, Loss]) -> None:
+def check_no_own_labels(losses: Mapping[str, Measure]) -> None:
     """Refuse a loss with its own ignored labels next to a label map, after which the labels are classes."""
     for leaf in (leaf for loss in losses.values() for _, leaf in loss.summands()):
         if leaf.ignore_index not in (None, IGNORED):
@@ -61,7 +63,7 @@ def check_no_own_labels(losses: Mapping[str, Loss]) -> None:
             )
 
 
-def loss_name(loss: Loss) -> str:
+def loss_name(loss: Measure) -> str:
     """Return the name in expressions: the name of the loss, or of the public loss from which it derives."""
-    known = {cls: name for name, cls in LOSSES.items()}
+    known: dict[type, str] = {cls: name for name, cls in (LOSSES | METRICS).items()}
     return next(known[cls] for cls in type(loss).__mro__ if cls in known).removesuffix("_loss")

@@ -42,6 +42,8 @@ class Difference:
         The 95 % interval of each class.
     per_image : array, shape (images,)
         The difference of each image.
+    higher_is_better : bool
+        Whether a larger value is better: True for most metrics, False for losses.
     """
 
     values: tuple[float, float]
@@ -50,6 +52,7 @@ class Difference:
     per_class: Array
     class_intervals: Array
     per_image: Array
+    higher_is_better: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +68,7 @@ class Comparison:
     class_names : tuple of str
         The names of the classes.
     differences : dict of name to Difference
-        The difference of each loss.
+        The difference of each loss and metric. A confusion matrix has none.
     """
 
     images: tuple[str, ...]
@@ -134,13 +137,19 @@ def compare_ledgers(
                 f"{shown(folder)}: expected the losses {list(model.losses.values())} of {model.classes} classes, as in "
                 f"{shown(folders[0])}, got {list(other.losses.values())} of {other.classes}"
             )
+    if all(loss.higher_is_better is None for loss in model.losses.values()):
+        raise FileError(f"{shown(folders[0])}: expected a loss, or a metric that is good or bad, got {model!r}")
     counts = _drawn(len(names), samples, seed)
     pairs = [(runs[0][name][0], runs[1][name][0]) for name in names]
     return Comparison(
         images=tuple(names),
         only=(tuple(sorted(runs[0].keys() - runs[1].keys())), tuple(sorted(runs[1].keys() - runs[0].keys()))),
         class_names=class_names or tuple(str(k) for k in range(model.classes)),
-        differences={name: _difference(name, loss, pairs, counts) for name, loss in model.losses.items()},
+        differences={
+            name: _difference(name, loss, pairs, counts)
+            for name, loss in model.losses.items()
+            if loss.higher_is_better is not None
+        },
     )
 
 
@@ -177,6 +186,7 @@ def _difference(name: str, loss: Measure, pairs: list[tuple[Report, Report]], co
         per_class=per_class[0],
         class_intervals=_bounds(per_class[1:]).T,
         per_image=np.array([b.per_image[name][0] - a.per_image[name][0] for a, b in pairs]),
+        higher_is_better=bool(loss.higher_is_better),
     )
 
 

@@ -1,4 +1,4 @@
-"""`evaluate_files`: many losses over an archive of predictions and masks, read file by file."""
+"""`evaluate_files`: many losses and metrics over an archive of predictions and masks, read file by file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+from .._engine.measure import Measure
+from .._engine.metric import Metric
 from .._options import labels_option
 from ..files.errors import FileError
 from ..files.fitting import AxisOptions, check_axes
@@ -17,7 +19,6 @@ from ..files.label_maps import LabelMap, read_label_map
 from ..files.layouts import Layout, find_layout
 from ..files.pairing import pair_files
 from ..files.regions import Regions, parse_regions
-from ..losses import Loss
 from ..report.files_report import FilesReport
 from .collector import Collector
 from .engines import find_engine, results
@@ -33,7 +34,7 @@ Progress = Callable[[int, int, int], None]
 
 
 def evaluate_files(
-    losses: Mapping[str, Loss],
+    losses: Mapping[str, Measure],
     predictions: str | os.PathLike[str],
     targets: str | os.PathLike[str],
     /,
@@ -68,7 +69,7 @@ def evaluate_files(
     hash: str = "stat",
     on_error: str = "raise",
 ) -> FilesReport:
-    """Compute losses of saved predictions against masks, file by file.
+    """Compute losses and metrics of saved predictions against masks, file by file.
 
     Files are read ahead while the kernels compute, and large tiled files are read by windows. Nothing ambiguous is
     guessed: the headers or an option decide about axes, labels and geometry, or the pair is refused. The page
@@ -76,9 +77,9 @@ def evaluate_files(
 
     Parameters
     ----------
-    losses : mapping of name to loss
-        The losses, each with reduction "mean" or "sum". If the predictions are known to be probabilities or label maps,
-        a loss with an activation is computed without it.
+    losses : mapping of name to loss or metric
+        The losses, each with reduction "mean" or "sum", and the metrics of `fastloss.metrics`. If the predictions are
+        known to be probabilities or label maps, a loss with an activation is computed without it.
     predictions, targets : path
         Two files, or two folders whose files belong together by their paths without extension.
     match : tuple of str, default None
@@ -203,6 +204,7 @@ def evaluate_files(
         num_classes=num_classes if num_classes is not None or prediction_labels is None else _count(label_map),
         named_classes=None if names is None else len(names),
         nodata=nodata,
+        one_hot=not isinstance(losses, Mapping) or not all(isinstance(one, Metric) for one in losses.values()),
     )
     reading = Reading(
         axes=AxisOptions(

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._engine.confusion import ConfusionTally
+from .._predictions import Prediction, prediction_batch
 from ..files.label_maps import IGNORED
 from ..files.regions import Regions
 from ..files.stored import Array
-from ..report.nnunet import Counts, Label, counts
+from ..report.nnunet import Counts, Label
 from .meaning import Arrays
 
 
@@ -35,37 +37,32 @@ class Counter:
     def of(self, arrays: Arrays, classes: int, label_map: bool) -> dict[Label, Counts]:
         """Count the pixels of a window, without class 0, which nnU-Net takes for the background and does not score.
 
-        `label_map`: the prediction is a label map, as one-hot channels.
+        `label_map`: the prediction is a label map, maybe as one-hot channels.
         """
+        if self.regions is None and classes < 2:
+            return {}
+        ignored = (*self.ignored, IGNORED) if self.regions is None else (IGNORED,)
+        scores = self._painted(arrays.input, label_map)
+        batch = prediction_batch(scores, arrays.target, arrays.weight, 1, ignored, classes)
+        tally = ConfusionTally(Prediction("softmax" if self.regions is None else None, 0.5))
+        found = [_counts(*row) for row in tally.count(batch).reshape(-1, classes).T.astype(int).tolist()]
         if self.regions is None:
-            predicted, reference = arrays.input[0].argmax(axis=0), arrays.target[0]
-            if arrays.weight is not None:  # pixels without data in the prediction
-                reference = np.where(arrays.weight[0] > 0, reference.astype(np.int64), IGNORED)
-            return counts(predicted, reference, range(1, classes), (*self.ignored, IGNORED))
-        kept: Array = np.array(True) if arrays.weight is None else arrays.weight[0, 0] > 0
-        masks = self._region_masks(arrays.input[0], label_map)
+            return dict(list(enumerate(found))[1:])
         keys = [tuple(sorted(members)) for members in self.regions.members]
-        return {
-            key if len(key) > 1 else key[0]: _counts(predicted & kept, reference & kept, kept)
-            for key, predicted, reference in zip(keys, masks, arrays.target[0], strict=True)
-        }
+        return {key if len(key) > 1 else key[0]: counts for key, counts in zip(keys, found, strict=True)}
 
-    def _region_masks(self, scores: Array, label_map: bool) -> Array:
-        """Return each region's mask.
+    def _painted(self, scores: Array, label_map: bool) -> Array:
+        """Return the channels that nnU-Net scores.
 
         nnU-Net paints the regions over each other and scores the label map that results.
         """
-        masks: Array = scores > 0.5
         if label_map or self.class_order is None or self.regions is None:
-            return masks
-        painted = np.zeros(masks.shape[1:], np.int64)
-        for mask, label in zip(masks, self.class_order, strict=True):
+            return scores
+        painted = np.zeros(scores.shape[2:], np.int64)
+        for mask, label in zip(scores[0] > 0.5, self.class_order, strict=True):
             painted[mask] = label
-        return np.stack([np.isin(painted, list(members)) for members in self.regions.members])
+        return np.stack([np.isin(painted, list(members)) for members in self.regions.members])[None].astype(np.float32)
 
 
-def _counts(predicted: Array, reference: Array, kept: Array) -> Counts:
-    tp = int(np.count_nonzero(predicted & reference))
-    fp, fn = int(np.count_nonzero(predicted)) - tp, int(np.count_nonzero(reference)) - tp
-    total = predicted.size if kept.ndim == 0 else int(np.count_nonzero(kept))
-    return Counts(tp=tp, fp=fp, fn=fn, tn=total - tp - fp - fn)
+def _counts(tp: int, predicted: int, target: int, kept: int) -> Counts:
+    return Counts(tp=tp, fp=predicted - tp, fn=target - tp, tn=kept - predicted - target + tp)

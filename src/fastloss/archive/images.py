@@ -68,6 +68,8 @@ def open_image(pair: Pair, how: Reading, *, whole: bool) -> Image:
 
 
 def _pixel_bytes(decoder: Decoder) -> int:
+    if decoder.stays_label_map:
+        return int(decoder.prediction.dtype.itemsize + decoder.target.dtype.itemsize)
     size = 4 if decoder.holds_labels or decoder.meaning.scale is not None else decoder.prediction.dtype.itemsize
     return int(decoder.classes * size + decoder.target.dtype.itemsize)
 

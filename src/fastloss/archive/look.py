@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from .._engine.loss import Composed, composed
+from .._engine.measure import Measure
+from .._engine.metric import Metric
 from ..files.errors import FileError
 from ..files.stored import Array
 from ..losses import (
@@ -46,8 +48,10 @@ OF_PROBABILITIES = {
 """The losses that take probabilities whatever their options, and the loss that takes logits."""
 
 
-def expects(loss: Loss) -> str:
-    """Return what a loss expects: "logits", "probabilities", "log-probabilities", or "" for anything."""
+def expects(loss: Measure) -> str:
+    """Return what a loss or metric expects: "logits", "probabilities", "log-probabilities", or "" for anything."""
+    if isinstance(loss, Metric) and loss.activation == "softmax":  # the largest logit has the largest probability
+        return ""
     if isinstance(loss, tuple(TAKE_LOGITS)):
         return "logits"
     if isinstance(loss, NLLLoss):
@@ -59,20 +63,27 @@ def expects(loss: Loss) -> str:
     return "logits" if loss.activation else "probabilities"
 
 
-def taking_probabilities(name: str, loss: Loss, path: str) -> Loss:
-    """Return the loss for an input that is known to hold probabilities."""
+def taking_probabilities(name: str, loss: Measure, path: str, *, one_hot: bool = False) -> Measure:
+    """Return the loss or metric for an input that is known to hold probabilities, or one-hot label maps."""
+    if isinstance(loss, Metric):
+        return loss.of_probabilities(one_hot=one_hot)
+    assert isinstance(loss, Loss)
+    return _loss_of_probabilities(name, loss, path)
+
+
+def _loss_of_probabilities(name: str, loss: Loss, path: str) -> Loss:
     for kind, (own, other) in TAKE_LOGITS.items():
         if any(isinstance(leaf, kind) for _, leaf in loss.summands()):
             raise FileError(f"{path} holds probabilities or labels, but {own} takes logits; use {other} in {name}")
     if isinstance(loss, Composed):
-        return composed([(weight, taking_probabilities(name, leaf, path)) for weight, leaf in loss.summands()])
+        return composed([(weight, _loss_of_probabilities(name, leaf, path)) for weight, leaf in loss.summands()])
     if getattr(loss, "activation", None) is None:
         return loss
     changed: Loss = dataclasses.replace(loss, activation=None)  # type: ignore[type-var]
     return changed
 
 
-def look(values: Array, exclusive: bool, losses: Mapping[str, Loss], path: str) -> Iterable[str]:
+def look(values: Array, exclusive: bool, losses: Mapping[str, Measure], path: str) -> Iterable[str]:
     """Yield notes about values of shape (C, *S) that do not look like what a loss expects.
 
     With `exclusive`, the classes of the target exclude each other. Values that cannot be right are an error.
@@ -109,7 +120,7 @@ class _Seen:
     def sum_to_one(self) -> bool:
         return self.sums[0] >= 0.99 and self.sums[1] <= 1.01
 
-    def note(self, expected: str, loss: Loss, name: str, exclusive: bool, path: str) -> str:
+    def note(self, expected: str, loss: Measure, name: str, exclusive: bool, path: str) -> str:
         if self.empty:
             return ""
         span = f"values from {self.low:.4g} to {self.high:.4g}"
@@ -139,7 +150,7 @@ class _Seen:
             )
         return ""
 
-    def _second_activation(self, loss: Loss, name: str, path: str) -> str:
+    def _second_activation(self, loss: Measure, name: str, path: str) -> str:
         """Return the note about values in [0, 1] that a softmax or a sigmoid would turn into probabilities again."""
         sums = " that sum to 1" if self.channels > 1 and self.sum_to_one else ""
         what = f"{path} seems to hold probabilities, values in [0, 1]{sums}"
@@ -150,7 +161,7 @@ class _Seen:
         return f"{what}, but {name} applies a {activation}; if they are probabilities, give `activation=None`"
 
 
-def _way_out(loss: Loss) -> str:
+def _way_out(loss: Measure) -> str:
     for kind, own in OF_PROBABILITIES.items():
         if any(isinstance(leaf, kind) for _, leaf in loss.summands()):
             return f"if they are logits, use {own}"

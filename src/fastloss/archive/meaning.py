@@ -1,7 +1,7 @@
-"""Meaning: turns the values of files into the arrays that the losses take.
+"""Meaning: turns the values of files into the arrays that the losses and metrics take.
 
 A prediction becomes floating-point scores of shape (C, *S): as it is, from scaled integers, or one-hot from a label
-map. A mask becomes labels of shape (*S), or a dense target of shape (C, *S).
+map. For metrics, a label map stays one. A mask becomes labels of shape (*S), or a dense target of shape (C, *S).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Meaning:
     num_classes: int | None = None
     named_classes: int | None = None  # the number of names of classes
     nodata: str | None = None
+    one_hot: bool = True  # label maps as predictions become one-hot scores, which losses take and metrics do not need
 
     def takes_label_maps(self) -> bool:
         """Whether a prediction of integers is a label map."""
@@ -67,6 +68,9 @@ class Decoder:
         known = meaning.num_classes is not None and not fitted.channels
         self.holds_labels = meaning.takes_label_maps() and not fitted.channels and (known or not floats)
         self.classes = self._classes()
+        self.stays_label_map = (
+            self.holds_labels and not meaning.one_hot and meaning.regions is None and self.classes > 1
+        )
         self.ignored = meaning.ignored
         self.nodata = self._nodata_label(self.target)
         self.own_nodata = self._nodata_label(self.prediction) if self.holds_labels else None
@@ -159,6 +163,8 @@ class Decoder:
     def read(self, window: Window) -> Arrays:
         """Read a window of the pixels."""
         target, weight = self._target(window)
+        if self.stays_label_map:
+            return self._label_maps(window, target)
         if self.holds_labels:
             values, missing = self._labels_as_scores(window, target)
         else:
@@ -248,6 +254,15 @@ class Decoder:
 
     # ---- label maps as predictions
 
+    def _label_maps(self, window: Window, target: Array) -> Arrays:
+        """Return the label map itself. The kernels refuse labels that are no classes."""
+        colours = (slice(0, 3),) if self.fitted.coloured[0] else ()
+        labels = self.fitted.prediction.read((*window, *colours), self._own_labels)
+        kept = labels != IGNORED if self._has_gaps else np.array(True)
+        if kept.all():
+            return Arrays(labels[None], target[None], None)
+        return Arrays(labels[None], target[None], kept[None], int(np.count_nonzero(~kept)))
+
     def _labels_as_scores(self, window: Window, target: Array) -> tuple[Array, Array | None]:
         """Return a label map as probabilities of 0 and 1, and where it has no data."""
         colours = (slice(0, 3),) if self.fitted.coloured[0] else ()
@@ -296,10 +311,16 @@ class Decoder:
             wrong &= ~np.isin(target, (*self.ignored, IGNORED))
         if wrong.any():
             at = tuple(np.argwhere(wrong)[0].tolist())
-            raise FileError(
-                f"{shown(self.prediction.path)}: expected predicted labels in 0..{self.classes - 1}, got {labels[at]} "
-                f"at {self.fitted.prediction.place(at, window)}; `num_classes=` counts all classes"
-            )
+            place = self.fitted.prediction.place(at, window)
+            raise FileError(bad_prediction(shown(self.prediction.path), self.classes, labels[at], place))
+
+
+def bad_prediction(file: str, classes: int, label: int, place: tuple[int, ...]) -> str:
+    """Return the message about a predicted label that is no class."""
+    return (
+        f"{file}: expected predicted labels in 0..{classes - 1}, got {label} at {place}; `num_classes=` counts all "
+        "classes"
+    )
 
 
 def _replaced(values: Array, label: int, by: int) -> Array:

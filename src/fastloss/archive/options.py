@@ -15,7 +15,7 @@ from .._records import json_text, loss_record, plain, text_record
 from ..files.errors import FileError, printable, shown
 from .worker import Task
 
-NO_INFLUENCE = {"read_threads", "skip"}
+NO_INFLUENCE = {"read_threads", "skip", "one_hot"}
 
 SPELLED = {
     "bfloat16": "dtype",
@@ -47,7 +47,7 @@ def task_options(task: Task, class_names: Sequence[str] | None, hash: str) -> di
     for part in (axes, meaning):
         reading |= {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
     rest = reading | members | {"class_names": class_names}
-    return found | {name: plain(value) for name, value in rest.items()}
+    return found | {name: plain(value) for name, value in rest.items() if name not in NO_INFLUENCE}
 
 
 def check_same(options: Any, expected: dict[str, Any], folder: Path, source: str, hint: str) -> None:

@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 
 from .._ahead import Work, read_ahead
+from .._engine.measure import Measure
 from .._engine.passes import OpenTotal, Passes
 from .._faults import LabelError
 from ..files.errors import FileError, printable, shown, well_formed
@@ -27,7 +28,7 @@ from .checks import Kind, check_channels, check_classes, check_kind, check_no_ow
 from .hard_counts import Counter
 from .images import Image, Reading, open_image
 from .look import look, taking_probabilities
-from .meaning import Arrays
+from .meaning import Arrays, bad_prediction
 
 LOOKED_AT = 3
 """The number of images whose values are looked at."""
@@ -88,8 +89,8 @@ class Task:
 
     Attributes
     ----------
-    losses : mapping of name to loss
-        The losses.
+    losses : mapping of name to loss or metric
+        The losses and metrics.
     how : Reading
         How the files are read.
     classes : int or None
@@ -102,7 +103,7 @@ class Task:
         Whether an image that cannot be evaluated is a `Failure` and not an error.
     """
 
-    losses: Mapping[str, Loss]
+    losses: Mapping[str, Measure]
     how: Reading
     classes: int | None
     counter: Counter | None
@@ -200,17 +201,26 @@ class Worker:
     def _plan(self, image: Image, kind: Kind) -> None:
         """Plan the passes, now that the kind of the data is known."""
         decoder, file, losses = image.decoder, shown(image.pair.prediction), self.task.losses
-        if kind.certain:
-            losses = {name: taking_probabilities(printable(name), loss, file) for name, loss in losses.items()}
+        if kind.certain and not decoder.stays_label_map:
+            one_hot = decoder.holds_labels
+            losses = {
+                name: taking_probabilities(printable(name), loss, file, one_hot=one_hot)
+                for name, loss in losses.items()
+            }
             if losses != self.task.losses:
                 what = "are label maps" if decoder.holds_labels else "hold probabilities"
-                self.note = f"the predictions {what}; the losses are computed without a softmax or sigmoid"
+                whose = "losses" if any(isinstance(loss, Loss) for loss in losses.values()) else "metrics"
+                self.note = f"the predictions {what}; the {whose} are computed without a softmax or sigmoid"
         check_channels(losses, file, decoder.classes, kind.dense)
         meaning = self.task.how.meaning
         if meaning.labels is not None:
             check_no_own_labels(losses)
         ignored = meaning.ignored if meaning.labels is None else ()
-        self.passes = Passes(losses, None if kind.dense else ignored or IGNORED)
+        self.passes = Passes(
+            losses,
+            None if kind.dense else ignored or IGNORED,
+            num_classes=decoder.classes if decoder.stays_label_map else None,
+        )
 
 
 class _OneImage:
@@ -249,10 +259,10 @@ class _OneImage:
             self.doubts = self._looked(image, arrays)
         self.nbytes += arrays.nbytes
         self.left_out += arrays.left_out
-        if self.worker.task.counter is not None:
-            for label, counts in self.worker.task.counter.of(arrays, image.decoder.classes, label_map).items():
-                self.counts[label] = self.counts[label] + counts if label in self.counts else counts
         with _naming(image, window):
+            if self.worker.task.counter is not None:
+                for label, counts in self.worker.task.counter.of(arrays, image.decoder.classes, label_map).items():
+                    self.counts[label] = self.counts[label] + counts if label in self.counts else counts
             self.total.add(self.worker.passes.sums(arrays.input, arrays.target, arrays.weight, image.fitted.spacing))
 
     def _looked(self, image: Image, arrays: Arrays) -> tuple[str, ...]:
@@ -333,7 +343,9 @@ def _naming(image: Image, window: Window) -> Iterator[None]:
         raise
     except (ValueError, TypeError) as error:
         files = f"{shown(image.pair.prediction)} with {shown(image.pair.target)}"
-        raise FileError(f"{files}: {error}") from error
+        starts = tuple(part.start for part in window)
+        where = f"; positions are those in the window from {starts} on" if any(starts) else ""
+        raise FileError(f"{files}: {error}{where}") from error
 
 
 def _has_nan(report: Report) -> bool:
@@ -346,6 +358,9 @@ def _has_nan(report: Report) -> bool:
 
 
 def _bad_label(image: Image, window: Window, error: LabelError) -> str:
+    if error.name == "input":
+        place = image.fitted.prediction.place(error.position[1:], window)
+        return bad_prediction(shown(image.pair.prediction), error.classes, error.label, place)
     place = image.fitted.target.place(error.position[1:], window)  # leave out the sample axis, which the file lacks
     binary = "; if it is the foreground, save it as 1" if error.classes == 2 and error.label > 0 else ""
     return (

@@ -15,6 +15,7 @@ import typer
 import fastloss
 from fastloss.files.writing import write_file
 from fastloss.losses import LOSSES, MULTI_INPUT_LOSSES, Loss
+from fastloss.metrics import METRICS, Measure
 from fastloss.report.files_report import FilesReport, check_output
 
 from . import comparing, expression, options, tables
@@ -26,7 +27,7 @@ from .streams import CLOSED_PIPE, discard, say
 
 app = typer.Typer(
     name="fastloss",
-    help="Compute losses of segmentation predictions on the CPU.",
+    help="Compute losses and metrics of segmentation predictions on the CPU.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -99,7 +100,8 @@ def _version(wanted: bool) -> None:
 def evaluate(
     predictions: options.Predictions,
     targets: options.Targets,
-    loss: options.Loss,
+    loss: options.Loss = None,
+    metric: options.Metric = None,
     match: options.Match = None,
     layout: options.Layout = None,
     activation: options.ActivationOption = None,
@@ -131,13 +133,14 @@ def evaluate(
     hash: options.HashOption = Hash.stat,
     on_error: options.OnErrorOption = OnError.stop,
 ) -> None:
-    """Compute losses of saved predictions against masks: of the whole set, per class, and of the worst images.
+    """Compute losses and metrics of saved predictions against masks: of the whole set, per class, and of the worst
+    images.
 
     Give two files, or two folders whose files are matched by their paths without extension. A prediction has the shape
     (classes, *pixels) unless the file or an option states otherwise, and its mask has (*pixels).
     """
     notes = list[str]()
-    losses = _losses(loss, activation, notes)
+    losses = _losses(loss or (), metric or (), activation, notes)
     summaries = [path for path in output or () if layout == "nnunet" and path.name == "summary.json"]
     for path in output or ():
         with _output(path):
@@ -276,18 +279,36 @@ def list_losses() -> None:
     tables.catalogue(title, HEADER, _catalogue_rows(others))
 
 
+@app.command("metrics")
+def list_metrics() -> None:
+    """List the metrics with their parameters and defaults."""
+    header = ["metric", *HEADER[1:]]
+    tables.catalogue("Metrics that evaluate takes; --metric all takes all of them", header, _catalogue_rows(METRICS))
+
+
 @app.command()
 def info() -> None:
     """Show the version, the backend, the instruction set and the threads."""
     fastloss.show_config()
 
 
-def _losses(texts: Sequence[str], activation: Activation | None, notes: list[str]) -> dict[str, Loss]:
-    """Map each expression to its loss, in the given order. An expression that is given twice counts once."""
+def _losses(
+    losses: Sequence[str], metrics: Sequence[str], activation: Activation | None, notes: list[str]
+) -> dict[str, Measure]:
+    """Map each expression to its loss or metric, in the given order. An expression that is given twice counts once."""
+    if not losses and not metrics:
+        raise UserError("expected --loss or --metric, for example --loss dice --metric iou, got neither")
     defaults: dict[str, object] = {}
     if activation is not None:
         defaults["activation"] = None if activation is Activation.none else activation.value
-    return {text.strip(): expression.parse(text, defaults, notes) for text in texts}
+    found: dict[str, Measure] = {text.strip(): expression.parse(text, defaults, notes) for text in losses}
+    for text in (one for given in metrics for one in (expression.all_metrics() if given.strip() == "all" else [given])):
+        made = expression.parse_metric(text, defaults)
+        name = text.strip()
+        if isinstance(found.get(name), Loss):  # such as dice, which is both
+            name = f"{name} (metric)"
+        found[name] = made
+    return found
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def check_names(wanted: Sequence[Condition], found: Comparison) -> None:
 
 
 def tables_of(found: Comparison, names: Sequence[str], worst: int) -> None:
-    """Print the differences of all images, of the classes, and of the images with the largest increase."""
+    """Print the differences of all images, of the classes, and of the images that became worst."""
     out, losses = console(), list(found.differences)
     rows = [
         [name, *(number(v, "nan") for v in (*d.values, d.difference)), _interval(d.interval)]
@@ -80,7 +80,8 @@ def tables_of(found: Comparison, names: Sequence[str], worst: int) -> None:
     if ranked:
         print()
         rows = [[found.images[i], *(number(d.per_image[i], "-") for d in found.differences.values())] for i in ranked]
-        title = f"The {len(ranked)} images with the largest increase of {losses[0]} (the first loss)"
+        change, what = ("decrease", "metric") if found.differences[losses[0]].higher_is_better else ("increase", "loss")
+        title = f"The {len(ranked)} images with the largest {change} of {losses[0]} (the first {what})"
         table(out, title, ["image", *losses], rows)
 
 
@@ -89,8 +90,9 @@ def _of_class(difference: Difference, k: int) -> str:
 
 
 def _ranked(found: Comparison, count: int) -> list[int]:
-    values = next(iter(found.differences.values())).per_image.tolist()
-    return sorted((i for i, v in enumerate(values) if not math.isnan(v)), key=lambda i: (-values[i], i))[:count]
+    first = next(iter(found.differences.values()))
+    values = (first.per_image * (1 if first.higher_is_better else -1)).tolist()
+    return sorted((i for i, v in enumerate(values) if not math.isnan(v)), key=lambda i: (values[i], i))[:count]
 
 
 def _interval(bounds: Sequence[float]) -> str:

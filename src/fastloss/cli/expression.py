@@ -1,8 +1,9 @@
 """Turn a loss expression such as `0.5*dice + 0.5*cross_entropy(label_smoothing=0.1)` into a loss, without `eval`.
 
-`parse` walks the syntax tree that Python makes of the text. It knows only numbers, strings, tuples, lists, None, True,
-False, `+`, `*`, parentheses, a minus before a number, and calls of losses with parameters by name. For anything else it
-raises a `UserError` that points at the place in the text. `app.py` calls this module, which knows nothing about files.
+`parse_metric` does the same for a metric, such as `fbeta(beta=2)`. `parse` walks the syntax tree that Python makes of
+the text. It knows only numbers, strings, tuples, lists, None, True, False, `+`, `*`, parentheses, a minus before a
+number, and calls of losses with parameters by name. For anything else it raises a `UserError` that points at the place
+in the text. `app.py` calls this module, which knows nothing about files.
 """
 
 import ast
@@ -14,9 +15,10 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from fastloss.losses import LOSSES, DiceCELoss, Loss
+from fastloss.metrics import METRICS, Metric
 
 from .errors import UserError, printable
-from .suggestions import meant_loss, nearest, taken_as
+from .suggestions import meant_loss, meant_metric, metric_taken_as, nearest, taken_as
 
 LONGEST = 1000
 """The most characters of an expression. No real expression is nearly as long."""
@@ -36,8 +38,6 @@ def parse(text: str, defaults: Mapping[str, object] | None = None, notes: list[s
     `defaults` maps parameters to values. A default applies to each loss that has the parameter and does not set it.
     `notes` gets a line for each name that is taken as a loss although it is the name of a score, or has other meanings.
     """
-    if len(text) > LONGEST:
-        raise UserError(f"--loss: expected an expression of at most {LONGEST} characters, got {len(text)}")
     reader = _Reader(text, dict(defaults or {}), notes if notes is not None else [])
     node = reader.tree()
     try:
@@ -47,6 +47,22 @@ def parse(text: str, defaults: Mapping[str, object] | None = None, notes: list[s
     if not isinstance(value, Loss):
         raise reader.error(node, "expected a loss, got a number")
     return value
+
+
+def parse_metric(text: str, defaults: Mapping[str, object] | None = None) -> Metric:
+    """Return the metric that `text` describes. `defaults` maps parameters to values, as for `parse`."""
+    reader = _MetricReader(text, dict(defaults or {}), [])
+    node = reader.tree()
+    if isinstance(node, ast.Call) and node.args:
+        raise reader.error(node.args[0], "expected parameters by name, for example fbeta(beta=2)")
+    func, keywords = (node.func, node.keywords) if isinstance(node, ast.Call) else (node, [])
+    return reader.metric(node, func, keywords)
+
+
+def all_metrics() -> list[str]:
+    """Return the names of all metrics that need no parameter."""
+    missing = inspect.Parameter.empty
+    return [name for name, make in METRICS.items() if missing not in parameters(make).values()]
 
 
 def names() -> dict[str, str]:
@@ -63,6 +79,8 @@ def parameters(make: Callable[..., object]) -> dict[str, object]:
 class _Reader:
     """Reads one expression. It keeps the text for messages, the losses' defaults, and the notes on their names."""
 
+    option, what = "--loss", "loss"
+
     def __init__(self, text: str, defaults: dict[str, object], notes: list[str]) -> None:
         self.text = text
         self.defaults = defaults
@@ -77,11 +95,17 @@ class _Reader:
 
     def _pointed(self, message: str, start: int, length: int) -> UserError:
         before, marked = (len(printable(part)) for part in (self.text[:start], self.text[start : start + length]))
-        return UserError(f"--loss: {message}\n    {printable(self.text)}\n    {' ' * before}{'^' * max(marked, 1)}")
+        return UserError(
+            f"{self.option}: {message}\n    {printable(self.text)}\n    {' ' * before}{'^' * max(marked, 1)}"
+        )
 
     def tree(self) -> ast.expr:
+        if len(self.text) > LONGEST:
+            raise UserError(
+                f"{self.option}: expected an expression of at most {LONGEST} characters, got {len(self.text)}"
+            )
         if "\n" in self.text or "\r" in self.text or not self.text.strip():
-            raise UserError(f"--loss: expected an expression on one line, got {self.text!r}")
+            raise UserError(f"{self.option}: expected an expression on one line, got {self.text!r}")
         indent = len(self.text) - len(self.text.lstrip())
         self.text = self.text[indent:]
         try:
@@ -160,7 +184,9 @@ class _Reader:
         if not isinstance(func, ast.Name):
             raise self.error(func, "expected the name of a loss")
         name = self._name(func)
-        make = TAKEN[names()[name]]
+        return self._call(node, name, TAKEN[names()[name]], keywords)
+
+    def _call(self, node: ast.expr, name: str, make: Callable[..., T], keywords: list[ast.keyword]) -> T:
         own = self._parameters(name, parameters(make), keywords)
         given = {name: value for name, value in self.defaults.items() if name in parameters(make)}
         return self._checked(node, lambda: make(**(given | own)))
@@ -193,7 +219,7 @@ class _Reader:
             if name in found:
                 raise self.error(keyword, f'expected each parameter once, got "{name}" twice')
             if name == "axis":
-                raise self.error(keyword, "expected no axis here; --axis sets the class axis of all losses")
+                raise self.error(keyword, f"expected no axis here; --axis sets the class axis of every {self.what}")
             found[name] = self._value(keyword.value)
             if name == "reduction" and found[name] == "none":
                 raise self.error(keyword, 'expected reduction "mean" or "sum", one number per loss, got "none"')
@@ -216,3 +242,18 @@ class _Reader:
             return make()
         except (ValueError, TypeError, OverflowError) as error:
             raise self.error(node, str(error)) from None
+
+
+class _MetricReader(_Reader):
+    """Reads the name of a metric, or a call."""
+
+    option, what = "--metric", "metric"
+
+    def metric(self, node: ast.expr, func: ast.expr, keywords: list[ast.keyword]) -> Metric:
+        if not isinstance(func, ast.Name):
+            raise self.error(node, "expected the name of a metric, maybe with parameters, for example fbeta(beta=2)")
+        name = func.id if func.id in METRICS else metric_taken_as(func.id, METRICS)
+        if name is None:
+            hint = meant_metric(func.id, METRICS)
+            raise self.error(func, f'unknown metric "{func.id}"{hint} (fastloss metrics lists them)')
+        return self._call(node, name, METRICS[name], keywords)

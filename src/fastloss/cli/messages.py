@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import fastloss
 from fastloss.archive.look import TAKE_LOGITS
-from fastloss.losses import Loss
+from fastloss.metrics import Measure, Metric
 from fastloss.report.files_report import FilesReport
 
 from .errors import shown, spelled
@@ -25,9 +25,10 @@ def say_failures(report: FilesReport) -> None:
         raise typer.Exit(1)
 
 
-def note_activation(losses: dict[str, Loss], scale: float | None, activation: Activation | None) -> None:
+def note_activation(losses: dict[str, Measure], scale: float | None, activation: Activation | None) -> None:
     """Warn on stderr if a softmax or sigmoid is applied to probabilities, which is legal but rarely intended."""
     leaves = [leaf for loss in losses.values() for _, leaf in loss.summands()]
+    leaves = [leaf for leaf in leaves if not (isinstance(leaf, Metric) and leaf.activation == "softmax")]
     if scale is not None and activation is None and any(getattr(leaf, "activation", None) for leaf in leaves):
         say("note: --scale makes probabilities, but a loss applies an activation to them; give --activation none")
     if scale is None and activation is not Activation.none:

@@ -56,10 +56,15 @@ Predictions = Annotated[
 Targets = Annotated[Path, typer.Argument(metavar="TARGETS", help="Masks: a file, or a folder of files.")]
 
 Loss = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         help='A loss, e.g. dice, "tversky(alpha=0.3, beta=0.7)", "0.5*dice + 0.5*cross_entropy". May be repeated.'
     ),
+]
+
+Metric = Annotated[
+    list[str] | None,
+    typer.Option(help='A metric, e.g. iou, "fbeta(beta=2)", or all of them: all. May be repeated.'),
 ]
 
 Match = Annotated[

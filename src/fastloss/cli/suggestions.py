@@ -72,6 +72,24 @@ SUGGESTED = {
 `miou` counts over a data set. Others mean several losses: Keras' `SparseCategoricalCrossentropy` takes probabilities by
 default, and `weighted_ce` needs weights."""
 
+METRIC_ALIASES = {
+    "dice_score": "dice dsc dice_coefficient dice_similarity dice_similarity_coefficient sorensen_dice f1 f1_score",
+    "iou": "jaccard jac jaccard_index jaccard_score jaccard_coefficient intersection_over_union iou_score",
+    "precision": "ppv positive_predictive_value precision_score",
+    "recall": "sensitivity tpr true_positive_rate recall_score",
+    "specificity": "tnr true_negative_rate",
+    "fbeta": "f_beta fbeta_score",
+    "accuracy": "acc pixel_accuracy accuracy_score",
+    "balanced_accuracy": "bacc balanced_acc balanced_accuracy_score",
+    "cohen_kappa": "kappa cohen_kappa_score",
+    "mcc": "matthews matthews_corrcoef matthews_correlation_coefficient",
+    "confusion_matrix": "confusion",
+}
+"""Maps a metric to its names in papers and other libraries. These are taken."""
+
+METRIC_SUGGESTED = {"iou(batch=True)": "miou mean_iou", "balanced_accuracy": "macc mean_accuracy macro_recall"}
+"""Maps a metric to names that are only suggested, because they count over a data set, or differ between libraries."""
+
 
 def _key(name: str) -> str:
     return name.lower().replace("_", "").removesuffix("loss")
@@ -84,6 +102,8 @@ def _owners(table: Mapping[str, str]) -> dict[str, str]:
 _ALIASES = _owners(ALIASES)
 _SCORES = _owners({name: others for name, (_, others) in SCORES.items()})
 _SUGGESTED = _owners(SUGGESTED)
+_METRIC_ALIASES = _owners(METRIC_ALIASES)
+_METRIC_SUGGESTED = _owners(METRIC_SUGGESTED)
 _NOTES = {_key(name): note for name, note in NOTES.items()}
 
 
@@ -118,6 +138,18 @@ def taken_as(word: str, known: Iterable[str]) -> tuple[str, str | None] | None:
 def meant_loss(word: str, known: Iterable[str]) -> str:
     """Return the hint for a name that is not taken: `; did you mean "hausdorff_dt"?`, or nothing if none is similar."""
     return _hint(_SUGGESTED.get(_key(word))) or nearest(word, known)
+
+
+def metric_taken_as(word: str, known: Iterable[str]) -> str | None:
+    """Return the metric that the name means, or None."""
+    own = {_key(name): name for name in known}
+    return own.get(_key(word)) or _METRIC_ALIASES.get(_key(word))
+
+
+def meant_metric(word: str, known: Iterable[str]) -> str:
+    """Return the hint for a name of a metric that is not taken."""
+    names = [*known, *(alias for aliases in METRIC_ALIASES.values() for alias in aliases.split())]
+    return _hint(_METRIC_SUGGESTED.get(_key(word))) or nearest(word, names)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from fastloss.files.errors import printable, shown
+from fastloss.metrics import Metric
 from fastloss.report.files_report import FilesReport
 from fastloss.report.words import averaging, spacing_line
 
@@ -66,11 +67,14 @@ def tables(report: FilesReport, worst: int) -> None:
     out, names, nan = console(), list(report), set(report.nan_images)
     absent, count = "nan" if nan else "-", len(report.images)
     images = "1 image" if count == 1 else f"all {count} images"
+    kinds = {"metric" if isinstance(loss, Metric) else "loss" for loss in report.losses.values()}
+    what = " or ".join(sorted(kinds))
     title = (
-        f"Loss of {images}, from merged partial sums: the loss of all images concatenated, not a mean of per-file means"
+        f"{what.capitalize()} of {images}, from merged partial sums: the {what} of all images concatenated, not a mean "
+        "of per-file means"
     )
     rows = [[name, number(report[name], absent), averaging(loss)] for name, loss in report.losses.items()]
-    table(out, title, ["loss", "value", "averaged over"], rows, numbers=False)
+    table(out, title, [what, "value", "averaged over"], rows, numbers=False)
     if line := spacing_line(report.losses.values(), report.spacings):
         print(line)
     print()

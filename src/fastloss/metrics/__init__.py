@@ -5,6 +5,7 @@ files.
 """
 
 from .._engine.functions import FUNCTIONS
+from .._engine.measure import Measure
 from .._engine.metric import Metric
 from . import accuracies, agreement, f_score, matrix, overlap, precision_recall, true_negative_rate
 from .accuracies import *  # noqa: F403
@@ -15,7 +16,7 @@ from .overlap import *  # noqa: F403
 from .precision_recall import *  # noqa: F403
 from .true_negative_rate import *  # noqa: F403
 
-__all__ = ["Metric"]
+__all__ = ["Measure", "Metric"]
 __all__ += accuracies.__all__
 __all__ += agreement.__all__
 __all__ += f_score.__all__

@@ -164,5 +164,4 @@ def confusion_matrix(
            [0, 1, 1]])
     """
     metric = loss_of(ConfusionMatrix, activation, threshold, ignore_index, axis)
-    found: Array = metric(input, target, pixel_weight=pixel_weight, num_classes=num_classes)
-    return found
+    return np.asarray(metric(input, target, pixel_weight=pixel_weight, num_classes=num_classes))

@@ -8,10 +8,13 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .._backend import config
 from ..files.errors import well_formed
+from ..metrics import ConfusionMatrix
 from .words import averaging
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ def _json(report: FilesReport) -> str:
                 "value": _finite(report[name]),
                 "averaged_over": averaging(loss),
                 "per_class": dict(zip(report.class_names, map(_finite, report.per_class[name]), strict=True)),
+                **({"matrix": matrix_of(report, name)} if isinstance(loss, ConfusionMatrix) else {}),
             }
             for name, loss in report.losses.items()
         },
@@ -49,6 +53,11 @@ def _json(report: FilesReport) -> str:
         ],
     }
     return json.dumps(data, indent=1, allow_nan=False) + "\n"
+
+
+def matrix_of(report: FilesReport, name: str) -> Any:
+    """Return the rows of a confusion matrix, one per class of the target."""
+    return np.asarray(report.losses[name].finalize(report.partial(name))).tolist()
 
 
 def _named(key: str, path: str | os.PathLike[str]) -> dict[str, str]:

@@ -10,18 +10,12 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
-from .._faults import slabs
-
-Array = np.ndarray[Any, np.dtype[Any]]
 Label = int | tuple[int, ...]
 """A label, or a region: the labels of which it consists."""
-
-LARGEST_SPAN = 1024
-"""The most labels between the smallest and the largest, since `counts` has a table of the pairs of labels."""
 
 METRICS = ("Dice", "IoU", "FP", "TP", "FN", "TN", "n_pred", "n_ref")
 
@@ -69,75 +63,6 @@ class Case:
     prediction: str
     reference: str
     counts: Mapping[Label, Counts]
-
-
-def counts(
-    prediction: Array, reference: Array, labels: Sequence[Label], ignored: Sequence[int] = ()
-) -> dict[Label, Counts]:
-    """Count the pixels of each label or region in two label maps.
-
-    Parameters
-    ----------
-    prediction, reference : array of any integer or bool dtype
-        Two label maps of the same shape. They are read in small slabs.
-    labels : sequence of int or tuple of int
-        The labels or regions.
-    ignored : sequence of int, default ()
-        Pixels do not count if the reference has one of these labels.
-
-    Returns
-    -------
-    dict
-        The counts of each label or region, in the order of `labels`.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, the label maps are not integers, or the labels are too far from each other.
-    """
-    if prediction.shape != reference.shape:
-        raise ValueError(f"expected two label maps of the same shape, got {prediction.shape} and {reference.shape}")
-    for held in (prediction, reference):
-        if held.dtype.kind not in "bui":
-            raise ValueError(f"expected label maps of an integer dtype, got {held.dtype}")
-    sets = {label: set(label) if isinstance(label, tuple) else {label} for label in labels}
-    wanted = sorted(set(ignored).union(*sets.values()))
-    if not wanted:
-        return {}
-    if wanted[-1] - wanted[0] >= LARGEST_SPAN:
-        raise ValueError(f"expected labels within {LARGEST_SPAN} of each other, got {wanted[0]} and {wanted[-1]}")
-    pairs = _pairs(prediction, reference, wanted)
-    kept = np.array([label not in ignored for label in wanted] + [True])
-    pairs[~kept] = 0
-    found = {}
-    for label, members in sets.items():
-        inside = np.array([one in members for one in wanted] + [False])
-        of_reference, others = pairs[inside].sum(0), pairs[~inside].sum(0)
-        found[label] = Counts(
-            tp=int(of_reference[inside].sum()),
-            fp=int(others[inside].sum()),
-            fn=int(of_reference[~inside].sum()),
-            tn=int(others[~inside].sum()),
-        )
-    return found
-
-
-def _pairs(prediction: Array, reference: Array, wanted: Sequence[int]) -> Array:
-    """Count the pairs (label of the reference, label of the prediction). The last row and column are other labels."""
-    n = len(wanted) + 1
-    low, high = wanted[0], wanted[-1]
-    index = np.full(high - low + 3, n - 1)  # one entry more at each end, for labels outside
-    index[np.array(wanted) - low + 1] = np.arange(n - 1)
-    total = np.zeros(n * n, np.int64)
-
-    def indices(slab: Array) -> Array:
-        if slab.dtype == np.uint64:  # the largest would become negative
-            slab = np.minimum(slab, np.uint64(2**63 - 1))
-        return index[np.clip(slab.astype(np.int64), low - 1, high + 1) - (low - 1)]
-
-    for one, other in slabs(prediction, reference, order="K"):
-        total += np.bincount(indices(other) * n + indices(one), minlength=n * n)
-    return total.reshape(n, n)
 
 
 def summary(cases: Sequence[Case]) -> str:
