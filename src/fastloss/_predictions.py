@@ -99,6 +99,7 @@ def is_one_of(labels: Array, some: Sequence[int]) -> Array:
 
 def raise_fault(batch: Batch, rule: int) -> None:
     """Raise the error for the fault that a kernel reported."""
+    batch = batch.whole or batch
     given = batch.given_weight
     if given is not None:
         bad = first(lambda w: (w != 0) & (w != 1), given)

@@ -84,7 +84,6 @@ def evaluate(
     passes = Passes(losses, ignore_index, num_classes)
     if spacing is not None:
         spacing_array(spacing)  # also checked if no loss measures distances
-    if any_lazy(input, target, pixel_weight):
-        images = passes.sums_of_lazy(input, target, pixel_weight, spacing)
-        return Report.sum(closed(passes, sums) for sums in images)
-    return closed(passes, passes.sums(input, target, pixel_weight, spacing))
+    lazy = any_lazy(input, target, pixel_weight)
+    images = (passes.sums_of_lazy if lazy else passes.sums_in_parts)(input, target, pixel_weight, spacing)
+    return Report.sum(closed(passes, sums) for sums in images)

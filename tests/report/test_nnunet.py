@@ -1,77 +1,11 @@
-"""Tests nnU-Net's summary.json: the counts against masks compared one by one, and the text against nnU-Net's form."""
+"""Tests the text of nnU-Net's summary.json. tests/metrics/test_metric_files.py has tests of its counts."""
 
 import json
 import math
 
-import numpy as np
 import pytest
 
-from fastloss.report.nnunet import LARGEST_SPAN, Case, Counts, counts, summary
-
-rng = np.random.default_rng(5)
-
-
-def by_masks(prediction, reference, label, ignored):
-    """The formulas of nnunetv2 2.6.2, `region_or_label_to_mask` and `compute_tp_fp_fn_tn`."""
-    members = label if isinstance(label, tuple) else (label,)
-    in_prediction, in_reference = np.isin(prediction, members), np.isin(reference, members)
-    used = ~np.isin(reference, ignored)
-    return Counts(
-        tp=np.sum(in_reference & in_prediction & used),
-        fp=np.sum(~in_reference & in_prediction & used),
-        fn=np.sum(in_reference & ~in_prediction & used),
-        tn=np.sum(~in_reference & ~in_prediction & used),
-    )
-
-
-@pytest.mark.parametrize("shape", [(), (0, 3), (7,), (40, 50, 60)])
-@pytest.mark.parametrize("dtypes", [("u1", "i2"), ("bool", "u8"), (">i4", "i8"), ("i1", "u2")])
-@pytest.mark.parametrize(
-    ("labels", "ignored"),
-    [
-        ([0, 1, 2], []),
-        ([1, 2], [3]),
-        ([(1, 2, 3), (2, 3), 3], []),
-        ([(1, 3), 2], [4, -1]),
-        ([7], [255]),
-        ([5, 1], [5]),
-    ],
-)
-def test_counts_are_those_of_the_masks(shape, dtypes, labels, ignored):
-    prediction, reference = (np.asarray(rng.integers(0, 6, shape)).astype(dtype) for dtype in dtypes)
-    expected = {label: by_masks(prediction, reference, label, ignored) for label in labels}
-    assert counts(prediction, reference, labels, ignored) == expected
-    if prediction.ndim == 3:
-        turned = prediction.T[::-1], np.asfortranarray(reference.T)[::-1]
-        assert counts(*turned, labels, ignored) == expected
-
-
-@pytest.mark.parametrize("dtype", ["u1", "u8", "i8"])
-def test_labels_outside_count_as_none(dtype):
-    """The extremes of each dtype must not become another label by wrapping around."""
-    info = np.iinfo(dtype)
-    prediction = np.array([info.min, info.max, 1, info.max], dtype)
-    reference = np.array([1, 1, 1, 0], dtype)
-    for labels in ([1], [1, -1], [(1, -1)]):
-        assert counts(prediction, reference, labels)[labels[0]] == Counts(tp=1, fp=0, fn=2, tn=1)
-
-
-@pytest.mark.parametrize(
-    ("prediction", "reference", "labels", "message"),
-    [
-        (np.zeros(2, int), np.zeros(3, int), [1], r"same shape, got \(2,\) and \(3,\)"),
-        (np.zeros(2), np.zeros(2, int), [1], "integer dtype, got float64"),
-        (np.zeros(2, int), np.zeros(2, int), [0, LARGEST_SPAN], f"within {LARGEST_SPAN}"),
-    ],
-)
-def test_counts_refuses(prediction, reference, labels, message):
-    with pytest.raises(ValueError, match=message):
-        counts(prediction, reference, labels)
-
-
-def test_no_labels():
-    assert counts(np.zeros(2, int), np.zeros(2, int), []) == {}
-
+from fastloss.report.nnunet import Case, Counts, summary
 
 EXPECTED = """{
     "foreground_mean": {

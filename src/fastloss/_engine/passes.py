@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from .._lazy_arrays import Part
 
 
+PART_BYTES = 1 << 26  # bytes of the sums of images that are computed at one time
+
+
 @dataclass(frozen=True)
 class OpenSums:
     """The sums of some pixels of each image: one list per pass, with one array per term and then one per tally."""
@@ -95,6 +98,11 @@ class _Pass:
         if self.axis is None:  # no loss depends on the axis, but the values per class do
             self.axis = next((loss.axis for loss in self.losses.values() if loss.axis is not None), 1)
 
+    def size(self, classes: int) -> int:
+        """The number of sums per image."""
+        terms = sum(t.size(classes, Mode.FORWARD | Mode.BY_CLASS) for t in self.terms)
+        return max(1, terms + sum(tally.size(classes) for tally in self.tallies))
+
     def sums_of(self, batch: Batch, spacing: Any) -> list[Array]:
         """The sums of the terms, and then the numbers of the tallies."""
         sums, weighed = list[Array](), batch
@@ -146,7 +154,22 @@ class Passes:
 
     def sums(self, input: Any, target: Any, pixel_weight: Any, spacing: Any = None) -> OpenSums:
         """Return the sums of these pixels."""
+        return self._sums(self._batches(input, target, pixel_weight), spacing)
+
+    def sums_in_parts(self, input: Any, target: Any, pixel_weight: Any, spacing: Any = None) -> Iterator[OpenSums]:
+        """Yield the sums of some images after the other, so that they take no more memory than PART_BYTES at a time.
+
+        There may be a confusion matrix per image, which is larger than a small image.
+        """
         batches = self._batches(input, target, pixel_weight)
+        images = max(1, PART_BYTES // (8 * sum(p.size(batches[0].classes) for p in self._passes)))
+        if batches[0].samples <= images:
+            yield self._sums(batches, spacing)
+            return
+        for parts in zip(*(batch.parts(images) for batch in batches), strict=True):
+            yield self._sums([part for _, part in parts], spacing)
+
+    def _sums(self, batches: Sequence[Batch], spacing: Any) -> OpenSums:
         sums = [p.sums_of(batch, spacing) for p, batch in zip(self._passes, batches, strict=True)]
         return OpenSums(batches[0].classes, batches[0].samples, sums)
 
