@@ -21,7 +21,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 LOSS_PAGES = sorted((ROOT / "docs/losses").glob("*.md"))
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 OPTIONAL = ("dask", "zarr")  # libraries that a page imports and that an install may lack
-CONTINUED = {"docs/tutorial.md", "docs/custom-loss.md"}  # the blocks of such a page run as one session
+CONTINUED = {
+    "docs/tutorial.md",
+    "docs/custom-loss.md",
+    "docs/metrics.md",
+}  # the blocks of such a page run as one session
 BLOB = "https://github.com/fastloss/fastloss/blob/main/"
 RAW = "https://raw.githubusercontent.com/fastloss/fastloss/main/"
 LONGEST = 400  # the most lines of a page

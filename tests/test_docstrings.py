@@ -1,4 +1,5 @@
-"""Checks that docstrings of losses agree: those of a class and its function, and entries that many losses share."""
+"""Checks that docstrings of losses and of metrics agree: those of a class and its function, and entries that many
+share."""
 
 import dataclasses
 import inspect
@@ -6,8 +7,9 @@ import re
 
 import pytest
 
-from fastloss import losses
+from fastloss import losses, metrics
 from fastloss._engine.functions import FUNCTIONS
+from fastloss.metrics import METRICS
 
 # The number of wordings that the losses have for an option or an argument. Two families have two wordings.
 WORDINGS = {
@@ -23,6 +25,23 @@ WORDINGS = {
     "reduction": 7,  # pixel, element and region losses, and four losses with other reductions
     "spacing": 1,
 }
+METRIC_WORDINGS = {
+    "absent": 1,
+    "activation": 2,  # of channels that may overlap, or of classes that exclude each other
+    "axis": 1,
+    "batch": 1,
+    "classes": 1,
+    "ignore_index": 1,
+    "input": 1,
+    "num_classes": 1,
+    "pixel_weight": 1,
+    "target": 2,
+    "threshold": 1,
+}
+
+
+def function(name):
+    return getattr(metrics if name in METRICS else losses, name)
 
 
 def sections(documented):
@@ -44,19 +63,18 @@ pairs = pytest.mark.parametrize(("name", "cls"), FUNCTIONS.items(), ids=list(FUN
 
 @pairs
 def test_class_and_function_say_the_same(name, cls):
-    function = getattr(losses, name)
-    own, other = sections(cls), sections(function)
+    own, other = sections(cls), sections(function(name))
     same_loss = r"`(\w+)`"  # the docstrings of MaskRCNNLoss name its summands: as classes or as functions
     assert re.sub(same_loss, "", own[""]) == re.sub(same_loss, "", other[""])
     assert own.get("References") == other.get("References")
-    options = parameters(function)
+    options = parameters(function(name))
     assert {k: options[k] for k in parameters(cls)} == parameters(cls)
 
 
 @pairs
 def test_every_argument_is_documented_in_its_order_with_its_default(name, cls):
-    signature = inspect.signature(getattr(losses, name)).parameters
-    documented = parameters(getattr(losses, name))
+    signature = inspect.signature(function(name)).parameters
+    documented = parameters(function(name))
     assert list(documented) == list(signature)
     for option, (kind, _) in documented.items():
         default = signature[option].default
@@ -74,12 +92,18 @@ def test_the_class_documents_its_options(name, cls):
 @pairs
 def test_all_sections_are_there(name, cls):
     assert {"See Also", "Examples"} <= sections(cls).keys()
-    assert {"Parameters", "Returns", "Raises", "See Also", "Examples"} <= sections(getattr(losses, name)).keys()
-    assert cls.__name__ in sections(getattr(losses, name))["See Also"]
+    assert {"Parameters", "Returns", "Raises", "See Also", "Examples"} <= sections(function(name)).keys()
+    assert cls.__name__ in sections(function(name))["See Also"]
     assert name in sections(cls)["See Also"]
 
 
 @pytest.mark.parametrize("option", WORDINGS)
 def test_options_that_many_losses_share_have_one_wording(option):
-    wordings = {parameters(getattr(losses, name)).get(option) for name in FUNCTIONS} - {None}
+    wordings = {parameters(function(name)).get(option) for name in FUNCTIONS.keys() - METRICS.keys()} - {None}
     assert len(wordings) == WORDINGS[option], wordings
+
+
+@pytest.mark.parametrize("option", METRIC_WORDINGS)
+def test_options_that_many_metrics_share_have_one_wording(option):
+    wordings = {parameters(function(name)).get(option) for name in METRICS} - {None}
+    assert len(wordings) == METRIC_WORDINGS[option], wordings

@@ -313,27 +313,21 @@ def run(Operands operands, Terms terms, coefs, output, bint output_by_class, int
 
 
 def count(Operands operands, int rule, double level, bint matrix, counts, threads):
-    """Count the pixels of each sample by class, and return the faults.
-
-    counts: int64, C-contiguous of shape (N, C * C) with `matrix`, else (N, 4 * C), and all 0.
-    """
+    """Count pixels by class in zeros (int64, C-contiguous, (N, C * C) or (N, 4 * C)), and return the faults."""
     cdef fl_job job
     cdef _Run running
     cdef double no_sums = 0
     cdef ptrdiff_t classes = operands.input.shape[1]
     cdef _Buffer out = _buffer(counts, True)
     if (out.view.ndim != 2 or out.view.itemsize != sizeof(int64_t) or out.view.shape[0] != operands.input.shape[0]
-            or out.view.shape[1] != classes * (classes if matrix else 4)):
+            or out.view.shape[1] != classes * (classes if matrix else 4) or operands.target.strides == NULL
+            or (matrix and not operands.labels)):
         raise ValueError("input: changed during the call")
-    if operands.target.strides == NULL or (matrix and not operands.labels):
-        raise ValueError("target: changed during the call")
     memset(&job, 0, sizeof(job))
     operands.place(&job, False)
-    if rule == FL_LABELS:
-        job.double_precision = False
+    job.double_precision = job.double_precision and rule != FL_LABELS
     job.mode, job.threads = FL_COUNT, min(threads, MOST_THREADS)
-    job.count.rule, job.count.level, job.count.matrix = rule, level, matrix
-    job.count.counts = <int64_t *> out.view.buf
+    job.count.rule, job.count.level, job.count.matrix, job.count.counts = rule, level, matrix, <int64_t *> out.view.buf
     running.plan, running.sums = fl_prepare(&job), &no_sums
     if running.plan == NULL:
         raise MemoryError()

@@ -15,7 +15,10 @@ import numpy as np
 from ._arrays import Array, as_array, as_labels, broadcast
 from ._batch import Batch, class_batch
 from ._faults import check_labels, first, position
+from ._options import integer
 from ._terms import Rule
+
+MOST_CLASSES = 2**20
 
 
 class Prediction(NamedTuple):
@@ -51,6 +54,8 @@ def label_batch(input: Any, target: Any, pixel_weight: Any, ignored: tuple[int, 
         )
     if num_classes is None:
         raise ValueError("num_classes: expected the number of classes for a label map as input, got None")
+    if not 2 <= integer(num_classes, "num_classes") <= MOST_CLASSES:
+        raise ValueError(f"num_classes: expected a number from 2 to {MOST_CLASSES}, got {num_classes}")
     w, given = None, None
     if pixel_weight is not None:
         given = broadcast(as_array(pixel_weight, "pixel_weight"), x.shape, "pixel_weight")
@@ -75,7 +80,7 @@ def prediction_batch(
 
 def check_num_classes(batch: Batch, num_classes: int | None) -> None:
     """Refuse a number of classes that is not that of the input's class axis."""
-    if num_classes is not None and num_classes != batch.classes:
+    if num_classes is not None and integer(num_classes, "num_classes") != batch.classes:
         raise ValueError(f"num_classes: expected {batch.classes}, the length of the input's axis, got {num_classes}")
 
 

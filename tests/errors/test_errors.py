@@ -17,6 +17,7 @@ import pytest
 from numpy.lib.stride_tricks import as_strided
 
 import fastloss as fl
+from fastloss._predictions import raise_fault  # noqa: F401 (the table's)
 
 X = np.zeros((2, 3, 4), np.float32)
 Y = np.zeros((2, 4), np.int64)
@@ -73,7 +74,56 @@ WEIGHT = "pixel_weight: expected 0 or numbers from 1e-30 to 1e+30, got "
 AXIS = "axis: expected the class axis of an input with 3 dimensions, not the sample axis, got "
 DICE = "<Partial of DiceLoss(): 3 classes, 2 samples, 6 sums>"
 
+EXCLUSIVE = "whose classes exclude each other, got "
+
 ERRORS = {
+    "metrics": [
+        ("fl.metrics.iou(Y, Y)", ValueError,
+         "num_classes: expected the number of classes for a label map as input, got None"),
+        ("fl.metrics.iou(Y, Y, num_classes=1)", ValueError, "num_classes: expected a number from 2 to 1048576, got 1"),
+        ("fl.evaluate({'iou': fl.metrics.IoU()}, Y, Y, num_classes=0)", ValueError,
+         "num_classes: expected a number from 2 to 1048576, got 0"),
+        ("fl.metrics.iou(X, Y, num_classes=4)", ValueError,
+         "num_classes: expected 3, the length of the input's axis, got 4"),
+        ("fl.metrics.iou(X.astype(np.uint8), Y, num_classes=3)", ValueError,
+         "input: expected a label map of the target's shape (2, 4), got uint8 of shape (2, 3, 4)"),
+        ("fl.metrics.iou(Y, D, num_classes=3)", TypeError, "target: expected an integer or bool dtype, got float64"),
+        ("fl.metrics.iou(label(3), Y, num_classes=3)", fl.LabelError,
+         "input: expected labels in [0, 3), got 3 at (1, 3)"),
+        ("fl.metrics.iou(X, label(3))", fl.LabelError, LABELS + "3 at (1, 3)"),
+        ("fl.metrics.iou(np.where(LAST, np.nan, X), Y)", ValueError,
+         "input: expected numbers where pixels count, got nan at (1, 2, 3)"),
+        ("fl.metrics.iou(np.moveaxis(np.where(LAST, np.nan, X), 1, 2), Y, axis=-1)", ValueError,
+         "input: expected numbers where pixels count, got nan at (1, 3, 2)"),
+        ("fl.metrics.iou(np.where(LAST[:, 2:], np.nan, SINGLE), Y, activation='sigmoid')", ValueError,
+         "input: expected numbers where pixels count, got nan at (1, 0, 3)"),
+        ("fl.metrics.iou([0, np.nan], 0)", ValueError, "input: expected numbers where pixels count, got nan at (1,)"),
+        ("fl.metrics.iou(X, D)", ValueError,
+         "target: expected 0 or 1 in a mask, got 0.3333333333333333 at (0, 0, 0)"),
+        ("fl.metrics.iou(X, Y, pixel_weight=label(0.5, float))", ValueError,
+         "pixel_weight: expected 0 or 1 for metrics, which count pixels, got 0.5 at (1, 3)"),
+        ("fl.metrics.accuracy(X, D > 0)", ValueError,
+         f"target: expected labels for Accuracy(), {EXCLUSIVE}a dense target of shape (2, 3, 4); if it is one-hot, "
+         "pass target.argmax(axis)"),
+        ("fl.metrics.mcc(X, Y, activation='sigmoid')", ValueError,
+         f"activation: expected 'softmax' or None for MCC(activation='sigmoid'), {EXCLUSIVE}'sigmoid' for an input of "
+         "shape (2, 3, 4)"),
+        ("fl.metrics.iou(SINGLE, Y)", ValueError,
+         "activation: expected 'sigmoid' or None for one channel, whose softmax is always 1, got 'softmax' in IoU() "
+         "for an input of shape (2, 1, 4)"),
+        ("raise_fault(fl.metrics.IoU()._checked(X, Y, None, None), 0)", ValueError,
+         "input, target or pixel_weight: changed during the call"),
+        ("fl.metrics.IoU(absent='keep')", ValueError,
+         "absent: expected one of 'nan', 'zero', 'one', 'skip', got 'keep'"),
+        ("fl.metrics.IoU(activation='sigmoid', threshold=1)", ValueError,
+         "threshold: expected a number between 0 and 1 for a sigmoid, got 1.0"),
+        ("fl.metrics.IoU(threshold=1.5)", ValueError, "threshold: expected a number in [0, 1], got 1.5"),
+        ("fl.metrics.FBeta(beta=0)", ValueError, "beta: expected a finite number > 0, got 0"),
+        ("fl.metrics.iou(X, Y, classes=[3])", ValueError, "classes: expected numbers in [0, 3), got [3]"),
+        ("fl.metrics.iou(X, Y, classes=[3], batch=True)", ValueError, "classes: expected numbers in [0, 3), got [3]"),
+        ("fl.metrics.IoU().finalize(fl.metrics.DiceScore().partial(X, Y))", ValueError,
+         "partial: expected a partial of IoU(), got <Partial of DiceScore(): 3 classes, 2 samples, 6 sums>"),
+    ],
     "input": [
         ("fl.cross_entropy(X.astype(np.int64), Y)", TypeError, NAMES + "int64"),
         ("fl.cross_entropy(X.astype(bool), Y)", TypeError, NAMES + "bool"),
@@ -573,7 +623,7 @@ ERRORS = {
         ("fl.evaluate([fl.DiceLoss()], X, Y)", TypeError, "losses: expected a mapping of names to losses, got list"),
         ("fl.evaluate(fl.DiceLoss(), X, Y)", TypeError,
          "losses: expected a mapping of names to losses, got DiceLoss"),
-        ("fl.evaluate({'d': 3}, X, Y)", TypeError, "losses: expected a loss for 'd', got int"),
+        ("fl.evaluate({'d': 3}, X, Y)", TypeError, "losses: expected a loss or a metric for 'd', got int"),
         ("fl.evaluate({'d': fl.DiceLoss(reduction='none')}, X, Y)", ValueError,
          "losses: expected reduction 'mean' or 'sum' for 'd', got DiceLoss(reduction='none')"),
         ("fl.evaluate({'d': fl.DiceLoss(), 'b': fl.BCEWithLogitsLoss()}, X, Y)", ValueError,

@@ -1,4 +1,4 @@
-"""Metric, the base of all metrics, and Tally, what a metric counts in the data.
+"""Metric, the base of all metrics, and Tally, which counts in the data.
 
 A metric goes wherever a loss goes: it is a `Measure`. A loss is computed from the sums of kernels (terms), a metric
 from the numbers of a tally. Metrics that need equal tallies share one, and so one pass over the data.
@@ -26,7 +26,7 @@ from .partial import Partial
 
 
 class Tally:
-    """What some metrics count in the data. Equal tallies are hashable objects that compare equal.
+    """Counts what some metrics need of the data. Equal tallies are hashable objects that compare equal.
 
     The numbers of an image are float64. Those of tiles add up to those of the image, unless the metric needs whole
     images.
@@ -67,7 +67,7 @@ class Metric(Measure):
     # ---- what a metric defines, besides the methods of Measure
 
     def tally(self) -> Tally:
-        """What the metric counts."""
+        """Return the tally that counts for this metric."""
         raise NotImplementedError
 
     def check_batch(self, batch: Batch) -> None:

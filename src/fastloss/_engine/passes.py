@@ -16,7 +16,7 @@ import numpy as np
 from .. import _backend
 from .._arrays import Array, as_array, as_input
 from .._batch import Batch, class_batch, element_batch, ignored_labels
-from .._options import integer, labels_option
+from .._options import labels_option
 from .._predictions import check_num_classes, holds_labels, label_batch
 from .._terms import Mode, Terms
 from .exact_sum import ExactTotal
@@ -133,7 +133,7 @@ class Passes:
         num_classes: int | None = None,
     ) -> None:
         _check_losses(losses)
-        self.num_classes = None if num_classes is None else _at_least_two(num_classes)
+        self.num_classes = num_classes
         if ignore_index is not None:
             ignore_index = labels_option(ignore_index)
             losses = {name: loss.ignoring(ignore_index) for name, loss in losses.items()}
@@ -234,12 +234,6 @@ class Passes:
             name: (loss, own) for p, own in zip(self._passes, sources, strict=True) for name, loss in p.losses.items()
         }
         return {name: found[name] for name in self.losses}
-
-
-def _at_least_two(num_classes: int) -> int:
-    if integer(num_classes, "num_classes") < 2:
-        raise ValueError(f"num_classes: expected at least 2, got {num_classes}")
-    return int(num_classes)
 
 
 def _check_losses(losses: Mapping[str, Measure]) -> None:

@@ -203,7 +203,7 @@ class MCC(PooledMetric):
 
     def score(self, c: Counts) -> Array:
         n = c.kept[:, 0]
-        if n.size and n.max() > EXACT:  # n^2 is no longer exact
+        if n.size and EXACT < n.max() < 2**62:  # n^2 is no longer exact
             c = Counts(*(counts.astype(np.int64).astype(object) for counts in c))
         both = c.tp.sum(axis=1) * c.kept[:, 0] - (c.target * c.predicted).sum(axis=1)
         of_target, of_prediction = (

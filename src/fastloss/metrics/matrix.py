@@ -69,7 +69,6 @@ class ConfusionMatrix(PooledMetric):
         return replace(super().tally(), matrix=True)
 
     def finalize(self, partial: Partial, /) -> Array:
-        """The matrix of all images that went into `partial`, int64 of shape (C, C)."""
         super().finalize(partial)
         matrix: Array = _matrices(partial.numbers[:1])[0].astype(np.int64)
         return matrix
