@@ -159,7 +159,7 @@ def test_errors():
     x, y = np.zeros((1, 3, 4)), np.zeros((1, 4), int)
     with pytest.raises(ValueError, match=r"^losses: expected at least one"):
         fl.evaluate({}, x, y)
-    with pytest.raises(TypeError, match=r"^losses: expected a loss for 'a', got str"):
+    with pytest.raises(TypeError, match=r"^losses: expected a loss or a metric for 'a', got str"):
         fl.evaluate({"a": "dice"}, x, y)
     with pytest.raises(ValueError, match=r"^losses: expected reduction"):
         fl.evaluate({"a": fl.CrossEntropyLoss(reduction="none")}, x, y)

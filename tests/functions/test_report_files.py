@@ -132,7 +132,7 @@ def same_files(one, other, folder):
 
 def test_reports_of_files_keep_their_facts(tmp_path):
     p, m = archive(tmp_path)
-    bad = np.full((C, 6, 7), np.nan, np.float32)
+    bad = np.full((C, 6, 7), np.inf, np.float32)
     np.save(p / "b.npy", bad)
     (p / "c.npy").write_bytes(b"")
     report = fl.evaluate_files(
