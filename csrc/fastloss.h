@@ -146,6 +146,7 @@ typedef struct {
     int inverted;
     double spacing[FL_DISTANCE_DIMS]; /* finite and > 0 */
     float *out; /* C-contiguous; between the passes it holds their intermediate results */
+    int rows; /* measure only along the last axis, and in steps */
     int threads;
 } fl_distance;
 
@@ -154,6 +155,24 @@ typedef struct fl_distance_plan fl_distance_plan;
 fl_distance_plan *fl_distance_prepare(const fl_distance *job);
 ptrdiff_t fl_distance_run(fl_distance_plan *plan, ptrdiff_t first);
 void fl_distance_release(fl_distance_plan *plan);
+
+/* nearest.c: computes the Euclidean distance from each element of one mask to the nearest element of another, which has
+ * one.  An element of a mask is any byte but 0. */
+typedef struct {
+    ptrdiff_t shape[FL_DISTANCE_DIMS]; /* no axis is empty; the first ones may have length 1 */
+    const float *steps; /* C-contiguous: what fl_distance with `rows` writes for the other mask's complement */
+    const char *of; /* C-contiguous: the mask whose elements ask */
+    double spacing[FL_DISTANCE_DIMS]; /* finite and > 0 */
+    float *found; /* the distances, in the order of the elements; there are fl_nearest_count() */
+    int threads;
+} fl_nearest;
+
+/* The caller uses these functions like fl_prepare, fl_run and fl_release. */
+typedef struct fl_nearest_plan fl_nearest_plan;
+fl_nearest_plan *fl_nearest_prepare(const fl_nearest *job);
+ptrdiff_t fl_nearest_count(const fl_nearest_plan *plan);
+ptrdiff_t fl_nearest_run(fl_nearest_plan *plan, ptrdiff_t first);
+void fl_nearest_release(fl_nearest_plan *plan);
 
 /* cpu.c: selects the best level that the CPU has, but none above `cap` (FASTLOSS_ISA, or NULL for no limit).
  * Returns the level's name, "base", "v3" or "v4", or NULL if the cap is unknown. */

@@ -46,7 +46,7 @@ WORDS = [
 RULES = [(re.compile(rf"(?<![\w`-]){word}(?![\w-])", re.IGNORECASE), mend) for word, mend in WORDS]
 MARK = re.compile(r"house-words: allow(-file)?\b:?[ (]*([^)\n]*)")
 C_PROSE = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', re.DOTALL)
-PYTHON, C, MARKDOWN = (".py", ".pyi", ".pyx", ".pxd"), (".c", ".h"), (".md",)
+PYTHON, C, MARKDOWN = (".py", ".pyi", ".pyx", ".pxd", ".pxi"), (".c", ".h"), (".md",)
 HASH = (".toml", ".yml", ".yaml", ".sh", "Makefile", "CMakeLists.txt", ".ci/run")  # comments begin with #
 
 

@@ -37,6 +37,7 @@ static inline double lesser(double a, double b) { return a < b ? a : b; }
 struct fl_distance_plan {
     fl_distance job; /* a copy without axes of length 1 */
     ptrdiff_t tasks;
+    int passes;
     double scale, weight[FL_DISTANCE_DIMS];
     fl_scratch scratch;
 };
@@ -91,12 +92,15 @@ fl_distance_plan *fl_distance_prepare(const fl_distance *given) {
     if (!plan) return NULL;
     *plan = (fl_distance_plan){.job = *given};
     fl_distance *job = &plan->job;
-    drop_short_axes(job);
-    for (int k = 0; k < job->ndim; k++) {
+    if (!job->rows) drop_short_axes(job);
+    plan->passes = job->rows ? 1 : job->ndim;
+    for (int k = 0; k < plan->passes; k++) {
         pass p = pass_of(job, k);
-        elements *= job->shape[k];
         bytes = most(bytes, scratch_of(&p));
         plan->tasks += p.tasks;
+    }
+    for (int k = 0; k < job->ndim; k++) {
+        elements *= job->shape[k];
         plan->scale = job->spacing[k] > plan->scale ? job->spacing[k] : plan->scale;
     }
     for (int k = 0; k < job->ndim; k++) {
@@ -172,7 +176,7 @@ static void sweep_block(const fl_distance_plan *plan, const pass *p, ptrdiff_t o
     ptrdiff_t row_stride = p->axis > 0 ? job->stride[p->axis - 1] : 0;
     load_flags(job, flags, in + line * row_stride, rows, row_stride, n, job->stride[p->axis]);
     for (ptrdiff_t r = 0; r < rows; r++)
-        sweep(flags + r * n, job->out + (outer * p->lines + line + r) * n, n, p->last ? plan->scale : 1);
+        sweep(flags + r * n, job->out + (outer * p->lines + line + r) * n, n, p->last && !job->rows ? plan->scale : 1);
 }
 
 /* ---- the other axes */
@@ -314,7 +318,7 @@ static void run_blocks(void *context, ptrdiff_t i, char *piece) {
 
 ptrdiff_t fl_distance_run(fl_distance_plan *plan, ptrdiff_t first) {
     slice s = {.plan = plan, .first = first};
-    for (int k = 0; k < plan->job.ndim; k++) {
+    for (int k = 0; k < plan->passes; k++) {
         s.pass = pass_of(&plan->job, k);
         if (s.first < s.pass.tasks) break;
         s.first -= s.pass.tasks;

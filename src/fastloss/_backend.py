@@ -229,3 +229,14 @@ def distance(values: Array, key: Array, inverted: bool, spacing: Sequence[float]
         _native.core.distance(values, key.tobytes(), inverted, spacing, out, get_num_threads())
     else:
         _reference.distance(values, key, inverted, spacing, out)
+
+
+def nearest(of: Array, to: Array, spacing: Sequence[float]) -> Array:
+    """Return the distance from each element of the bool array `of` to the nearest element of `to`, which has one."""
+    found = np.empty(np.count_nonzero(of), np.float32)
+    if get_backend() == "native":
+        of, to = np.ascontiguousarray(of), np.ascontiguousarray(to)
+        _native.core.nearest(of, to, spacing, found, get_num_threads())
+    else:
+        _reference.nearest(of, to, spacing, found)
+    return found

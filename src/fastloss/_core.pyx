@@ -51,19 +51,6 @@ cdef extern from "fastloss.h" nogil:
     int fl_faults(const fl_plan *plan)
     void fl_release(fl_plan *plan)
     double fl_seconds()
-    ctypedef struct fl_distance:
-        int ndim, itemsize, inverted, threads
-        ptrdiff_t *shape
-        ptrdiff_t *stride
-        const char *mask
-        const char *key
-        double *spacing
-        float *out
-    ctypedef struct fl_distance_plan:
-        pass
-    fl_distance_plan *fl_distance_prepare(const fl_distance *job)
-    ptrdiff_t fl_distance_run(fl_distance_plan *plan, ptrdiff_t first)
-    void fl_distance_release(fl_distance_plan *plan)
     int fl_find_loss(const char *name)
     const char *fl_loss_name(int loss)
     const char *fl_select_level(const char *cap)
@@ -246,10 +233,6 @@ cdef ptrdiff_t _run_slice(void *what, ptrdiff_t first) noexcept nogil:
     return fl_run((<_Run *> what).plan, (<_Run *> what).sums, first)
 
 
-cdef ptrdiff_t _run_distance(void *what, ptrdiff_t first) noexcept nogil:
-    return fl_distance_run(<fl_distance_plan *> what, first)
-
-
 cdef int _run_all(slice_runner runner, void *what) except -1:
     """Run one slice after the other without the GIL. Let Python handle signals every PATIENCE seconds."""
     cdef ptrdiff_t at
@@ -346,29 +329,7 @@ cdef const double *_doubles(array, list held):
     return <const double *> b.view.buf
 
 
-def distance(values, bytes key, bint inverted, spacing, out, threads):
-    """Fill `out` (float32, C-contiguous) with distances. The foreground is values == key, or != key if inverted.
-
-    key: the bytes of one element.
-    """
-    cdef fl_distance job
-    cdef fl_distance_plan *plan
-    cdef int k
-    cdef _Buffer mask = _buffer(values), result = _buffer(out, True)
-    if mask.view.itemsize != len(key) or mask.view.ndim != len(spacing) or not _fits(&result.view, 0, &mask.view, True):
-        raise ValueError("mask: changed during the call")
-    job.ndim, job.itemsize = mask.view.ndim, mask.view.itemsize
-    for k in range(job.ndim):
-        job.shape[k], job.stride[k], job.spacing[k] = mask.view.shape[k], mask.view.strides[k], spacing[k]
-    job.mask, job.out, job.key = <const char *> mask.view.buf, <float *> result.view.buf, key
-    job.inverted, job.threads = inverted, min(threads, MOST_THREADS)
-    plan = fl_distance_prepare(&job)
-    if plan == NULL:
-        raise MemoryError()
-    try:
-        _run_all(_run_distance, plan)
-    finally:
-        fl_distance_release(plan)
+include "_distances.pxi"
 
 
 def losses():

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from . import _arrays
-from ._arrays import LEAST, MOST, foreign
+from ._arrays import LEAST, MOST, Array, as_reals, foreign
+
+MOST_DIMS = 3  # of an image in which distances are measured
 
 
 def check_common(loss: Any) -> None:
@@ -133,6 +135,32 @@ def chosen_classes(wanted: Sequence[int] | None, classes: int) -> list[int]:
     if not all(0 <= c < classes for c in chosen):
         raise ValueError(f"classes: expected numbers in [0, {classes}), got {chosen}")
     return chosen
+
+
+def spacing_array(value: Any) -> Array:
+    """Check a spacing before the number of axes is known: a positive finite number, or a sequence of such numbers."""
+    steps = as_reals(value, "spacing", "a number or one number per axis")
+    if steps.ndim > 1 or steps.size == 0:
+        raise ValueError(f"spacing: expected a number or one number per axis, got {value!r}")
+    if not (np.isfinite(steps) & (steps > 0)).all():
+        raise ValueError(f"spacing: expected finite numbers > 0, got {value!r}")
+    return steps
+
+
+def as_spacing(value: Any, ndim: int) -> tuple[float, ...]:
+    """Check a spacing, and return one number per axis. None is 1."""
+    steps = spacing_array(1.0 if value is None else value)
+    if steps.shape not in ((), (ndim,)):
+        raise ValueError(f"spacing: expected a number or one number per axis ({ndim}), got {value!r}")
+    return tuple(np.broadcast_to(steps, ndim).tolist())
+
+
+def spacing_option(value: Any) -> float | tuple[float, ...] | None:
+    """Check the option `spacing` of a loss or metric: None, one number, or one number per axis."""
+    if value is None:
+        return None
+    steps = spacing_array(value)
+    return tuple(steps.tolist()) if steps.ndim else float(steps)
 
 
 def freeze(loss: Any, **values: Any) -> None:

@@ -6,16 +6,15 @@ class from an array of labels, without making a mask. They can write to the call
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from . import _backend
-from ._arrays import Array, as_array, as_reals
-
-MOST_DIMS = 3
+from ._arrays import Array, as_array
+from ._options import MOST_DIMS, as_spacing
+from ._surface import hausdorff, surfaces
 
 
 def distance_transform(mask: Any, spacing: float | Sequence[float] | None = None) -> Array:
@@ -176,25 +175,8 @@ def hausdorff_distance(
         raise TypeError(f"percentile: expected a number, got {percentile!r}")
     if not 0 <= percentile <= 100:
         raise ValueError(f"percentile: expected a number in [0, 100], got {percentile!r}")
-    edge_a, edge_b = _boundary(a != 0), _boundary(b != 0)
-    if not (edge_a.any() and edge_b.any()):
-        return 0.0 if edge_a.any() == edge_b.any() else math.inf
-    ways = ((edge_a, edge_b),) if directed else ((edge_a, edge_b), (edge_b, edge_a))
-    return max(
-        float(np.percentile(distance_to(to, 0, False, steps)[of].astype(np.float64), percentile)) for of, to in ways
-    )
-
-
-def _boundary(mask: Array) -> Array:
-    """The foreground elements with a face neighbour that is background or outside of the array."""
-    inner = mask.copy()
-    for axis in range(mask.ndim):
-        here, there = np.moveaxis(inner, axis, 0), np.moveaxis(mask, axis, 0)
-        here[1:] &= there[:-1]
-        here[:-1] &= there[1:]
-        here[:1] = here[-1:] = False
-    boundary: Array = mask & ~inner
-    return boundary
+    found = surfaces(a != 0, b != 0, steps)
+    return hausdorff(found, float(percentile), directed=bool(directed)) if any(found.found) else 0.0
 
 
 # ---- for the losses
@@ -274,55 +256,3 @@ def _as_mask(value: Any, name: str) -> Array:
     if not 1 <= mask.ndim <= MOST_DIMS:
         raise ValueError(f"{name}: expected 1 to {MOST_DIMS} dimensions, got shape {mask.shape}")
     return mask if mask.dtype.kind in "iub" else mask != 0  # compared as a number, because -0.0 has other bits than 0
-
-
-def spacing_array(value: Any) -> Array:
-    """Check a spacing before the number of axes is known.
-
-    Parameters
-    ----------
-    value : object
-        The option: a positive finite number, or a sequence of such numbers.
-
-    Returns
-    -------
-    float64 array of at most one dimension
-        The checked numbers.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the value is anything else.
-    """
-    steps = as_reals(value, "spacing", "a number or one number per axis")
-    if steps.ndim > 1 or steps.size == 0:
-        raise ValueError(f"spacing: expected a number or one number per axis, got {value!r}")
-    if not (np.isfinite(steps) & (steps > 0)).all():
-        raise ValueError(f"spacing: expected finite numbers > 0, got {value!r}")
-    return steps
-
-
-def as_spacing(value: Any, ndim: int) -> tuple[float, ...]:
-    """Check a spacing and return one number per axis.
-
-    Parameters
-    ----------
-    value : object
-        The option: a positive finite number, one number per axis, or None for 1.
-    ndim : int
-        The number of axes.
-
-    Returns
-    -------
-    tuple of float
-        One number per axis.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the value is anything else.
-    """
-    steps = spacing_array(1.0 if value is None else value)
-    if steps.shape not in ((), (ndim,)):
-        raise ValueError(f"spacing: expected a number or one number per axis ({ndim}), got {value!r}")
-    return tuple(np.broadcast_to(steps, ndim).tolist())

@@ -8,7 +8,7 @@ from typing import Any
 from ._engine.measure import Measure
 from ._engine.passes import Passes
 from ._lazy import any_lazy
-from .distance import spacing_array
+from ._options import spacing_array
 from .results import Report, closed
 
 

@@ -213,6 +213,27 @@ static void run_job(ptrdiff_t most) {
     fl_release(plan);
 }
 
+/* Runs the search that follows the sweep over the rows. */
+static void run_nearest(const fl_distance *rows, ptrdiff_t elements) {
+    fl_nearest job = {.shape = {1, 1, 1}, .spacing = {1, 1, 1}, .steps = rows->out, .threads = rows->threads};
+    char *of = keep((size_t)elements);
+    int lacks = FL_DISTANCE_DIMS - rows->ndim, share = 1 + (int)below(8);
+    for (int k = 0; k < rows->ndim; k++) {
+        job.shape[lacks + k] = rows->shape[k];
+        job.spacing[lacks + k] = rows->spacing[k];
+    }
+    for (ptrdiff_t i = 0; i < elements; i++) of[i] = (char)(more_noise() % (unsigned)share == 0);
+    job.of = of;
+    fl_nearest_plan *plan = fl_nearest_prepare(&job);
+    if (!plan) abort();
+    job.found = keep(sizeof(float) * (size_t)(1 + fl_nearest_count(plan)));
+    fl_nearest_release(plan);
+    plan = fl_nearest_prepare(&job);
+    if (!plan) abort();
+    for (ptrdiff_t at = 0; at != FL_DONE;) at = fl_nearest_run(plan, at);
+    fl_nearest_release(plan);
+}
+
 static void run_distance(ptrdiff_t most) {
     fl_distance job;
     memset(&job, 0, sizeof job);
@@ -240,10 +261,12 @@ static void run_distance(ptrdiff_t most) {
     job.inverted = (int)below(2);
     job.out = keep(sizeof(float) * (size_t)elements);
     job.threads = 1 + (int)below(4);
+    job.rows = (int)below(2);
     fl_distance_plan *plan = fl_distance_prepare(&job);
     if (!plan) abort();
     for (ptrdiff_t at = 0; at != FL_DONE;) at = fl_distance_run(plan, at);
     fl_distance_release(plan);
+    if (job.rows) run_nearest(&job, elements);
 }
 
 void fuzz_one(const unsigned char *data, size_t size, ptrdiff_t most) {

@@ -13,15 +13,15 @@ the same names here and in csrc/, so one search finds both.
     transforms.py  functions of the input alone
     table.py       one entry per loss
     driver.py      blocks, weights, sums, gradients
-    distance.py    the distance transform
+    distance.py    the distance transform, and distances of a few elements
     confusion.py   counts of predicted and true classes
 
 The package imports no backend and no loss object.
 """
 
 from .confusion import confusion
-from .distance import distance
+from .distance import distance, nearest
 from .driver import run
 from .table import KERNELS
 
-__all__ = ["KERNELS", "confusion", "distance", "run"]
+__all__ = ["KERNELS", "confusion", "distance", "nearest", "run"]

@@ -14,9 +14,9 @@ from .._batch import Batch
 from .._engine.functions import function_of, loss_of
 from .._engine.loss import MapsLoss
 from .._engine.sums import SumLoss
-from .._options import chosen_classes, class_numbers, freeze
+from .._options import MOST_DIMS, as_spacing, chosen_classes, class_numbers, freeze, spacing_option
 from .._terms import ACTIVATIONS, Term
-from ..distance import MOST_DIMS, as_spacing, signed_distance_to, spacing_array
+from ..distance import signed_distance_to
 
 __all__ = ["BoundaryLoss", "boundary_loss"]
 
@@ -32,10 +32,7 @@ class DistanceLoss(MapsLoss, SumLoss):
     classes: Sequence[int] | None
 
     def __post_init__(self) -> None:
-        if self.spacing is not None:
-            steps = spacing_array(self.spacing)
-            freeze(self, spacing=tuple(steps.tolist()) if steps.ndim else float(steps))
-        freeze(self, classes=class_numbers(self.classes))
+        freeze(self, spacing=spacing_option(self.spacing), classes=class_numbers(self.classes))
         super().__post_init__()
 
     def spaced(self, spacing: Any) -> Self:
