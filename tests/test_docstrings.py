@@ -26,7 +26,12 @@ WORDINGS = {
     "spacing": 1,
 }
 METRIC_WORDINGS = {
-    "absent": 1,
+    "absent": 2,  # distances have no 1
+    "connectivity": 1,
+    "missing": 1,
+    "pooled": 2,  # of a percentile, or of an average
+    "spacing": 1,
+    "surface": 1,
     "activation": 2,  # of channels that may overlap, or of classes that exclude each other
     "axis": 1,
     "batch": 1,

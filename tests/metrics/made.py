@@ -8,10 +8,15 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+import fastloss as fl
+
 REALS = (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)
 INTEGERS = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.uint64, np.int64)
 SHAPES = ((), (1,), (7,), (48,), (300,), (16, 17), (3, 5, 9), (2100,))
 CLASSES = (1, 2, 3, 5, 19, 130, 400)  # 130 has two blocks of classes, and 400 no table of pairs
+
+NEEDED = {"surface_dice": {"tolerance": 1.0}}  # options without a default
+ALL = {name: cls(**NEEDED.get(name, {})) for name, cls in fl.metrics.METRICS.items()}
 
 
 @dataclass(frozen=True)

@@ -99,8 +99,11 @@ class CountMetric(Metric):
         if self.activation == "sigmoid" and self.threshold in (0, 1):
             raise ValueError(f"threshold: expected a number between 0 and 1 for a sigmoid, got {self.threshold!r}")
 
-    def tally(self) -> ConfusionTally:
-        return ConfusionTally(Prediction(self.activation, self.threshold))
+    def prediction(self) -> Prediction:
+        return Prediction(self.activation, self.threshold)
+
+    def tally(self) -> Tally:
+        return ConfusionTally(self.prediction())
 
     def value_of(self, numbers: Array, classes: int) -> float:
         return float(self.values_of(numbers[None], classes)[0])
@@ -124,22 +127,27 @@ class ClassMetric(CountMetric):
         """The numerator and the denominator of the score. The score is not defined if the denominator is 0."""
         raise NotImplementedError
 
+    def scores_of(self, rows: Array) -> tuple[Counts, Array, Array]:
+        """The counts, the scores, and where a score is defined, each of shape (groups, C)."""
+        c = Counts.of(rows)
+        numerator, denominator = self.score(c)
+        defined = denominator > 0
+        return c, np.divide(numerator, denominator, out=np.zeros(c.tp.shape), where=defined), defined
+
     def by_sample(self) -> bool:
         return not self.batch
 
     def _values(self, rows: Array) -> Array:
         """The values, or 0, and then 1 where a value counts, or 0, of shape (groups, 2 C)."""
-        c = Counts.of(rows)
-        numerator, denominator = self.score(c)
-        defined = denominator > 0
+        c, values, defined = self.scores_of(rows)
         keep = np.zeros(c.tp.shape)
-        keep[:, chosen_classes(self.classes, rows.shape[1] // BY_CLASS)] = 1
+        keep[:, chosen_classes(self.classes, c.tp.shape[1])] = 1
         if self.absent in ("zero", "one"):
             keep = np.where(c.kept > 0, keep, 0)
         else:
             keep = np.where(defined if self.absent == "nan" else defined & (c.target > 0), keep, 0)
-        undefined = np.full(keep.shape, float(self.absent == "one"))
-        values = np.divide(numerator, denominator, out=undefined, where=defined)
+        values = np.where(defined, values, float(self.absent == "one"))
+        keep = np.where(np.isnan(values), 0, keep)
         return np.concatenate([np.where(keep > 0, values, 0), keep], axis=1)
 
     def partial_of(self, sums: list[Array]) -> Array:

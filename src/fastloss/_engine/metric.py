@@ -44,6 +44,10 @@ class Tally:
         """Whether the numbers of `other` follow from those of this tally."""
         return self == other
 
+    def joined(self, other: Tally) -> Tally | None:
+        """A tally that covers this one and `other`, or None if there is none."""
+        return self if self.covers(other) else other if other.covers(self) else None
+
     def taken_as(self, other: Tally, numbers: Array, classes: int) -> Array:
         """The numbers of `other`, which this tally covers."""
         return numbers

@@ -6,7 +6,7 @@ them, so the value of an image does not depend on how the image was read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -90,11 +90,10 @@ class _Pass:
         return self.axis in (None, other.axis) and self.ignored == other.ignored and same_maker
 
     def plan(self) -> None:
-        """Collect the terms of the losses, each of them once, and the tallies that no other tally covers."""
+        """Collect the terms of the losses, each of them once, and the tallies, as few as cover all."""
         summands = [p for loss in self.losses.values() for _, p in loss.summands()]
         self.terms = Terms(dict.fromkeys(t for p in summands if isinstance(p, Loss) for t in p.terms()))
-        tallies = list(dict.fromkeys(p.tally() for p in summands if isinstance(p, Metric)))
-        self.tallies = [t for t in tallies if not any(t != other and other.covers(t) for other in tallies)]
+        self.tallies = _joined(p.tally() for p in summands if isinstance(p, Metric))
         if self.axis is None:  # no loss depends on the axis, but the values per class do
             self.axis = next((loss.axis for loss in self.losses.values() if loss.axis is not None), 1)
 
@@ -246,6 +245,20 @@ def _check_losses(losses: Mapping[str, Measure]) -> None:
             raise TypeError(f"losses: expected a loss or a metric for {name!r}, got {type(loss).__name__}")
         if loss.reduction == "none":
             raise ValueError(f"losses: expected reduction 'mean' or 'sum' for {name!r}, got {loss!r}")
+
+
+def _joined(tallies: Iterable[Tally]) -> list[Tally]:
+    """Few tallies that cover the given ones."""
+    hosts = list[Tally]()
+    for tally in tallies:
+        for k, host in enumerate(hosts):
+            both = host.joined(tally)
+            if both is not None:
+                hosts[k] = both
+                break
+        else:
+            hosts.append(tally)
+    return hosts
 
 
 def _planned(losses: dict[str, Measure], ignored: tuple[int, ...]) -> list[_Pass]:

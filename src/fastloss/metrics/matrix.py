@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,7 @@ class ConfusionMatrix(PooledMetric):
     higher_is_better = None
 
     def tally(self) -> ConfusionTally:
-        return replace(super().tally(), matrix=True)
+        return ConfusionTally(self.prediction(), matrix=True)
 
     def finalize(self, partial: Partial, /) -> Array:
         super().finalize(partial)
