@@ -79,13 +79,17 @@ typedef struct {
 /* One loss of the job.  The sums of the terms follow each other.  Each kind of loss has:
  *   pixel and element losses: sum(w l) and sum(w); with FL_BY_CLASS, then C of each, one per class;
  *   region: I[C], A[C], B[C]; then A2[C], B2[C] and W[C] if its params ask for them (regions.h);
+ *   bins: counts of pixels by intervals (bins.h);
  *   transforms: none. */
 typedef struct {
     int loss; /* number of its entry in the table, from fl_find_loss() */
     int activation; /* for losses of probabilities */
     const double *class_weight; /* C numbers, one per class, or NULL */
-    double param[FL_MAX_PARAMS]; /* each loss documents its parameters (elements.h, pixels.h, regions.h) */
+    double param[FL_MAX_PARAMS]; /* each loss documents its parameters */
     const double *class_param[FL_MAX_PARAMS]; /* each C numbers that replace param[k], or NULL */
+    double temperature; /* the input is divided by it first; 0: it is not */
+    const double *edges; /* `nedges` increasing numbers, or NULL (bins.h) */
+    ptrdiff_t nedges;
     /* For FL_GRADIENT: d(value)/d(sum) of every group.  A region loss has one for each of I[C], A[C] and, if there
      * is one, A2[C]. */
     const double *coef;

@@ -173,6 +173,19 @@ static double bce_sum(const real *restrict x, const real *restrict y, const real
     return tree_total(lane);
 }
 
+/* The first and second derivative of the binary cross entropy of a logit x, in log of the factor of x, at the factor 1.
+ * The second is without the first-order term, as for fit_second (pixel_losses.h). */
+FL_INLINE real binary_fit_first(real x, real y, const real *k) {
+    real u = y < R(0.5) ? x : -x, p = r_sigmoid(u); /* the sum of q x and y - p cancels less */
+    return (void)k, y == 0 || y == 1 ? times(p, u) : times(r_sigmoid(x) - y, x);
+}
+FL_INLINE real binary_fit_second(real x, real y, const real *k) {
+    real e = r_exp(-r_abs(x)), q = 1 / (1 + e);
+    return (void)y, (void)k, times(e * q * q, x * x);
+}
+ROW(binary_fit_first_row, binary_fit_first(x[i], y[i], k))
+ROW(binary_fit_second_row, binary_fit_second(x[i], y[i], k))
+
 /* Multi-label soft margin: one class's part of the mean of the binary cross entropy over the classes.  k holds w. */
 FL_INLINE real multilabel(prob v, real y, const real *k) {
     return -times(k[0] * k[K_SHARE], times(y, v.log_p) + times(1 - y, v.log_q));

@@ -41,11 +41,11 @@ static void carve_terms(tile *t, uintptr_t *at, int scratch, size_t row) {
         real **rows[] = {&r.value, &r.wy,     &r.a,      &r.b,    &r.y,    &r.p,   &r.log_p,
                          &r.log_s, &r.a_lost, &r.b_lost, &r.k[0], &r.k[1], &r.k[2]};
         for (size_t j = 0; j < sizeof rows / sizeof *rows; j++) *rows[j] = piece(at, row);
-        size_t lanes = sizeof(double) * (size_t)(loss->family->lanes * FL_LANES * least(t->plan->block, job->classes));
-        r.lanes = piece(at, lanes);
+        size_t kept = loss->family->kept_bytes ? loss->family->kept_bytes(t->plan, given) : 0;
+        r.kept = piece(at, kept);
         sums += loss->family->sum_count(job, given);
         if (!scratch) continue;
-        memset(r.lanes, 0, lanes);
+        memset(r.kept, 0, kept);
         t->terms[k] = r;
     }
 }
@@ -102,7 +102,7 @@ static size_t scratch_bytes(const fl_plan *plan) {
 
 /* ---- the visit of a tile: one step after the other, for every term whose family has the step */
 #define EACH_TERM(STEP, ...)                                                                                           \
-    for (const term *r = t->terms; r < t->terms + t->job->nterms; r++)                                                 \
+    for (const term *r = t->first_term; r < t->last_term; r++)                                                         \
         if (r->loss->family->STEP) r->loss->family->STEP(__VA_ARGS__)
 
 static void sweep_forward(tile *t) {
@@ -130,7 +130,15 @@ static void sweep_backward(tile *t) {
     }
 }
 
-static void run_tile(tile *t) {
+static real temperature_of(const term *r) { return r->given->temperature != 0 ? (real)r->given->temperature : 1; }
+
+static void every_term(tile *t) {
+    t->first_term = t->terms;
+    t->last_term = t->terms + t->job->nterms;
+}
+
+/* Visits the tile for the terms that are chosen, which have one temperature. */
+static void visit_tile(tile *t) {
     int mode = t->job->mode;
     if (mode & FL_COUNT) {
         count_tile(t);
@@ -146,6 +154,20 @@ static void run_tile(tile *t) {
     if (t->needs & NEEDS_ROWS) sweep_forward(t);
     if (mode & (FL_FORWARD | FL_MAP)) EACH_TERM(finish, t, r);
     if (mode & FL_GRADIENT) sweep_backward(t);
+}
+
+/* Visits the tile once for each temperature.  Terms of one temperature that follow each other share a visit. */
+static void run_tile(tile *t) {
+    const term *end = t->terms + t->job->nterms;
+    for (t->first_term = t->terms; t->first_term < end; t->first_term = t->last_term) {
+        real temperature = temperature_of(t->first_term);
+        for (t->last_term = t->first_term + 1; t->last_term < end; t->last_term++)
+            if (temperature_of(t->last_term) != temperature) break;
+        if (temperature != t->temperature) t->block = -1;
+        t->temperature = temperature;
+        visit_tile(t);
+    }
+    every_term(t);
 }
 
 /* Starts tile k of a group.  If tiles have members, this is tile k of all groups. */
@@ -171,6 +193,8 @@ static int run_chunks(const fl_plan *plan, ptrdiff_t chunk, char *scratch, doubl
     ptrdiff_t group = chunk / plan->chunks_per_group * plan->gang, gang = least(plan->gang, plan->job.groups - group);
     t.sums = sums;
     t.group = group;
+    t.temperature = 1;
+    every_term(&t);
     int gradient = plan->job.mode & FL_GRADIENT, spread_once = gradient && !plan->members && plan->gang == 1;
     if (spread_once) spread_coefficients(&t);
     ptrdiff_t tile_0 = chunk % plan->chunks_per_group * plan->chunk_tiles;

@@ -234,6 +234,19 @@ static const real *class_rows(const tile *t, int o, real *buffer, ptrdiff_t c0, 
 
 static const real *x_row(const tile *t, ptrdiff_t c) { return t->x + c * t->x_width; }
 
+/* Divides the rows of the input by the temperature. */
+static void temper_rows(tile *t) {
+    const real temperature = t->temperature;
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *x = x_row(t, c);
+        real *out = t->own_x + c * t->width;
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < t->padded; i++) out[i] = x[i] / temperature;
+    }
+    t->x = t->own_x;
+    t->x_width = t->width;
+}
+
 /* Makes class block `b` the current one, with its exps if `exps` is set. */
 static void load_block(tile *t, ptrdiff_t b, int exps) {
     const fl_job *job = t->job;
@@ -242,6 +255,7 @@ static void load_block(tile *t, ptrdiff_t b, int exps) {
         t->classes = left < t->plan->block ? left : t->plan->block;
         ptrdiff_t only;
         t->x = class_rows(t, INPUT, t->own_x, c0, t->in_place, &t->x_width);
+        if (t->temperature != 1) temper_rows(t);
         if (t->own_y) t->y = class_rows(t, TARGET, t->own_y, c0, 1, &only);
         if (t->wc) load_rows(t, WEIGHT, t->wc, c0, t->classes);
         if (t->maps) load_rows(t, MAPS, t->maps, c0, t->classes);

@@ -17,7 +17,8 @@ typedef struct loss_entry loss_entry;
 typedef struct {
     unsigned (*needs)(const fl_job *job, const loss_entry *loss, const fl_term *given);
     ptrdiff_t (*sum_count)(const fl_job *job, const fl_term *given); /* the sums per group */
-    ptrdiff_t lanes; /* the rows of FL_LANES doubles that a class keeps between the tiles of a chunk */
+    /* The bytes that a term keeps between the tiles of a chunk.  They are 0 at the start of the chunk. */
+    size_t (*kept_bytes)(const fl_plan *plan, const fl_term *given);
 
     /* Gives each pixel the coefficients of its group. */
     void (*spread)(tile *t, const term *r);
@@ -52,7 +53,7 @@ struct loss_entry {
      * (fl_activation), or NULL if the loss does not have the activation.  Losses of elements have these functions.  So
      * do losses of pixels that sum them over the classes (sum_forward, sum_backward). */
     row_fn *value[3], *slope[3];
-    /* Losses of pixels have these three (pixels.h).  Transforms have only `backward`. */
+    /* Losses of pixels have these three (pixels.h).  Transforms have only `backward`.  Bins have one of the first two. */
     void (*forward)(tile *t, const term *r, ptrdiff_t c0);
     void (*finish)(tile *t, const term *r);
     void (*backward)(tile *t, const term *r, ptrdiff_t c0, int add);
@@ -77,7 +78,7 @@ struct term {
     real *log_s; /* the log of the softmax's sum */
     real *a_lost, *b_lost; /* the rounding errors of a and b, to be put back */
     real *k[3]; /* the coefficients of the pixel's group: three for a region term, otherwise one */
-    double *lanes; /* kept between tiles, for each class of a block (family.lanes) */
+    void *kept; /* kept between tiles (family.kept_bytes) */
 };
 
 static real class_weight(const term *r, ptrdiff_t c) {

@@ -194,6 +194,39 @@ static void focal_backward(tile *t, const term *r, ptrdiff_t c0, int add) {
     else cross_entropy_label_rows(t, r, c0, 0, 0);
 }
 
+/* ---- the derivatives of cross entropy in the factor of the logits
+ *
+ * With labels and logits b x, the cross entropy has the first derivative sum_c p_c v_c in log b, where v_c = b (x_c - x_y).
+ * `fit_second` is the variance sum_c p_c v_c^2 - (sum_c p_c v_c)^2, which is b^2 times the second derivative in b.
+ * Row a is sum e v and row b is sum e v^2. */
+FL_INLINE void fit_rows(tile *t, const term *r, int squares) {
+    real *restrict a = r->a, *restrict b = r->b;
+    const real *m = t->m, *d = t->d;
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *x = x_row(t, c), *e = t->e + c * t->width;
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < t->padded; i++) {
+            real v = (x[i] - m[i]) - d[i], part = times(e[i], v);
+            a[i] += part;
+            if (squares) b[i] += times(part, v);
+        }
+    }
+}
+
+static void fit_first_forward(tile *t, const term *r, ptrdiff_t c0) { (void)c0, fit_rows(t, r, 0); }
+static void fit_second_forward(tile *t, const term *r, ptrdiff_t c0) { (void)c0, fit_rows(t, r, 1); }
+
+static void fit_first_finish(tile *t, const term *r) {
+    for (ptrdiff_t i = 0; i < t->padded; i++) r->value[i] = r->a[i] / t->s[i];
+}
+
+static void fit_second_finish(tile *t, const term *r) {
+    for (ptrdiff_t i = 0; i < t->padded; i++) {
+        real mean = r->a[i] / t->s[i], var = r->b[i] / t->s[i] - mean * mean;
+        r->value[i] = var < 0 ? 0 : var; /* NaN stays NaN */
+    }
+}
+
 /* ---- perceptron: max_c x_c - x_y, or with a dense target sum_c w_c y_c (max x - x_c)
  *
  * Row a is the value, and row b is sum_c w_c y_c.  Row p holds integers: 1 + the first class that is the maximum.  This

@@ -69,7 +69,7 @@ static void region_row_common(const real *restrict p, const real *restrict inver
 static void region_add_lanes(const tile *t, const term *r, ptrdiff_t c0, ptrdiff_t n) {
     for (ptrdiff_t c = 0; c < n; c++)
         for (int k = 0; k < 3; k++) {
-            double *lanes = r->lanes + (3 * c + k) * FL_LANES;
+            double *lanes = (double *)r->kept + (3 * c + k) * FL_LANES;
             t->sums[r->sums + k * t->job->classes + c0 + c] += tree_total(lanes);
             memset(lanes, 0, FL_LANES * sizeof(double));
         }
@@ -86,7 +86,7 @@ static void region_add_rows(tile *t, const term *r, ptrdiff_t c0) {
         const real *w = t->wc ? t->wc + c * t->width : t->w;
         if (fast) {
             region_row_common(t->e + c * t->width, r->b, t->label, (ireal)(c0 + c), t->padded,
-                              r->lanes + 3 * c * FL_LANES);
+                              (double *)r->kept + 3 * c * FL_LANES);
         } else {
             const real *p = counted(t, region_probabilities(t, r, c), w, r->value);
             const real *y = counted(t, target_row(t, r, c0, c), w, r->y);
@@ -248,6 +248,12 @@ static unsigned region_needs(const fl_job *job, const loss_entry *loss, const fl
 
 static ptrdiff_t region_sum_count(const fl_job *job, const fl_term *given) { return region_sums(given) * job->classes; }
 
+/* Three rows of lanes per class of a block. */
+static size_t region_bytes(const fl_plan *plan, const fl_term *given) {
+    (void)given;
+    return sizeof(double) * (size_t)(3 * FL_LANES * least(plan->block, plan->job.classes));
+}
+
 static void region_begin(tile *t, const term *r) {
     for (ptrdiff_t i = 0; i < t->padded; i++) r->a[i] = 0;
 }
@@ -264,7 +270,7 @@ static void region_end(tile *t, const term *r) {
 
 static const family regions = {.needs = region_needs,
                                .sum_count = region_sum_count,
-                               .lanes = 3,
+                               .kept_bytes = region_bytes,
                                .begin = region_begin,
                                .forward = region_forward,
                                .backward = region_backward,

@@ -7,6 +7,7 @@
 #ifndef FASTLOSS_TABLE_H
 #define FASTLOSS_TABLE_H
 
+#include "bins.h"
 #include "pixel_losses.h"
 #include "regions.h"
 #include "transforms.h"
@@ -47,6 +48,9 @@ static const loss_entry loss_table[] = {
     {.name = "multilabel", .family = &pixels, OF_LOGIT(multilabel), SUMMED},
     {.name = "boundary", .family = &pixels, .maps = MAPS_AS_TARGET, OF_CLASS_PROB(product), SUMMED},
     {.name = "hausdorff", .family = &pixels, .maps = MAPS_AS_WEIGHT, OF_CLASS_PROB(squared_error), SUMMED},
+    {.name = "brier", .family = &pixels, OF_CLASS_PROB(squared_error), SUMMED},
+    {.name = "fit_first", .family = &pixels, .softmax = 1, .forward = fit_first_forward, .finish = fit_first_finish},
+    {.name = "fit_second", .family = &pixels, .softmax = 1, .forward = fit_second_forward, .finish = fit_second_finish},
 
     {.name = "bce", .family = &elements, OF_PROB(bce), .sum = bce_sum},
     {.name = "binary_focal", .family = &elements, OF_PROB(binary_focal)},
@@ -62,7 +66,14 @@ static const loss_entry loss_table[] = {
     {.name = "log_cosh", .family = &elements, OF_INPUT(log_cosh)},
     {.name = "pseudo_huber", .family = &elements, OF_INPUT(pseudo_huber)},
 
+    {.name = "binary_fit_first", .family = &elements, .value = {NULL, binary_fit_first_row}},
+    {.name = "binary_fit_second", .family = &elements, .value = {NULL, binary_fit_second_row}},
+
     {.name = "region", .family = &regions}, /* regions.h */
+
+    {.name = "reliability", .family = &bins, .finish = reliability_finish},
+    {.name = "class_reliability", .family = &bins, .forward = class_reliability_forward},
+    {.name = "interval_counts", .family = &bins, .forward = interval_counts_forward},
 
     {.name = "logsumexp", .family = &pixels, .softmax = 1, .finish = logsumexp_finish},
     {.name = "softmax", .family = &transforms, .softmax = 1, .backward = softmax_rows},

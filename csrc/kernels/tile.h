@@ -44,6 +44,7 @@ typedef struct {
     ptrdiff_t members, each;
     int alike; /* whether each member is one run, and the runs are equally far apart */
     double *sums; /* the sums of the chunk, or of the job if tiles have members */
+    real temperature; /* the class rows are the input divided by it */
 
     /* The class block that is loaded, and properties of the tile. */
     ptrdiff_t block, classes; /* the number of the block (-1: none), and how many classes it has */
@@ -79,6 +80,7 @@ typedef struct {
     ptrdiff_t g_width; /* from one row of the gradient to the next; t->width if it is in own_g */
     term *terms;
     fl_table *table; /* FL_COUNT: the thread's counts; NULL: it counts in the counts of the job */
+    const term *first_term, *last_term; /* the terms that are computed now: from the first to before the last */
 
     /* Memory for numbers on their way to and from these rows. */
     real *staged[OPERANDS]; /* one row per group of a gang, or NULL */

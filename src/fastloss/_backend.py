@@ -184,7 +184,10 @@ class _Plan(NamedTuple):
         taken = [(t, *_arrays(t, classes)) for t in own]
         native = None
         if _native.core is not None:
-            rows = [(_native.entries[t.name], t.activation, w, params) for t, w, params in taken]
+            rows = [
+                (_native.entries[t.name], t.activation, w, params, t.temperature, np.array(t.edges) if t.edges else None)
+                for t, w, params in taken
+            ]
             native = _native.core.Terms(rows, classes)
         return _Plan(taken, native, list(itertools.accumulate(t.size(classes, Mode.FORWARD) for t in terms)))
 

@@ -21,7 +21,11 @@ class Operands:
     ) -> None: ...
 
 class Terms:
-    def __init__(self, terms: list[tuple[int, int, Array | None, list[float | Array]]], classes: int) -> None: ...
+    def __init__(
+        self,
+        terms: list[tuple[int, int, Array | None, list[float | Array], float, Array | None]],
+        classes: int,
+    ) -> None: ...
 
 def usual(
     input: Any, target: Any, reals: dict[Any, int], labels: dict[Any, int], ignored: tuple[int, ...]

@@ -27,6 +27,9 @@ cdef extern from "fastloss.h" nogil:
         const double *class_weight
         double *param
         const double **class_param
+        double temperature
+        const double *edges
+        ptrdiff_t nedges
         const double *coef
     ctypedef struct fl_count:
         int rule, matrix
@@ -192,9 +195,10 @@ def usual(input, target, dict reals, dict labels, tuple ignored):
 
 
 cdef class Terms:
-    """The terms of a run for one number of classes. Each is given as (loss, activation, class_weight, params).
+    """The terms of a run for one number of classes.
 
-    A param is a float or a float64 array (C,). class_weight is such an array or None.
+    Each is given as (loss, activation, class_weight, params, temperature, edges). A param is a float or a float64 array
+    (C,). class_weight is such an array or None. edges is a float64 array of any length or None.
     """
     cdef fl_term *terms
     cdef int count
@@ -211,9 +215,12 @@ cdef class Terms:
         if self.terms == NULL:
             raise MemoryError()
         for k in range(self.count):
-            loss, activation, class_weight, params = terms[k]
+            loss, activation, class_weight, params, temperature, edges = terms[k]
             self.terms[k].loss, self.terms[k].activation = loss, activation
             self.terms[k].class_weight = _doubles(class_weight, self.held)
+            self.terms[k].temperature = temperature
+            self.terms[k].edges = _doubles(edges, self.held)
+            self.terms[k].nedges = 0 if edges is None else len(edges)
             for j in range(len(params)):
                 if isinstance(params[j], float):
                     self.terms[k].param[j] = params[j]

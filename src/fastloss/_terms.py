@@ -23,16 +23,20 @@ class Term(NamedTuple):
     """One kernel and its parameters. A parameter is one number, or one per class. `kind` sets how many sums it has."""
 
     name: str
-    kind: str  # "pixel", "element", "region" or "transform"
+    kind: str  # "pixel", "element", "region", "bins" or "transform"
     activation: int = 0  # index into ACTIVATIONS
     class_weight: tuple[float, ...] | None = None
     params: tuple[float | tuple[float, ...] | None, ...] = ()  # None: 1 / C
     names: tuple[str, ...] = ()  # the option each param comes from, for an error about its length
     single: Term | None = None  # replaces this term if there is one class; it has as many sums
+    temperature: float = 1.0  # the input is divided by it first
+    edges: tuple[float, ...] = ()  # increasing; they cut the numbers into the intervals of bins
 
     def size(self, classes: int, mode: int) -> int:
         if self.kind == "region":  # the params tell whether squares and the sum of weights are needed
             return (3 + 2 * bool(self.params[0]) + bool(self.params[1])) * classes
+        if self.kind == "bins":  # the params tell the sums per interval, and whether every class has intervals
+            return (len(self.edges) + 1) * int(self.params[0]) * (classes if self.params[1] else 1)  # type: ignore[arg-type]
         return 0 if self.kind == "transform" else 2 + (2 * classes if mode & Mode.BY_CLASS else 0)
 
 

@@ -10,6 +10,7 @@ the same names here and in csrc/, so one search finds both.
     elements.py    losses of one element: a value and its derivative
     pixels.py      losses with one value per pixel, computed from all its classes
     regions.py     the sums that region losses are computed from
+    bins.py        counts of pixels by the interval of a probability
     transforms.py  functions of the input alone
     table.py       one entry per loss
     driver.py      blocks, weights, sums, gradients

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,8 @@ def run(
             gradient: Any = 0
             for (term, weight, params, coef), size in zip(arguments, sizes, strict=True):
                 k = _params(t, weight, params)
-                sums[t.groups, at : at + size] += _visit(t, term, k, mode)
+                tempered = t if term.temperature == 1 else replace(t, x=t.x / t.x.dtype.type(term.temperature))
+                sums[t.groups, at : at + size] += _visit(tempered, term, k, mode)
                 if mode & Mode.GRADIENT:
                     gradient = gradient + _gradient(t, term, k, coef)
                 at += size
@@ -59,7 +61,10 @@ def _visit(t: Tile, term: Term, k: Params, mode: int) -> Array:
     size = term.size(len(t.x), mode)
     if term.kind == "region" and mode & Mode.FORWARD:
         return region_forward(t, term).reshape(t.members, size)
-    if term.kind in ("region", "transform"):
+    if term.kind == "bins" and mode & Mode.FORWARD:
+        sums: Array = KERNELS[term.name].forward(t, term)
+        return sums
+    if term.kind in ("region", "transform", "bins"):
         return np.zeros((t.members, size))
     w, mean_w = _weights(t, term, k)
     value = np.zeros_like(w)
@@ -68,10 +73,10 @@ def _visit(t: Tile, term: Term, k: Params, mode: int) -> Array:
     if mode & Mode.MAP:
         assert t.output is not None
         t.output[...] = (value if t.output.ndim == 2 else value[0]) + 0  # no -0.0
-    sums = [t.sums(values).sum(axis=1, keepdims=True) for values in (value, mean_w)]
+    columns = [t.sums(values).sum(axis=1, keepdims=True) for values in (value, mean_w)]
     if mode & Mode.BY_CLASS:
-        sums += [_by_class(t, term, value), _by_class(t, term, mean_w)]
-    return np.hstack(sums)
+        columns += [_by_class(t, term, value), _by_class(t, term, mean_w)]
+    return np.hstack(columns)
 
 
 def _weights(t: Tile, term: Term, k: Params) -> tuple[Array, Array]:

@@ -196,6 +196,17 @@ def bce_slope(v: Prob, y: Array, k: Params) -> Array:
     return -(k[0] * t * v.dlog_p + k[1] * (1 - t) * v.dlog_q)
 
 
+def binary_fit_first(x: Array, y: Array, k: Params) -> Array:
+    """(p - y) x, the derivative of bce in the log of the factor of the logit x."""
+    u = np.where(y < 0.5, x, -x)
+    return np.where((y == 0) | (y == 1), times(r_sigmoid(u), u), times(r_sigmoid(x) - y, x))
+
+
+def binary_fit_second(x: Array, y: Array, k: Params) -> Array:
+    """p (1 - p) x^2."""
+    return times(r_sigmoid(x) * r_sigmoid(-x), x * x)
+
+
 def multilabel(v: Prob, y: Array, k: Params) -> Array:
     """-w / C (y log p + (1 - y) log q), the part of one class in the mean over classes; k: w."""
     return -times(k[0] * k.share, times(y, v.log_p) + times(1 - y, v.log_q))

@@ -107,6 +107,30 @@ def cross_entropy_backward(t: Tile, term: Term, kernel: Kernel, k: Params) -> Ar
     return gradient + eps / len(t.x) * (k.weight.sum() * e / s - k.weight) if eps else gradient
 
 
+# ---- the derivatives of cross entropy in the factor of the logits, with v_c = x_c - x_y
+
+
+def _fit_parts(t: Tile) -> tuple[Array, Array]:
+    """The probabilities, and v."""
+    m, e, rest, d, _ = _label_parts(t)
+    with_label = np.arange(len(t.x))[:, None] == t.label
+    p = e / (rest + np.where(with_label, e, 0).sum(axis=0))
+    return p, (t.x - m) - d
+
+
+def fit_first_forward(t: Tile, term: Term, kernel: Kernel, k: Params) -> Array:
+    """sum_c p_c v_c."""
+    p, v = _fit_parts(t)
+    return times(p, v).sum(axis=0)
+
+
+def fit_second_forward(t: Tile, term: Term, kernel: Kernel, k: Params) -> Array:
+    """The variance of v, sum_c p_c v_c^2 - (sum_c p_c v_c)^2."""
+    p, v = _fit_parts(t)
+    mean = times(p, v).sum(axis=0)
+    return np.maximum(times(times(p, v), v).sum(axis=0) - mean * mean, 0)
+
+
 # ---- perceptron: max_c x_c - x_y; dense: sum_c w_c y_c (max x - x_c)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from .._arrays import Array
 from . import elements as e
-from . import pixels, regions, transforms
+from . import bins, pixels, regions, transforms
 from .loss import MAPS_AS_TARGET, MAPS_AS_WEIGHT, Kernel
 
 Function = Callable[..., Array]
@@ -24,6 +24,7 @@ def _itself(x: Array) -> Any:
 
 
 OF_INPUT = (_itself,)
+OF_LOGIT = (_itself, _itself)
 OF_GIVEN = (e.prob_given,)
 OF_PROB = (e.prob_given, e.prob_of_logit)
 OF_CLASS_PROB = (e.prob_given, e.prob_of_logit, e.prob_of_softmax)
@@ -45,6 +46,16 @@ OTHERS = {
     "multilabel": _summed(e.multilabel, e.multilabel_slope, OF_PROB),
     "boundary": _summed(e.product, e.product_slope, OF_CLASS_PROB, MAPS_AS_TARGET),
     "hausdorff": _summed(e.squared_error, e.squared_error_slope, OF_CLASS_PROB, MAPS_AS_WEIGHT),
+    "brier": _summed(e.squared_error, e.squared_error_slope, OF_CLASS_PROB),
+    "fit_first": Kernel(forward=pixels.fit_first_forward),
+    "fit_second": Kernel(forward=pixels.fit_second_forward),
+    # elements without a derivative
+    "binary_fit_first": Kernel(e.binary_fit_first, inputs=OF_LOGIT),
+    "binary_fit_second": Kernel(e.binary_fit_second, inputs=OF_LOGIT),
+    # bins
+    "reliability": Kernel(forward=bins.reliability_finish),
+    "class_reliability": Kernel(forward=bins.class_reliability_forward),
+    "interval_counts": Kernel(forward=bins.interval_counts_forward),
     # regions
     "region": Kernel(forward=regions.region_forward, backward=regions.region_backward),
     # transforms
