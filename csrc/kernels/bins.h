@@ -12,7 +12,7 @@
  * to a multiple of 2^-51, so all sums are integers times a power of two, and exact up to 2^27 pixels per group.  The
  * softmax is computed from the maximum, whatever softmax.h does for the rest of a tile.  So the sums have the same bits
  * however an image is cut into tiles.  A probability outside [0, 1] makes the sum of the probabilities NaN.  A dense
- * target other than 0 and 1 makes the counts NaN.
+ * target other than 0 and 1, or a NaN that is only compared, makes the counts NaN.
  *
  * The term has these rows.  a is the sum of the exps, p holds integers: 1 + the first class that is the maximum, y holds
  * integers: 1 for a hit, 0 for none and -1 for a pixel that does not count.  `value` holds probabilities.
@@ -102,6 +102,8 @@ FL_INLINE void count_pixels(intervals *v, const real *x, const ireal *hit, ptrdi
             int good = x[i] >= 0 && x[i] <= 1;
             v->share[j] += (int64_t)((double)(good ? x[i] : 0) * 0x1p51 + 0.5);
             v->bad |= !good;
+        } else {
+            v->bad |= x[i] != x[i] ? 2 : 0;
         }
     }
 }

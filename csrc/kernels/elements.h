@@ -278,6 +278,14 @@ FL_INLINE real squared_error(prob v, real y, const real *k) { return k[0] * (v.p
 FL_INLINE real squared_error_slope(prob v, real y, const real *k) { return 2 * k[0] * (v.p - y) * v.dp; }
 CLASS_PROB_LOSS(squared_error)
 
+/* Brier score, one class's part: k[0] (p - y)^2.  It is NaN if p is no probability. */
+FL_INLINE real brier(prob v, real y, const real *k) {
+    real d = v.p - y;
+    return v.p >= 0 && v.p <= 1 ? k[0] * d * d : R_NAN;
+}
+FL_INLINE real brier_slope(prob v, real y, const real *k) { return 2 * k[0] * (v.p - y) * v.dp; }
+CLASS_PROB_LOSS(brier)
+
 /* ---- the family: a block of rows at a time */
 
 static unsigned element_needs(const fl_job *job, const loss_entry *loss, const fl_term *given) {

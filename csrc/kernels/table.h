@@ -48,7 +48,7 @@ static const loss_entry loss_table[] = {
     {.name = "multilabel", .family = &pixels, OF_LOGIT(multilabel), SUMMED},
     {.name = "boundary", .family = &pixels, .maps = MAPS_AS_TARGET, OF_CLASS_PROB(product), SUMMED},
     {.name = "hausdorff", .family = &pixels, .maps = MAPS_AS_WEIGHT, OF_CLASS_PROB(squared_error), SUMMED},
-    {.name = "brier", .family = &pixels, OF_CLASS_PROB(squared_error), SUMMED},
+    {.name = "brier", .family = &pixels, OF_CLASS_PROB(brier), SUMMED},
     {.name = "fit_first", .family = &pixels, .softmax = 1, .forward = fit_first_forward, .finish = fit_first_finish},
     {.name = "fit_second", .family = &pixels, .softmax = 1, .forward = fit_second_forward, .finish = fit_second_finish},
 

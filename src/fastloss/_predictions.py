@@ -105,14 +105,7 @@ def is_one_of(labels: Array, some: Sequence[int]) -> Array:
 def raise_fault(batch: Batch, rule: int) -> None:
     """Raise the error for the fault that a kernel reported."""
     batch = batch.whole or batch
-    given = batch.given_weight
-    if given is not None:
-        bad = first(lambda w: (w != 0) & (w != 1), given)
-        if bad is not None:
-            raise ValueError(
-                f"pixel_weight: expected 0 or 1 for metrics, which count pixels, got {bad[1]} at "
-                f"{position(bad[0], given.shape)}"
-            )
+    check_counted(batch)
     if batch.labels:
         batch.raise_label_fault()
     else:
@@ -136,3 +129,29 @@ def _raise_for(batch: Batch, array: Array | None, bad: Any, expected: str) -> No
         if batch.axis is not None:
             where.insert(batch.axis if len(batch.shape) > 1 else 1, where.pop(1))
         raise ValueError(f"{expected}, got {found[1]} at {tuple(where[-len(batch.shape) :])}")
+
+
+def check_counted(batch: Batch) -> None:
+    """Refuse weights of pixels other than 0 and 1."""
+    given = batch.given_weight
+    bad = None if given is None else first(lambda w: (w != 0) & (w != 1), given)
+    if bad is not None and given is not None:
+        raise ValueError(
+            f"pixel_weight: expected 0 or 1 for metrics, which count pixels, got {bad[1]} at "
+            f"{position(bad[0], given.shape)}"
+        )
+
+
+def raise_nan(batch: Batch, *, probabilities: bool, masks: bool) -> None:
+    """Raise the error for the number that made a sum nan.
+
+    probabilities: the input must be in [0, 1]; otherwise it is logits. masks: a dense target must be 0 or 1.
+    """
+    if masks and not batch.labels:
+        _raise_for(batch, batch.target, lambda y, keep: (y != 0) & (y != 1) & keep, "target: expected 0 or 1 in a mask")
+    _raise_for(batch, batch.input, lambda x, keep: np.isnan(x) & keep, "input: expected numbers where pixels count")
+    if probabilities:
+        expected = "input: expected probabilities in [0, 1] for activation=None"
+        _raise_for(batch, batch.input, lambda x, keep: ((x < 0) | (x > 1)) & keep, expected)
+    _raise_for(batch, batch.input, lambda x, keep: np.isinf(x) & keep, "input: expected finite logits")
+    raise ValueError("input or target: changed during the call")  # the bad element is gone by now

@@ -237,6 +237,8 @@ def _option(value: Any) -> Any:
         return value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, Measure):
+        return loss_record(value)
     return [_option(one) for one in value]
 
 
@@ -263,7 +265,7 @@ def _made(record: Any, depth: int) -> Measure:
     if name not in CLASSES[word]:
         raise ValueError(f"{word}: expected a {word} of fastloss, got {shortened(name)}")
     try:
-        made: Measure = CLASSES[word][name](**{key: _given(value, f"{name}: {key}") for key, value in options.items()})
+        made: Measure = CLASSES[word][name](**{key: _given(value, f"{name}: {key}", depth) for key, value in options.items()})
     except (TypeError, ValueError) as error:
         raise ValueError(f"{word}: expected options of {name}, got others: {printable(str(error))}") from error
     return made
@@ -276,7 +278,9 @@ def _summand(record: Any, depth: int) -> Loss:
     return made
 
 
-def _given(value: Any, what: str) -> Any:
+def _given(value: Any, what: str, depth: int) -> Any:
+    if type(value) is dict and depth < DEEPEST_SUM:
+        return _made(value, depth + 1)
     if type(value) is list:
         if any(type(one) not in (int, float, bool, str) for one in value):
             raise ValueError(f"{what}: expected numbers, got a list of something else")

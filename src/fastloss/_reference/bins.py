@@ -23,7 +23,7 @@ def _counts(t: Tile, term: Term, x: Array, hit: Array, counts: Array, shares: bo
     interval = np.where(np.isnan(x), 0, np.searchsorted(edges, x))  # the number of edges below x
     at = np.arange(len(x)) // t.each * n + interval
     size = t.members * n
-    wrong = counts & (hit != 0) & (hit != 1)
+    wrong = counts & (hit != 0) & (hit != 1) if shares else counts & ((hit != 0) & (hit != 1) | np.isnan(x))
     parts = [np.bincount(at[counts & keep], minlength=size) for keep in (True, hit == 1)]
     if shares:
         bad = ~((x >= 0) & (x <= 1))

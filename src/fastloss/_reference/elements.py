@@ -327,3 +327,12 @@ def squared_error(v: Prob, y: Array, k: Params) -> Array:
 
 def squared_error_slope(v: Prob, y: Array, k: Params) -> Array:
     return 2 * k[0] * (v.p - y) * v.dp
+
+
+def brier(v: Prob, y: Array, k: Params) -> Array:
+    """k (p - y)^2, or nan if p is no probability."""
+    return np.where((v.p >= 0) & (v.p <= 1), k[0] * (v.p - y) ** 2, np.nan)
+
+
+def brier_slope(v: Prob, y: Array, k: Params) -> Array:
+    return 2 * k[0] * (v.p - y) * v.dp

@@ -46,7 +46,7 @@ OTHERS = {
     "multilabel": _summed(e.multilabel, e.multilabel_slope, OF_PROB),
     "boundary": _summed(e.product, e.product_slope, OF_CLASS_PROB, MAPS_AS_TARGET),
     "hausdorff": _summed(e.squared_error, e.squared_error_slope, OF_CLASS_PROB, MAPS_AS_WEIGHT),
-    "brier": _summed(e.squared_error, e.squared_error_slope, OF_CLASS_PROB),
+    "brier": _summed(e.brier, e.brier_slope, OF_CLASS_PROB),
     "fit_first": Kernel(forward=pixels.fit_first_forward),
     "fit_second": Kernel(forward=pixels.fit_second_forward),
     # elements without a derivative

@@ -1,0 +1,94 @@
+"""Metrics whose numbers are the sums of kernels: TermTally, and CalibrationMetric, the base of the calibration metrics.
+
+confusion.py has the metrics of counted classes, whose numbers are counts of a pass of their own.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from .. import _backend
+from .._arrays import Array
+from .._batch import Batch
+from .._predictions import check_counted, raise_nan
+from .._terms import Mode, Term, Terms
+from .metric import Metric, Tally
+
+terms_of = functools.lru_cache(maxsize=64)(Terms)  # the terms keep their plans
+
+
+@dataclass(frozen=True)
+class TermTally(Tally):
+    """The sums of terms, side by side.
+
+    With `counted`, the weights of pixels are 0 and 1, and each number of the input must make sense.
+    """
+
+    terms: tuple[Term, ...]
+    counted: bool = True
+    mode: int = Mode.FORWARD | Mode.BY_CLASS
+
+    def size(self, classes: int) -> int:
+        return sum(t.size(classes, self.mode) for t in self.terms)
+
+    def count(self, batch: Batch, spacing: Any = None) -> Array:
+        if self.counted:
+            check_counted(batch)
+        sums = np.hstack(_backend.run(batch, terms_of(self.terms), self.mode, by_sample=True))
+        if self.counted and np.isnan(sums).any():
+            binned = any(t.kind == "bins" for t in self.terms)
+            raise_nan(batch, probabilities=not any(t.activation for t in self.terms), masks=binned)
+        return sums
+
+    def split(self, numbers: Array, classes: int) -> list[Array]:
+        """The sums of each term."""
+        ends = itertools.accumulate((t.size(classes, self.mode) for t in self.terms), initial=0)
+        return [numbers[:, a:b] for a, b in itertools.pairwise(ends)]
+
+
+class CalibrationMetric(Metric):
+    """A metric of probabilities, computed from the sums of kernels. Images are pooled: its numbers merge by addition."""
+
+    higher_is_better = False
+
+    def terms(self) -> tuple[Term, ...]:
+        """The kernels to run."""
+        raise NotImplementedError
+
+    def tally(self) -> TermTally:
+        return TermTally(self.terms())
+
+    def check_batch(self, batch: Batch) -> None:
+        refuse_label_map(batch, self)
+        super().check_batch(batch)
+
+    def of_probabilities(self, *, one_hot: bool) -> Self:
+        if one_hot:
+            raise ValueError(f"input: expected logits or probabilities for {self!r}, got label maps, which have neither")
+        return self if self.activation is None else replace(self, activation=None)  # type: ignore[type-var]
+
+    def value_of(self, numbers: Array, classes: int) -> float:
+        return float(self.values_of(numbers[None], classes)[0])
+
+
+def refuse_label_map(batch: Batch, metric: Metric) -> None:
+    if batch.label_map:
+        raise ValueError(
+            f"input: expected logits or probabilities for {metric!r}, got a label map of shape {batch.shape}"
+        )
+
+
+def tempered(terms: Sequence[Term], temperature: float) -> tuple[Term, ...]:
+    """The terms for the input divided by a temperature."""
+    return tuple(
+        t._replace(
+            temperature=temperature, single=None if t.single is None else t.single._replace(temperature=temperature)
+        )
+        for t in terms
+    )
