@@ -18,6 +18,7 @@ from . import metrics as metrics
 from ._backend import backend, config, get_backend, show_config
 from ._faults import LabelError
 from ._threads import get_num_threads, num_threads, set_num_threads
+from .calibrate import Calibration, calibrate
 from .distance import distance_transform, hausdorff_distance, signed_distance
 from .evaluate import evaluate
 from .gradcheck import check_grad
@@ -28,6 +29,7 @@ from .results import Report
 from .tiles import Tiles
 
 if TYPE_CHECKING:
+    from .archive.calibrate_files import calibrate_files as calibrate_files
     from .archive.compare import compare_ledgers as compare_ledgers
     from .archive.evaluate_files import evaluate_files as evaluate_files
     from .archive.merge_ledgers import merge_ledgers as merge_ledgers
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 __version__: str
 
 _ON_REQUEST = {
+    "calibrate_files": ".archive.calibrate_files",
     "evaluate_files": ".archive.evaluate_files",
     "compare_ledgers": ".archive.compare",
     "merge_ledgers": ".archive.merge_ledgers",
@@ -55,11 +58,14 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "Calibration",
     "FileError",
     "LabelError",
     "Report",
     "Tiles",
     "backend",
+    "calibrate",
+    "calibrate_files",
     "check_grad",
     "class_weights",
     "compare_ledgers",

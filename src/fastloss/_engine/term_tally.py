@@ -27,11 +27,13 @@ terms_of = functools.lru_cache(maxsize=64)(Terms)  # the terms keep their plans
 class TermTally(Tally):
     """The sums of terms, side by side.
 
-    With `counted`, the weights of pixels are 0 and 1, and each number of the input must make sense.
+    counted: the weights of pixels must be 0 and 1. finite: all sums must be finite, or the error names the number that
+    makes them infinite or nan.
     """
 
     terms: tuple[Term, ...]
     counted: bool = True
+    finite: bool = True
     mode: int = Mode.FORWARD | Mode.BY_CLASS
 
     def size(self, classes: int) -> int:
@@ -41,7 +43,7 @@ class TermTally(Tally):
         if self.counted:
             check_counted(batch)
         sums = np.hstack(_backend.run(batch, terms_of(self.terms), self.mode, by_sample=True))
-        if self.counted and np.isnan(sums).any():
+        if self.finite and not np.isfinite(sums).all():
             binned = any(t.kind == "bins" for t in self.terms)
             raise_nan(batch, probabilities=not any(t.activation for t in self.terms), masks=binned)
         return sums

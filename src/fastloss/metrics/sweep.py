@@ -128,7 +128,8 @@ class Sweep(Metric):
         if isinstance(measure, CountMetric):
             return TermTally((Term("interval_counts", "bins", 0, None, (2.0, 1.0), edges=self._levels()),))
         terms = tuple(t for T in self.temperature or () for t in tempered(_terms(measure), T))
-        return TermTally(terms, counted=isinstance(measure, Metric))
+        is_metric = isinstance(measure, Metric)
+        return TermTally(terms, counted=is_metric, finite=is_metric)
 
     def _levels(self) -> tuple[float, ...]:
         """What a channel's value must exceed at each threshold, in ascending order."""
