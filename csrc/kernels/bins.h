@@ -90,7 +90,7 @@ static void bins_begin(tile *t, const term *r) {
 
 /* Counts the pixels [first, first + n).  Neighbours lie in the same interval, and so take turns between two tables,
  * which halves the wait for the one before. */
-FL_INLINE void count_pixels(intervals *v, const real *x, const ireal *hit, ptrdiff_t first, ptrdiff_t n, int shares) {
+FL_INLINE void bin_pixels(intervals *v, const real *x, const ireal *hit, ptrdiff_t first, ptrdiff_t n, int shares) {
     for (ptrdiff_t i = first; i < first + n; i++) {
         if (hit[i] < 0) {
             v->bad |= hit[i] < -1 ? 2 : 0;
@@ -109,7 +109,7 @@ FL_INLINE void count_pixels(intervals *v, const real *x, const ireal *hit, ptrdi
 }
 
 /* Adds the counts to the sums of one group, which lie `stride` apart, and clears them. */
-static void flush_counts(intervals *v, double *sums, ptrdiff_t stride, int shares) {
+static void flush_bins(intervals *v, double *sums, ptrdiff_t stride, int shares) {
     const ptrdiff_t n = v->n + 1;
     for (ptrdiff_t j = 0; j < n; j++) {
         int64_t count = v->count[j] + v->count[j + n], share = v->share[j] + v->share[j + n];
@@ -127,14 +127,14 @@ static void flush_counts(intervals *v, double *sums, ptrdiff_t stride, int share
 }
 
 /* Counts the pixels of a row for class c. */
-FL_INLINE void count_row(tile *t, const term *r, const real *x, ptrdiff_t c, int shares) {
+FL_INLINE void bin_row(tile *t, const term *r, const real *x, ptrdiff_t c, int shares) {
     intervals *v = r->kept;
     ptrdiff_t groups = t->members ? t->job->groups : 1, each = t->members ? t->each : t->n;
     ptrdiff_t size = (v->n + 1) * (shares ? 4 : 2);
     double *sums = t->sums + (r->sums + c * size) * groups + (t->members ? t->group : 0);
     for (ptrdiff_t first = 0; first < t->n; first += each, sums++) {
-        count_pixels(v, x, (const ireal *)(const void *)r->y, first, each, shares);
-        flush_counts(v, sums, groups, shares);
+        bin_pixels(v, x, (const ireal *)(const void *)r->y, first, each, shares);
+        flush_bins(v, sums, groups, shares);
     }
 }
 
@@ -186,7 +186,7 @@ static void reliability_finish(tile *t, const term *r) {
     else
         for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = top[i];
     for (ptrdiff_t i = 0; i < t->padded; i++) hit[i] = w[i] > 0 ? label[i] == first[i] - 1 : -1;
-    count_row(t, r, p, 0, 1);
+    bin_row(t, r, p, 0, 1);
 }
 
 /* Fills the row of hits of a class. */
@@ -215,14 +215,14 @@ static void class_reliability_forward(tile *t, const term *r, ptrdiff_t c0) {
         else if (activation == FL_SIGMOID)
             for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = r_sigmoid(x[i]);
         class_hits(t, r, c0, c);
-        count_row(t, r, activation == FL_NONE ? x : p, c0 + c, 1);
+        bin_row(t, r, activation == FL_NONE ? x : p, c0 + c, 1);
     }
 }
 
 static void interval_counts_forward(tile *t, const term *r, ptrdiff_t c0) {
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         class_hits(t, r, c0, c);
-        count_row(t, r, x_row(t, c), c0 + c, 0);
+        bin_row(t, r, x_row(t, c), c0 + c, 0);
     }
 }
 

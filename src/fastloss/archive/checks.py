@@ -66,4 +66,4 @@ def check_no_own_labels(losses: Mapping[str, Measure]) -> None:
 def loss_name(loss: Measure) -> str:
     """Return the name in expressions: the name of the loss, or of the public loss from which it derives."""
     known: dict[type, str] = {cls: name for name, cls in (LOSSES | METRICS).items()}
-    return next(known[cls] for cls in type(loss).__mro__ if cls in known).removesuffix("_loss")
+    return next((known[cls] for cls in type(loss).__mro__ if cls in known), repr(loss)).removesuffix("_loss")

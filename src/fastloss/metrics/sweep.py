@@ -18,7 +18,7 @@ from .._engine.metric import Metric
 from .._engine.partial import Partial
 from .._engine.term_tally import CalibrationMetric, TermTally, refuse_label_map, tempered
 from .._options import freeze, number, positive
-from .._terms import Rule, Term
+from .._terms import ACTIVATIONS, Rule, Term
 
 __all__ = ["Sweep"]
 
@@ -91,7 +91,7 @@ class Sweep(Metric):
             self,
             axis=measure.axis,
             ignore_index=measure.ignore_index,
-            activation=getattr(measure, "activation", None),
+            activation=_activation(measure),
             kind=measure.kind,
             takes_binary=measure.takes_binary,
             exclusive=measure.exclusive,
@@ -256,6 +256,14 @@ def _several(values: Any, name: str) -> list[Any]:
 
 def _terms(measure: Measure) -> tuple[Term, ...]:
     return measure.terms() if isinstance(measure, (Loss, CalibrationMetric)) else ()
+
+
+def _activation(measure: Measure) -> str | None:
+    """What turns the input into probabilities."""
+    if isinstance(measure, Metric):
+        return measure.activation
+    found = [ACTIVATIONS[t.activation] or "softmax" for t in _terms(measure)]  # cross entropy states no activation
+    return found[0]
 
 
 def _classes(tally: TermTally, size: int) -> int:
