@@ -1,6 +1,6 @@
 """Checks that a kernel and its reference have the same name, in files of the same name. So one search finds both.
 
-The files are csrc/kernels/X.h and src/fastloss/_reference/X.py, for the four families of losses. The test reads both as
+The files are csrc/kernels/X.h and src/fastloss/_reference/X.py, for the families of losses. The test reads both as
 text, so it needs the sources but no compiler.
 """
 
@@ -20,6 +20,7 @@ FAMILIES = {  # and their files in C
     "elements": ("elements",),
     "pixels": ("pixels", "pixel_losses"),
     "regions": ("regions",),
+    "bins": ("bins",),
     "transforms": ("transforms",),
 }
 

@@ -23,6 +23,7 @@
 
 #include "loss.h"
 
+enum { LOW_BITS = 25, PACKED = 1 << 16 }; /* a row has at most 2^11 pixels, so nothing overflows 2^63 */
 enum { BUCKETS = 512 }; /* enough for 101 even thresholds to have a bucket each, also as logits; 2 KiB in L1 */
 
 /* What a term keeps between the tiles of a chunk.  A bucket is an even part of the range of the edges.  The number of
@@ -32,8 +33,9 @@ typedef struct {
     real first, scale;  /* the bucket of x is (x - first) * scale */
     ptrdiff_t n, step;  /* edges; the first step of a search in a bucket, a power of two */
     int32_t *before;    /* the edges in lower buckets, for BUCKETS + 1 buckets */
-    int64_t *count;     /* pixels, and 2^32 times hits: twice n + 1, for the pixels with even and odd numbers */
-    int64_t *share;     /* the sums of probabilities times 2^51 */
+    /* Twice n + 1 of each, for the pixels with even and odd numbers.  A probability times 2^51 has LOW_BITS low bits.
+     * `counts` has the pixels and PACKED times the low bits, and `hits` has the hits and PACKED times the high bits. */
+    int64_t *counts, *hits;
     int bad;            /* whether a pixel's probability (1) or target (2) is wrong */
 } intervals;
 
@@ -66,9 +68,9 @@ static void bins_begin(tile *t, const term *r) {
     if (v->edge) return;
     ptrdiff_t n = r->given->nedges, at = 0, finite = 0, most = 1;
     v->n = n;
-    v->count = (int64_t *)(void *)((char *)r->kept + (sizeof *v + 63) / 64 * 64);
-    v->share = v->count + 2 * (n + 1);
-    v->before = (int32_t *)(void *)(v->share + 2 * (n + 1));
+    v->counts = (int64_t *)(void *)((char *)r->kept + (sizeof *v + 63) / 64 * 64);
+    v->hits = v->counts + 2 * (n + 1);
+    v->before = (int32_t *)(void *)(v->hits + 2 * (n + 1));
     v->edge = (real *)(void *)(v->before + BUCKETS + 2); /* BUCKETS + 2 keeps doubles aligned */
     real last = 0;
     for (ptrdiff_t k = 0; k < n; k++) {
@@ -88,8 +90,8 @@ static void bins_begin(tile *t, const term *r) {
     for (ptrdiff_t k = n; k < n + 2 * v->step - 1; k++) v->edge[k] = R_INF;
 }
 
-/* Counts the pixels [first, first + n).  Neighbours lie in the same interval, and so take turns between two tables,
- * which halves the wait for the one before. */
+/* Counts the pixels [first, first + n).  Neighbours often lie in the same interval, and so take turns between two
+ * tables, which halves the wait for the one before. */
 FL_INLINE void bin_pixels(intervals *v, const real *x, const ireal *hit, ptrdiff_t first, ptrdiff_t n, int shares) {
     for (ptrdiff_t i = first; i < first + n; i++) {
         if (hit[i] < 0) {
@@ -97,14 +99,18 @@ FL_INLINE void bin_pixels(intervals *v, const real *x, const ireal *hit, ptrdiff
             continue;
         }
         ptrdiff_t j = interval_of(v, x[i]) + (i & 1) * (v->n + 1);
-        v->count[j] += 1 + (int64_t)hit[i] * ((int64_t)1 << 32);
+        int64_t low = 0, high = 0;
         if (shares) {
             int good = x[i] >= 0 && x[i] <= 1;
-            v->share[j] += (int64_t)((double)(good ? x[i] : 0) * 0x1p51 + 0.5);
+            int64_t share = (int64_t)((double)(good ? x[i] : 0) * 0x1p51 + 0.5);
+            low = share & (((int64_t)1 << LOW_BITS) - 1);
+            high = share >> LOW_BITS;
             v->bad |= !good;
         } else {
             v->bad |= x[i] != x[i] ? 2 : 0;
         }
+        v->counts[j] += 1 + low * PACKED;
+        v->hits[j] += hit[i] + high * PACKED;
     }
 }
 
@@ -112,14 +118,14 @@ FL_INLINE void bin_pixels(intervals *v, const real *x, const ireal *hit, ptrdiff
 static void flush_bins(intervals *v, double *sums, ptrdiff_t stride, int shares) {
     const ptrdiff_t n = v->n + 1;
     for (ptrdiff_t j = 0; j < n; j++) {
-        int64_t count = v->count[j] + v->count[j + n], share = v->share[j] + v->share[j + n];
-        if (!count) continue;
-        v->count[j] = v->count[j + n] = v->share[j] = v->share[j + n] = 0;
-        sums[j * stride] += (double)(count & 0xffffffff);
-        sums[(n + j) * stride] += (double)(count >> 32);
+        int64_t counts = v->counts[j] + v->counts[j + n], hits = v->hits[j] + v->hits[j + n];
+        if (!counts) continue;
+        v->counts[j] = v->counts[j + n] = v->hits[j] = v->hits[j + n] = 0;
+        sums[j * stride] += (double)(counts % PACKED);
+        sums[(n + j) * stride] += (double)(hits % PACKED);
         if (!shares) continue;
-        sums[(2 * n + j) * stride] += (double)(share >> 25) * 0x1p-26;
-        sums[(3 * n + j) * stride] += (double)(share & 0x1ffffff) * 0x1p-51;
+        sums[(2 * n + j) * stride] += (double)(hits / PACKED) * 0x1p-26;
+        sums[(3 * n + j) * stride] += (double)(counts / PACKED) * 0x1p-51;
     }
     if (v->bad & 1) sums[2 * n * stride] += (double)NAN;
     if (v->bad & 2) sums[0] += (double)NAN;

@@ -159,6 +159,7 @@ static void visit_tile(tile *t) {
 /* Visits the tile once for each temperature.  Terms of one temperature that follow each other share a visit. */
 static void run_tile(tile *t) {
     const term *end = t->terms + t->job->nterms;
+    if (t->terms == end) visit_tile(t); /* FL_COUNT */
     for (t->first_term = t->terms; t->first_term < end; t->first_term = t->last_term) {
         real temperature = temperature_of(t->first_term);
         for (t->last_term = t->first_term + 1; t->last_term < end; t->last_term++)

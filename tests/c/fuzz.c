@@ -120,6 +120,19 @@ static void operand(fl_job *job, fl_operand *a, int dtype, int by_class, int out
     }
 }
 
+/* Makes numbers from -3 to 3 in ascending order, some of them equal or infinite. */
+static double *ascending(ptrdiff_t n) {
+    double *made = doubles(n, -3, 3);
+    for (ptrdiff_t k = 1; k < n; k++)
+        for (ptrdiff_t j = k; j > 0 && made[j] < made[j - 1]; j--) {
+            double higher = made[j - 1];
+            made[j - 1] = made[j];
+            made[j] = higher;
+        }
+    if (n > 2 && below(2)) made[0] = -INFINITY, made[n - 1] = INFINITY, made[1] = made[2];
+    return made;
+}
+
 static void make_term(fl_job *job, fl_term *term, int loss) {
     int allowed = losses[loss].activations;
     term->loss = fl_find_loss(losses[loss].name);
@@ -127,6 +140,14 @@ static void make_term(fl_job *job, fl_term *term, int loss) {
     term->activation = allowed == -2 ? FL_SIGMOID : (int)below((unsigned)allowed);
     if (losses[loss].kind == PIXEL && below(2)) term->class_weight = doubles(job->classes, 0, 2);
     for (int k = 0; k < FL_MAX_PARAMS; k++) term->param[k] = below(2) ? below(3) / 2.0 : 0;
+    if (losses[loss].kind == VALUES) term->activation = FL_SOFTMAX;
+    if (losses[loss].kind == BINS) {
+        term->nedges = (ptrdiff_t)below(40);
+        term->edges = ascending(term->nedges);
+        term->param[0] = strcmp(losses[loss].name, "interval_counts") == 0 ? 2 : 4;
+        term->param[1] = strcmp(losses[loss].name, "reliability") != 0;
+    }
+    if (job->mode == FL_FORWARD && below(2)) term->temperature = 0.25 + below(4);
     if (strcmp(losses[loss].name, "focal") == 0 && below(2)) term->class_param[0] = doubles(job->classes, 0, 3);
     if (job->mode & FL_GRADIENT)
         term->coef = doubles(job->groups * (losses[loss].kind == REGION ? 3 * job->classes : 1), -1, 1);
@@ -142,6 +163,11 @@ static void make_modes(fl_job *job, int loss) {
     static const int modes[] = {FL_WEIGH, FL_FORWARD, FL_FORWARD | FL_BY_CLASS, FL_GRADIENT, FL_FORWARD | FL_GRADIENT,
                                 FL_MAP};
     int kind = losses[loss].kind;
+    if (kind >= VALUES && kind <= BINS) {
+        job->mode = FL_FORWARD;
+        job->nterms = 1 + (int)below(MAX_TERMS);
+        return;
+    }
     job->mode = kind == TRANSFORM ? FL_GRADIENT : kind >= FUNCTION ? FL_MAP : modes[below(kind == REGION ? 5 : 6)];
     job->nterms = kind >= TRANSFORM || job->mode == FL_MAP ? 1 : 1 + (int)below(MAX_TERMS);
 }
@@ -162,10 +188,10 @@ static void make_shape(fl_job *job, ptrdiff_t most) {
 static void make_operands(fl_job *job, int kind, int input, int one, int maps) {
     unsigned wild = below(3) ? 0 : below(64);
     operand(job, &job->input, input, 1, 0, -9, 9, wild);
-    if (kind <= REGION && job->labels)
+    if (kind <= BINS && job->labels)
         operand(job, &job->target, integers[below(9)], 0, 0, 0, (double)job->classes + one - 1e-9, below(4) ? 0 : 8);
-    else if (kind <= REGION) operand(job, &job->target, (int)below(FL_DTYPES), 1, 0, 0, 1, wild);
-    if (kind <= REGION && below(2)) {
+    else if (kind <= BINS) operand(job, &job->target, (int)below(FL_DTYPES), 1, 0, 0, 1, wild);
+    if (kind <= BINS && below(2)) {
         job->weight_by_class = !job->labels && below(2);
         operand(job, &job->weight, (int)below(FL_DTYPES), job->weight_by_class, 0, 0, 2, below(4) ? 0 : 8);
     }
@@ -182,7 +208,8 @@ static void make_job(fl_job *job, fl_term *terms, ptrdiff_t most) {
     job->terms = terms;
     make_shape(job, most);
     make_modes(job, loss);
-    job->labels = kind <= REGION && kind != ELEMENT && below(4);
+    int elements = kind == ELEMENT || kind == ELEMENT_VALUES, of_labels = kind == VALUES || kind == BINS;
+    job->labels = of_labels || (kind <= REGION && !elements && below(4));
     int input = reals[below(4)], one = job->classes == 1 && job->labels && below(2);
     job->double_precision = input == FL_F64;
     job->label_base = one;
@@ -194,8 +221,8 @@ static void make_job(fl_job *job, fl_term *terms, ptrdiff_t most) {
     for (int k = 0; k < job->nterms; k++) {
         make_term(job, &terms[k], loss);
         maps |= losses[loss].maps;
-        loss = kind == ELEMENT ? pick_loss(ELEMENT, ELEMENT) : pick_loss(PIXEL, REGION);
-        while (losses[loss].kind == ELEMENT && job->labels && !one) loss = (loss + 1) % LOSSES;
+        loss = elements ? pick_loss(ELEMENT, ELEMENT) : pick_loss(PIXEL, of_labels ? BINS : REGION);
+        while ((losses[loss].kind == ELEMENT || losses[loss].kind == ELEMENT_VALUES) && job->labels && !one) loss = (loss + 1) % LOSSES;
     }
     make_operands(job, kind, input, one, maps);
 }

@@ -6,7 +6,8 @@
 #ifndef FASTLOSS_TEST_LOSSES_H
 #define FASTLOSS_TEST_LOSSES_H
 
-enum { PIXEL, ELEMENT, REGION, TRANSFORM, FUNCTION, LOGSUMEXP };
+/* VALUES and ELEMENT_VALUES are losses of pixels and elements without a gradient. */
+enum { PIXEL, ELEMENT, REGION, VALUES, ELEMENT_VALUES, BINS, TRANSFORM, FUNCTION, LOGSUMEXP };
 static const struct {
     const char *name;
     int kind, activations, maps; /* activations: how many, from FL_NONE on; -2 means only sigmoid */
@@ -26,7 +27,12 @@ static const struct {
     {"softmax", TRANSFORM, 1, 0},    {"log_softmax", TRANSFORM, 1, 0},
     {"sigmoid", FUNCTION, 1, 0},     {"log_sigmoid", FUNCTION, 1, 0},
     {"softplus", FUNCTION, 1, 0},    {"logit", FUNCTION, 1, 0},
-    {"entropy", FUNCTION, 1, 0},
+    {"entropy", FUNCTION, 1, 0},     {"brier", PIXEL, 3, 0},
+    {"fit_first", VALUES, 1, 0},     {"fit_second", VALUES, 1, 0},
+    {"binary_fit_first", ELEMENT_VALUES, -2, 0},
+    {"binary_fit_second", ELEMENT_VALUES, -2, 0},
+    {"reliability", BINS, 3, 0},     {"class_reliability", BINS, 3, 0},
+    {"interval_counts", BINS, 1, 0},
 };
 enum { LOSSES = sizeof losses / sizeof *losses };
 

@@ -164,12 +164,20 @@ static void run_and_print(const fl_job *job, const char *mode, const char *loss)
 }
 
 static const int64_t ignored[] = {127};
+static const double edges[] = {-2, 0, 0.125, 0.25, 0.5, 0.75, 0.875, 3}; /* for the bins */
 
 typedef struct {
     fl_job job;
     fl_term terms[2];
     double *class_weight, *coef[2];
 } made_job;
+
+/* Returns the kind of a loss in losses.h, or -1. */
+static int kind_of(const char *loss) {
+    for (int k = 0; k < LOSSES; k++)
+        if (strcmp(losses[k].name, loss) == 0) return losses[k].kind;
+    return -1;
+}
 
 /* Makes the coefficients of both terms and the weights of the classes. */
 static void fill_terms(made_job *made, const entry *r, int b) {
@@ -184,14 +192,8 @@ static void fill_terms(made_job *made, const entry *r, int b) {
         for (size_t i = 0; i < coefs; i++) made->coef[k][i] = number(PROBS) - 0.25;
     }
     memcpy(made->terms[0].param, r->param, sizeof r->param);
+    if (kind_of(r->loss) == BINS) made->terms[0].edges = edges, made->terms[0].nedges = COUNT(edges);
     if (batches[b].layout & WEIGHTED) made->terms[0].class_weight = made->class_weight;
-}
-
-/* Returns the kind of a loss in losses.h, or -1. */
-static int kind_of(const char *loss) {
-    for (int k = 0; k < LOSSES; k++)
-        if (strcmp(losses[k].name, loss) == 0) return losses[k].kind;
-    return -1;
 }
 
 static int has_entry(const char *loss) {
@@ -238,6 +240,12 @@ static void make_job(made_job *made, const entry *r, int b) {
 static void run_modes(fl_job *job, const entry *r, int dtype) {
     int kind = kind_of(r->loss), transform = kind == TRANSFORM, map = kind == FUNCTION || kind == LOGSUMEXP;
     int element = kind == ELEMENT || kind == FUNCTION;
+    if (kind >= VALUES && kind <= BINS) {
+        ((fl_term *)job->terms)->temperature = 0.75;
+        job->mode = FL_FORWARD | FL_BY_CLASS;
+        run_and_print(job, "forward", r->loss);
+        return;
+    }
     if (!map && !transform) {
         job->mode = FL_FORWARD | FL_BY_CLASS;
         run_and_print(job, "forward", r->loss);

@@ -72,6 +72,16 @@ static const entry entries[] = {
     {"region", FL_SOFTMAX, ORDINARY, LABELS, {1, 1}, "cross_entropy", 0},
     {"focal", FL_SOFTMAX, ORDINARY, LABELS, {2, 0.25}, NULL, 0},
     {"js", FL_SOFTMAX, ORDINARY, LABELS, {0.5}, NULL, 0},
+    {"brier", FL_SOFTMAX, LOGITS, LABELS, {1}, NULL, 0},
+    {"fit_first", FL_SOFTMAX, ORDINARY, LABELS, {0}, NULL, 0},
+    {"fit_second", FL_SOFTMAX, ORDINARY, LABELS, {0}, NULL, 0},
+    {"binary_fit_first", FL_SIGMOID, ORDINARY, PROBS, {0}, NULL, 0},
+    {"binary_fit_second", FL_SIGMOID, ORDINARY, PROBS, {0}, NULL, 0},
+    {"reliability", FL_SOFTMAX, LOGITS, LABELS, {4, 0}, NULL, 0},
+    {"reliability", FL_NONE, PROBS, LABELS, {4, 0}, NULL, 0},
+    {"class_reliability", FL_SOFTMAX, LOGITS, LABELS, {4, 1}, NULL, 0},
+    {"class_reliability", FL_SIGMOID, LOGITS, LABELS, {4, 1}, NULL, 0},
+    {"interval_counts", FL_NONE, LOGITS, LABELS, {2, 1}, NULL, 0},
 };
 
 enum layout { LAST = 1 /* channels */, SWAPPED = 2, WEIGHTED = 4, BY_CLASS = 8, LARGE = 16 };

@@ -58,6 +58,7 @@ class Metric(Measure):
 
     takes_binary = True
     higher_is_better: ClassVar[bool | None] = True
+    of_scale: ClassVar[bool] = False  # whether it depends on the scale of the logits, and not only on their order
     activations = ACTIVATIONS
     reductions: ClassVar[tuple[str, ...]] = ("mean",)
     reduction = "mean"

@@ -60,11 +60,15 @@ class TemperatureFit(Metric):
     axis: int = 1
 
     higher_is_better = False
+    of_scale = True
     activations = ("softmax", "sigmoid")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         freeze(self, temperature=tuple(number(t, "temperature", LEAST, MOST) for t in self.temperature))
+
+    def __repr__(self) -> str:
+        return f"calibrate(activation={self.activation!r})"
 
     def tally(self) -> TermTally:
         terms: tuple[Term, ...]

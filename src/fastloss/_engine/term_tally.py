@@ -58,6 +58,7 @@ class CalibrationMetric(Metric):
     """A metric of probabilities, computed from the sums of kernels. Images are pooled: its numbers merge by addition."""
 
     higher_is_better = False
+    of_scale = True
 
     def terms(self) -> tuple[Term, ...]:
         """The kernels to run."""

@@ -10,6 +10,7 @@ from .._engine.temperature import Calibration, TemperatureFit, fitted
 from ..files.errors import FileError
 from .evaluate_files import evaluate_files
 
+PROBABILITIES = "seems to hold probabilities"  # in a note of look.py
 OF_ONE_PASS = ("state", "resume", "hash", "nnunet_summary", "progress")
 
 
@@ -67,7 +68,11 @@ def calibrate_files(
 
     def pass_over(temperatures: tuple[float, ...]) -> Array:
         fit = TemperatureFit(temperature=temperatures, activation=activation)
-        numbers: Array = evaluate_files({"temperature": fit}, logits, labels, **options).partial("temperature").numbers[0]
+        report = evaluate_files({"calibrate": fit}, logits, labels, **options)
+        for note in report.notes:
+            if PROBABILITIES in note:
+                raise FileError(f"expected logits, but {note.split(PROBABILITIES)[0]}{PROBABILITIES}")
+        numbers: Array = report.partial("calibrate").numbers[0]
         return numbers
 
     return fitted(pass_over)

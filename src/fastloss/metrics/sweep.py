@@ -96,6 +96,7 @@ class Sweep(Metric):
             takes_binary=measure.takes_binary,
             exclusive=measure.exclusive,
             higher_is_better=measure.higher_is_better,
+            of_scale=self.temperature is not None,
         )
 
     def _check_thresholds(self, measure: Measure) -> None:
