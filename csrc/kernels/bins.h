@@ -36,7 +36,7 @@ typedef struct {
     /* Twice n + 1 of each, for the pixels with even and odd numbers.  A probability times 2^51 has LOW_BITS low bits.
      * `counts` has the pixels and PACKED times the low bits, and `hits` has the hits and PACKED times the high bits. */
     int64_t *counts, *hits;
-    int bad;            /* whether a pixel's probability (1) or target (2) is wrong */
+    int bad; /* whether a pixel's probability (1) or target (2) is wrong */
 } intervals;
 
 static size_t bins_bytes(const fl_plan *plan, const fl_term *given) {

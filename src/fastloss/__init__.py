@@ -16,9 +16,10 @@ from . import functional as functional
 from . import losses
 from . import metrics as metrics
 from ._backend import backend, config, get_backend, show_config
+from ._engine.temperature import Calibration
 from ._faults import LabelError
 from ._threads import get_num_threads, num_threads, set_num_threads
-from .calibrate import Calibration, calibrate
+from .calibrate import calibrate
 from .distance import distance_transform, hausdorff_distance, signed_distance
 from .evaluate import evaluate
 from .gradcheck import check_grad

@@ -185,7 +185,14 @@ class _Plan(NamedTuple):
         native = None
         if _native.core is not None:
             rows = [
-                (_native.entries[t.name], t.activation, w, params, t.temperature, np.array(t.edges) if t.edges else None)
+                (
+                    _native.entries[t.name],
+                    t.activation,
+                    w,
+                    params,
+                    t.temperature,
+                    np.array(t.edges) if t.edges else None,
+                )
                 for t, w, params in taken
             ]
             native = _native.core.Terms(rows, classes)

@@ -265,7 +265,9 @@ def _made(record: Any, depth: int) -> Measure:
     if name not in CLASSES[word]:
         raise ValueError(f"{word}: expected a {word} of fastloss, got {shortened(name)}")
     try:
-        made: Measure = CLASSES[word][name](**{key: _given(value, f"{name}: {key}", depth) for key, value in options.items()})
+        made: Measure = CLASSES[word][name](
+            **{key: _given(value, f"{name}: {key}", depth) for key, value in options.items()}
+        )
     except (TypeError, ValueError) as error:
         raise ValueError(f"{word}: expected options of {name}, got others: {printable(str(error))}") from error
     return made

@@ -82,9 +82,7 @@ def calibrate(
     """
 
     def pass_over(temperatures: tuple[float, ...]) -> Array:
-        fit = TemperatureFit(
-            temperature=temperatures, activation=activation, ignore_index=ignore_index, axis=axis
-        )
+        fit = TemperatureFit(temperature=temperatures, activation=activation, ignore_index=ignore_index, axis=axis)
         numbers: Array = fit.partial(logits, labels, pixel_weight=pixel_weight).numbers[0]
         return numbers
 

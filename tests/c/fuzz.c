@@ -222,7 +222,8 @@ static void make_job(fl_job *job, fl_term *terms, ptrdiff_t most) {
         make_term(job, &terms[k], loss);
         maps |= losses[loss].maps;
         loss = elements ? pick_loss(ELEMENT, ELEMENT) : pick_loss(PIXEL, of_labels ? BINS : REGION);
-        while ((losses[loss].kind == ELEMENT || losses[loss].kind == ELEMENT_VALUES) && job->labels && !one) loss = (loss + 1) % LOSSES;
+        while ((losses[loss].kind == ELEMENT || losses[loss].kind == ELEMENT_VALUES) && job->labels && !one)
+            loss = (loss + 1) % LOSSES;
     }
     make_operands(job, kind, input, one, maps);
 }

@@ -53,7 +53,11 @@ def literal(p, hit, bins=BINS):
 def expected_error(x, y, keep, activation, by_class):
     """The expected value of the metric, in float64."""
     p = np.moveaxis(probabilities(x, activation), 1, 0)
-    hits = y.swapaxes(0, 1) if y.ndim == x.ndim else y == np.arange(1 if len(p) == 1 else 0, max(2, len(p)))[:, None, None, None]
+    hits = (
+        y.swapaxes(0, 1)
+        if y.ndim == x.ndim
+        else y == np.arange(1 if len(p) == 1 else 0, max(2, len(p)))[:, None, None, None]
+    )
     if by_class or len(p) == 1:
         return np.mean([literal(a[keep], b[keep]) for a, b in zip(p, hits, strict=True)])
     return literal(p.max(axis=0)[keep], (p.argmax(axis=0) == y)[keep])
@@ -102,7 +106,9 @@ def test_scikit_learn(backend):
     assert BrierScore()(x, y) == pytest.approx(theirs, rel=1e-12)
     x, y, _ = data("sigmoid", 1, np.float64)
     p = probabilities(x, "sigmoid")
-    assert BrierScore(activation="sigmoid")(x, y) == pytest.approx(metrics.brier_score_loss(y.ravel(), p.ravel()), rel=1e-12)
+    assert BrierScore(activation="sigmoid")(x, y) == pytest.approx(
+        metrics.brier_score_loss(y.ravel(), p.ravel()), rel=1e-12
+    )
     accuracy, mean_p = calibration.calibration_curve(y.ravel(), p.ravel(), n_bins=10)
     curve = ReliabilityCurve(bins=10, activation="sigmoid")(x, y)
     np.testing.assert_allclose(curve.accuracy[curve.counts > 0], accuracy, rtol=1e-12)
@@ -131,7 +137,9 @@ def test_an_edge_belongs_to_the_bin_below(dtype, backend):
     curve = ReliabilityCurve(activation=None)(x, np.ones((1, BINS + 1), int))
     assert curve.counts.tolist() == [2] + [1] * (BINS - 1)
     above = np.nextafter(edges[1:-1], dtype(2))[None, None]
-    assert ReliabilityCurve(activation=None)(above, np.ones((1, BINS - 1), int)).counts.tolist() == [0] + [1] * (BINS - 1)
+    assert ReliabilityCurve(activation=None)(above, np.ones((1, BINS - 1), int)).counts.tolist() == [0] + [1] * (
+        BINS - 1
+    )
     assert ReliabilityCurve()(np.array([[[2000.0], [0.0]]], dtype), [[0]]).counts[-1] == 1  # a softmax of exactly 1
 
 

@@ -82,7 +82,9 @@ def test_values_are_those_of_divided_logits(name, dtype, backend):
     y = y[:, None].astype(dtype) if measure.kind == "element" else y
     got = Sweep(measure, temperature=TEMPERATURES)(x, y)
     # The sums of a report's images are exact, and a call may cut tiles across images.
-    np.testing.assert_allclose(got, [measure(x / dtype(t), y) for t in TEMPERATURES], rtol=1e-6 if dtype == np.float32 else 1e-13)
+    np.testing.assert_allclose(
+        got, [measure(x / dtype(t), y) for t in TEMPERATURES], rtol=1e-6 if dtype == np.float32 else 1e-13
+    )
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -90,7 +92,11 @@ def test_reports_have_the_best_values(weighted, tmp_path, backend):
     x, y = logits(3)
     y[y == 9] = 0
     w = np.random.default_rng(0).random(y.shape) < 0.5 if weighted else None
-    measures = {"ce": fl.CrossEntropyLoss(), "sum": LOSSES["sum"][0], "ece": fl.metrics.ExpectedCalibrationError(by_class=True)}
+    measures = {
+        "ce": fl.CrossEntropyLoss(),
+        "sum": LOSSES["sum"][0],
+        "ece": fl.metrics.ExpectedCalibrationError(by_class=True),
+    }
     sweeps = {name: Sweep(m, temperature=TEMPERATURES) for name, m in measures.items()}
     report = fl.evaluate(sweeps | {"alone": measures["ce"]}, x, y, pixel_weight=w)
     points = [fl.evaluate(measures, x / np.float32(t), y, pixel_weight=w) for t in TEMPERATURES]
@@ -103,8 +109,12 @@ def test_reports_have_the_best_values(weighted, tmp_path, backend):
     assert report["alone"] == points[0]["ce"]
     report.save(tmp_path / "a")
     loaded = fl.Report.load(tmp_path / "a")
-    assert loaded.losses == report.losses and dict(loaded) == dict(report)
-    one = [fl.evaluate(sweeps, x[n : n + 1], y[n : n + 1], pixel_weight=None if w is None else w[n : n + 1]) for n in range(3)]
+    assert loaded.losses == report.losses
+    assert dict(loaded) == dict(report)
+    one = [
+        fl.evaluate(sweeps, x[n : n + 1], y[n : n + 1], pixel_weight=None if w is None else w[n : n + 1])
+        for n in range(3)
+    ]
     merged = fl.Report.sum(pickle.loads(pickle.dumps(one)))
     assert dict(merged) == {name: report[name] for name in sweeps}
 
@@ -116,7 +126,9 @@ def test_thresholds_in_reports_and_tiles(backend):
     points = [fl.evaluate({"dice": dataclasses.replace(sweep.measure, threshold=t)}, x, y) for t in sweep.threshold]
     assert report["dice"] == max(p["dice"] for p in points)
     for of in ("per_image", "per_class"):
-        np.testing.assert_array_equal(getattr(report, of)["dice"], np.max([getattr(p, of)["dice"] for p in points], axis=0))
+        np.testing.assert_array_equal(
+            getattr(report, of)["dice"], np.max([getattr(p, of)["dice"] for p in points], axis=0)
+        )
     tiles = fl.Tiles({"dice": sweep})
     for rows in (slice(11, 19), slice(0, 11)):
         tiles.add(x[:, :, rows], y[:, :, rows])

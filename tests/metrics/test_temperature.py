@@ -29,7 +29,9 @@ def by_torch(x, y, w):
     torch = pytest.importorskip("torch")
     x, y, w = (torch.tensor(a) for a in (x.astype(np.float64), y, w))
     b = torch.ones(1, dtype=torch.double, requires_grad=True)
-    fit = torch.optim.LBFGS([b], max_iter=500, tolerance_grad=1e-13, tolerance_change=1e-16, line_search_fn="strong_wolfe")
+    fit = torch.optim.LBFGS(
+        [b], max_iter=500, tolerance_grad=1e-13, tolerance_change=1e-16, line_search_fn="strong_wolfe"
+    )
 
     def closure():
         fit.zero_grad()
@@ -116,7 +118,8 @@ def test_awkward_logits_end_in_the_bounds(seed, backend):
     assert found.after <= found.before * (1 + 1e-12)
     x = np.maximum(x, -1e9)
     if found.at_bound:
-        assert found.temperature == 0.01 and slope(x, y, 0.01) <= 0
+        assert found.temperature == 0.01
+        assert slope(x, y, 0.01) <= 0
     else:
         assert slope(x, y, found.temperature * 1.00001) <= 0 <= slope(x, y, found.temperature * 0.99999)
 
@@ -125,7 +128,8 @@ def test_separable_logits_end_at_the_bound(backend):
     y = np.arange(12).reshape(2, 6) % 3
     x = 5.0 * (np.arange(3)[None, :, None] == y[:, None])
     found = fl.calibrate(x, y)
-    assert found.at_bound and found.temperature == 0.01
+    assert found.at_bound
+    assert found.temperature == 0.01
     assert 0 <= found.after < 1e-200 < found.before
 
 

@@ -59,7 +59,7 @@ class Metric(Measure):
     takes_binary = True
     higher_is_better: ClassVar[bool | None] = True
     of_scale: ClassVar[bool] = False  # whether it depends on the scale of the logits, and not only on their order
-    activations = ACTIVATIONS
+    activations: ClassVar[tuple[str | None, ...]] = ACTIVATIONS
     reductions: ClassVar[tuple[str, ...]] = ("mean",)
     reduction = "mean"
 

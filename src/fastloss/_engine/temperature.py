@@ -16,7 +16,7 @@ import numpy as np
 from .._arrays import Array
 from .._batch import Batch
 from .._options import freeze, number
-from .._terms import Mode, Term
+from .._terms import ACTIVATIONS, Mode, Term
 from .measure import quotient
 from .metric import Metric
 from .sums import bce_term
@@ -61,7 +61,7 @@ class TemperatureFit(Metric):
 
     higher_is_better = False
     of_scale = True
-    activations = ("softmax", "sigmoid")
+    activations = ACTIVATIONS[1:]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -142,7 +142,8 @@ def fitted(pass_over: Callable[[tuple[float, ...]], Array]) -> Calibration:
         *sums, weight = pass_over(temperatures).reshape(-1, SUMS).T
         if weight[0] == 0:
             raise ValueError("labels: expected pixels that count, got none")
-        return np.stack(sums, axis=1) / weight[:, None]
+        means: Array = np.stack(sums, axis=1) / weight[:, None]
+        return means
 
     grid = look(*GRID)
     before, above = float(grid[GRID.index(1.0), 0]), np.flatnonzero(grid[:, 1] > 0)

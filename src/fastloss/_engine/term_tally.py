@@ -73,7 +73,9 @@ class CalibrationMetric(Metric):
 
     def of_probabilities(self, *, one_hot: bool) -> Self:
         if one_hot:
-            raise ValueError(f"input: expected logits or probabilities for {self!r}, got label maps, which have neither")
+            raise ValueError(
+                f"input: expected logits or probabilities for {self!r}, got label maps, which have neither"
+            )
         return self if self.activation is None else replace(self, activation=None)  # type: ignore[type-var]
 
     def value_of(self, numbers: Array, classes: int) -> float:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .._arrays import Array
-from . import elements as e
 from . import bins, pixels, regions, transforms
+from . import elements as e
 from .loss import MAPS_AS_TARGET, MAPS_AS_WEIGHT, Kernel
 
 Function = Callable[..., Array]

@@ -64,7 +64,9 @@ def calibrate_files(
     """
     for name in OF_ONE_PASS:
         if options.get(name):
-            raise FileError(f"`{name}=`: expected none for a fit, which reads the files several times, got {options[name]!r}")
+            raise FileError(
+                f"`{name}=`: expected none for a fit, which reads the files several times, got {options[name]!r}"
+            )
 
     def pass_over(temperatures: tuple[float, ...]) -> Array:
         fit = TemperatureFit(temperature=temperatures, activation=activation)

@@ -50,7 +50,9 @@ OF_PROBABILITIES = {
 
 def expects(loss: Measure) -> str:
     """Return what a loss or metric expects: "logits", "probabilities", "log-probabilities", or "" for anything."""
-    if isinstance(loss, Metric) and not loss.of_scale and loss.activation == "softmax":  # the largest logit has the largest probability
+    if (
+        isinstance(loss, Metric) and not loss.of_scale and loss.activation == "softmax"
+    ):  # the largest logit has the largest probability
         return ""
     if isinstance(loss, tuple(TAKE_LOGITS)):
         return "logits"

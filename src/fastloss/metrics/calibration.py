@@ -354,5 +354,6 @@ def reliability_curve(
     array([nan, 0.5])
     """
     metric = loss_of(ReliabilityCurve, bins, by_class, activation, ignore_index, axis)
-    curve: Reliability = metric(input, target, pixel_weight=pixel_weight)
-    return curve
+    curve: Any = metric(input, target, pixel_weight=pixel_weight)
+    found: Reliability = curve
+    return found

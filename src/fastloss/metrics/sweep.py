@@ -85,7 +85,9 @@ class Sweep(Metric):
             freeze(self, threshold=tuple(number(t, "threshold", 0, 1) for t in _several(self.threshold, "threshold")))
             self._check_thresholds(measure)
         else:
-            freeze(self, temperature=tuple(positive(t, "temperature") for t in _several(self.temperature, "temperature")))
+            freeze(
+                self, temperature=tuple(positive(t, "temperature") for t in _several(self.temperature, "temperature"))
+            )
             self._check_temperatures(measure)
         freeze(
             self,
@@ -108,7 +110,7 @@ class Sweep(Metric):
                 f"{measure!r}"
             )
         for t in self.threshold or ():
-            dataclasses.replace(measure, threshold=t)  # raises if the metric does not take it
+            dataclasses.replace(measure, threshold=t)  # type: ignore[type-var] # raises if the metric does not take it
 
     def _check_temperatures(self, measure: Measure) -> None:
         if isinstance(measure, Loss) and (measure.makes_weights or measure.reduction == "none"):
@@ -134,7 +136,8 @@ class Sweep(Metric):
 
     def _levels(self) -> tuple[float, ...]:
         """What a channel's value must exceed at each threshold, in ascending order."""
-        assert isinstance(self.measure, CountMetric) and self.threshold is not None
+        assert isinstance(self.measure, CountMetric)
+        assert self.threshold is not None
         prediction = self.measure.tally().prediction
         return tuple(prediction._replace(threshold=t).level() for t in sorted(set(self.threshold)))
 
@@ -210,7 +213,7 @@ class Sweep(Metric):
         measure = self.measure
         if isinstance(measure, Metric):
             return [measure.class_partial_of(own)]
-        by_term = dict(zip(_terms(measure), own, strict=True))
+        by_term = dict[Any, Array](zip(_terms(measure), own, strict=True))
         return [p.class_partial_of([by_term[t] for t in p.sources()]) for _, p in measure.summands()]
 
     def _class_sizes(self, classes: int) -> list[int]:
