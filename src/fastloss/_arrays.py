@@ -84,8 +84,8 @@ def refuse_grad(value: Any, name: str) -> None:
     """Refuse a tensor that requires grad, because torch would not see the gradient of the loss."""
     if is_tensor(value) and value.requires_grad and sys.modules["torch"].is_grad_enabled():
         raise TypeError(
-            f"{name}: expected an array, or a tensor without grad, got a tensor that requires grad; its graph "
-            f"would not see the loss, so pass {name}.detach() and take the gradient from value_and_grad"
+            f"{name}: expected an array, or a tensor without grad, got a tensor that requires grad; call the loss of "
+            f"fastloss.torch, which torch differentiates, or pass {name}.detach()"
         )
 
 

@@ -224,8 +224,8 @@ ERRORS = {
         ("fl.one_hot(Y, 3, ignore_index=2**63)", ValueError,
          f"ignore_index: expected an integer of 64 bits, got {2**63}"),
         ("fl.cross_entropy(torch.zeros(2, 3, requires_grad=True), [0, 1])", TypeError,
-         "input: expected an array, or a tensor without grad, got a tensor that requires grad; its graph would not see "
-         "the loss, so pass input.detach() and take the gradient from value_and_grad"),
+         "input: expected an array, or a tensor without grad, got a tensor that requires grad; call the loss of "
+         "fastloss.torch, which torch differentiates, or pass input.detach()"),
         ("fl.hausdorff_dt_loss(X, label(1), alpha=1e9)", ValueError,
          "alpha: expected an exponent that keeps distances within float32, got 1e+09 for a distance of 3"),
         ("fl.nothing", AttributeError, "module 'fastloss' has no attribute 'nothing'"),

@@ -6,7 +6,7 @@
     coefficients(sums, ...) d(value)/d(sums), which the kernels turn into the gradient
     make_weights(batch)     weights made from the data, if the loss has any
 
-A subclass defines the hooks; `value`, `gradient` and `partial_numbers` call them. loss.py makes the batch.
+A subclass defines the hooks; `value`, `value_and_gradient`, `fill_gradient` and `partial_numbers` call them. loss.py makes the batch.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ class Formula(Measure):
         return self.terms()
 
     def coefficients(self, sums: list[Array], numbers: Array, classes: int) -> list[Array]:
-        """d(value)/d(sums), one array of shape (groups, ...) per term."""
+        """d(value)/d(sums), one array of shape (groups, ...) per term.
+
+        Unless `needs_sums()`, the coefficients depend on `numbers` only, and `sums` may be zeros.
+        """
         raise NotImplementedError
 
     def is_linear(self) -> bool:
@@ -126,7 +129,7 @@ class Formula(Measure):
     def _merge(self, parts: Iterable[tuple[slice, Batch]]) -> Array:
         return exact_sum(self.merged(self.sums(part)) for _, part in parts)
 
-    def gradient(self, batch: Batch, gradient: Array) -> float | Any:
+    def value_and_gradient(self, batch: Batch, gradient: Array) -> float | Any:
         """Fill `gradient`, of the caller's shape, and return the loss of the batch."""
         out, terms, by_sample = batch.kernel_view(gradient), self.kernel_terms, self.groups_by_sample(batch)
         if self.is_linear():
@@ -137,13 +140,45 @@ class Formula(Measure):
             mode = Mode.FORWARD | Mode.GRADIENT
             numbers = self._total(_backend.run(batch, terms, mode, by_sample=by_sample, output=out, coefs=coefs))
         else:
-            parts = self._parts(batch)
-            sums = self.sums(batch) if parts is None else []
-            numbers = self._total(sums) if parts is None else self._merge(parts)[0]
-            for cut, part in parts or [(slice(None), batch)]:  # sums of a part again: cheaper than keeping all of them
-                coefs = self.coefficients(sums or self.sums(part), numbers, batch.classes)
-                _backend.run(part, terms, Mode.GRADIENT, by_sample=by_sample, output=out[cut], coefs=coefs)
+            numbers, sums = self.forward(batch)
+            self.fill_gradient(batch, out, numbers, sums)
         return self.value_map(batch) if self.reduction == "none" else self.value_of(numbers, batch.classes)
+
+    def forward(self, batch: Batch) -> tuple[Array, list[Array]]:
+        """The merged numbers, of shape (k,), and the sums of each term. The list is empty if they take much memory."""
+        parts = self._parts(batch)
+        if parts is not None:
+            return self._merge(parts)[0], []
+        sums = self.sums(batch)
+        return self._total(sums), sums
+
+    def needs_sums(self) -> bool:
+        """Whether the coefficients depend on the sums of each sample, and not only on the merged numbers."""
+        return self.by_sample() and not self.is_linear()
+
+    def fill_gradient(
+        self, batch: Batch, out: Array, numbers: Array, sums: list[Array], scale: float | None = None
+    ) -> None:
+        """Fill `out`, in the kernels' axes, with the gradient of the value of `numbers`, times `scale`.
+
+        The numbers may be those of more samples than the batch has. The sums are those of the batch. If the list is
+        empty and they are needed, they are computed again.
+        """
+        parts = None if sums else self._parts(batch)
+        for cut, part in parts or [(slice(None), batch)]:  # sums of a part again: cheaper than keeping all of them
+            own = sums or (self.sums(part) if self.needs_sums() else self._stand_ins(part))
+            coefs = self.coefficients(own, numbers, batch.classes)
+            if scale is not None:
+                coefs = [scale * c for c in coefs]
+            by_sample = self.groups_by_sample(batch)
+            _backend.run(
+                part, self.kernel_terms, Mode.GRADIENT, by_sample=by_sample, output=out[cut], coefs=coefs
+            )
+
+    def _stand_ins(self, batch: Batch) -> list[Array]:
+        """Zeros with the shapes of the sums, for coefficients that depend on the merged numbers only."""
+        groups = batch.samples if self.groups_by_sample(batch) else 1
+        return [np.zeros((groups, t.size(batch.classes, Mode.FORWARD))) for t in self.kernel_terms]
 
     def _unweighted(self, batch: Batch) -> list[Array]:
         """The sums of weights of a batch in which every pixel has weight 1."""

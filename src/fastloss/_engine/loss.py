@@ -18,11 +18,11 @@ from .._lazy import any_lazy, refuse_lazy
 from .._options import check_common, freeze, number
 from .._terms import Term
 from .measure import Measure
+from .merged import MergedFormula
 from .partial import Partial
-from .windowed import WindowedFormula
 
 
-class Loss(WindowedFormula):
+class Loss(MergedFormula):
     """Base of all losses with one input and one target. Its subclasses are the losses themselves."""
 
     target_optional: ClassVar[bool] = False  # the target may be None if distance maps are given
@@ -55,7 +55,7 @@ class Loss(WindowedFormula):
         """The mergeable sums of these samples; see `Partial`. Samples are whole: for tiles of images, see `Tiles`."""
         if any_lazy(input, target, pixel_weight):
             return self.lazy_partial(input, target, pixel_weight)
-        return self._partial(self.make_batch(input, target, pixel_weight))
+        return self.partial_of_batch(self.make_batch(input, target, pixel_weight))
 
     def __add__(self, other: Loss) -> Composed:
         return composed([(1.0, self), (1.0, other)]) if isinstance(other, Loss) else NotImplemented
@@ -94,16 +94,6 @@ class Loss(WindowedFormula):
     @functools.cached_property
     def _ignored(self) -> tuple[int, ...]:
         return ignored_labels(self.ignore_index)
-
-    def _value_and_grad(self, batch: Batch, out: Array | None) -> tuple[float | Any, Array]:
-        gradient = batch.new_gradient() if out is None else batch.check_out(out)
-        value = self.gradient(batch, gradient)
-        return value, gradient
-
-    def _partial(self, batch: Batch) -> Partial:
-        if self.reduction == "none":
-            raise ValueError("reduction: expected 'mean' or 'sum' for a partial, got 'none'")
-        return Partial(repr(self), batch.classes, batch.sample_count, self.partial_numbers(batch))
 
     def summands(self) -> list[tuple[float, Loss]]:
         """The weights and losses of a sum. Any other loss is its own only summand, with weight 1."""
@@ -153,7 +143,23 @@ class MapsLoss(Loss):
         """The mergeable sums of these samples; see `Loss.partial`, and the call for `distance_maps`."""
         if any_lazy(input, target, pixel_weight, distance_maps):
             return self.lazy_partial(input, target, pixel_weight, distance_maps)
-        return self._partial(self.make_batch(input, target, pixel_weight, distance_maps))
+        return self.partial_of_batch(self.make_batch(input, target, pixel_weight, distance_maps))
+
+    def gradient(
+        self,
+        input: Any,
+        target: Any,
+        partial: Partial,
+        /,
+        *,
+        pixel_weight: Any = None,
+        distance_maps: Any = None,
+        scale: float = 1.0,
+        out: Array | None = None,
+    ) -> Array:
+        """The gradient of `scale * finalize(partial)`; see `Loss.gradient`, and the call for `distance_maps`."""
+        refuse_lazy(input, target, pixel_weight, distance_maps)
+        return self._gradient(self.make_batch(input, target, pixel_weight, distance_maps), partial, scale, out)
 
     def make_batch(self, input: Any, target: Any, pixel_weight: Any, distance_maps: Any = None) -> Batch:
         if distance_maps is None:

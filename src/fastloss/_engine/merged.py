@@ -1,0 +1,94 @@
+"""MergedFormula: what a loss does with a batch or with merged sums: value, gradient, partial. `Loss` is the subclass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Array
+from .._batch import MANY_SAMPLES, Batch
+from .._lazy import refuse_lazy
+from .._options import number
+from .._terms import Mode
+from .partial import Partial
+from .windowed import WindowedFormula
+
+
+class MergedFormula(WindowedFormula):
+    """A formula with its value and its gradient from a partial."""
+
+    def finalize(self, partial: Partial, /) -> float:
+        """The loss of all samples that went into `partial`."""
+        self._check(partial)
+        return self.value_of(partial.numbers[0], partial.classes)
+
+    def gradient(
+        self,
+        input: Any,
+        target: Any,
+        partial: Partial,
+        /,
+        *,
+        pixel_weight: Any = None,
+        scale: float = 1.0,
+        out: Array | None = None,
+    ) -> Array:
+        """The gradient of `scale * finalize(partial)` with respect to this input, whose samples are in `partial`.
+
+        The partial may hold more samples, such as those of other processes. See `value_and_grad` for `out`.
+        """
+        refuse_lazy(input, target, pixel_weight)
+        return self._gradient(self.make_batch(input, target, pixel_weight), partial, scale, out)
+
+    def _check(self, partial: Partial) -> None:
+        if not isinstance(partial, Partial):
+            raise TypeError(f"partial: expected a Partial, got {type(partial).__name__}")
+        if partial.loss != repr(self):
+            raise ValueError(f"partial: expected a partial of {self!r}, got {partial!r}")
+        size = self.partial_size(partial.classes)
+        if partial.numbers.shape[1] != size:
+            raise ValueError(f"partial: expected {size} sums of {self!r}, got {partial!r}")
+
+    def partial_of_batch(self, batch: Batch) -> Partial:
+        if self.reduction == "none":
+            raise ValueError("reduction: expected 'mean' or 'sum' for a partial, got 'none'")
+        return Partial(repr(self), batch.classes, batch.sample_count, self.partial_numbers(batch))
+
+    def _value_and_grad(self, batch: Batch, out: Array | None) -> tuple[float | Any, Array]:
+        gradient = batch.new_gradient() if out is None else batch.check_out(out)
+        value = self.value_and_gradient(batch, gradient)
+        return value, gradient
+
+    def _gradient(self, batch: Batch, partial: Partial, scale: float, out: Array | None) -> Array:
+        self._check(partial)
+        if partial.classes != batch.classes:
+            raise ValueError(f"partial: expected a partial of {batch.classes} classes (the input's), got {partial!r}")
+        factor = number(scale, "scale")
+        gradient = batch.new_gradient() if out is None else batch.check_out(out)
+        self.fill_gradient(batch, batch.kernel_view(gradient), partial.numbers[0], [], factor)
+        return gradient
+
+    # ---- the state between the forward and the backward pass of a framework, as one array of float64
+
+    def state_size(self, samples: Any, classes: Any) -> Any:
+        """The length of `pack`'s array, for integers or symbolic ones."""
+        size = self.partial_size(classes)
+        if self.needs_sums() and samples <= MANY_SAMPLES:
+            size = size + samples * sum(t.size(classes, Mode.FORWARD) for t in self.kernel_terms)
+        return size
+
+    def pack(self, numbers: Array, sums: list[Array]) -> Array:
+        """The results of `forward` that `fill_gradient` needs."""
+        return np.concatenate([numbers, *(s.ravel() for s in sums)]) if self.needs_sums() else numbers
+
+    def unpack(self, state: Array, batch: Batch) -> tuple[Array, list[Array]]:
+        """The inverse of `pack`. The sums are an empty list if they are not in the state."""
+        first = self.partial_size(batch.classes)
+        numbers, sums = state[:first], []
+        if len(state) > first:
+            for term in self.kernel_terms:
+                last = first + batch.samples * term.size(batch.classes, Mode.FORWARD)
+                sums.append(state[first:last].reshape(batch.samples, -1))
+                first = last
+        return numbers, sums
