@@ -1,4 +1,4 @@
-"""What `fastloss.torch` and `fastloss.jax` derive from the catalogue: losses by name, signatures and docstrings."""
+"""What `fastloss.torch` and `fastloss.jax` share: losses by name and by key, signatures and docstrings."""
 
 from __future__ import annotations
 
@@ -24,6 +24,20 @@ def loss_from(name: str, options: Mapping[str, Any]) -> Loss:
         raise TypeError(f"{unknown[0]}: expected one of {', '.join(f.name for f in fields)} as an option of {name}")
     loss: Loss = loss_of(cls, *(options.get(f.name, f.default) for f in fields))
     return loss
+
+
+REGISTERED: dict[str, Loss] = {}
+
+
+def key_of(loss: Loss) -> str:
+    """A text that compiled code holds in place of a loss. The loss is registered on the first call.
+
+    It is the repr, because compiled code may be cached on disk and must mean the same loss in another process.
+    """
+    key = repr(loss)
+    while REGISTERED.setdefault(key, loss) != loss:  # another class of the same name
+        key += "'"
+    return key
 
 
 def arguments_of(function: Any) -> list[str]:

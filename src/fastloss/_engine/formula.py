@@ -6,7 +6,8 @@
     coefficients(sums, ...) d(value)/d(sums), which the kernels turn into the gradient
     make_weights(batch)     weights made from the data, if the loss has any
 
-A subclass defines the hooks; `value`, `value_and_gradient`, `fill_gradient` and `partial_numbers` call them. loss.py makes the batch.
+A subclass defines the hooks. `value`, `value_and_gradient`, `forward`, `fill_gradient` and `partial_numbers` call them.
+loss.py makes the batch.
 """
 
 from __future__ import annotations
@@ -171,9 +172,7 @@ class Formula(Measure):
             if scale is not None:
                 coefs = [scale * c for c in coefs]
             by_sample = self.groups_by_sample(batch)
-            _backend.run(
-                part, self.kernel_terms, Mode.GRADIENT, by_sample=by_sample, output=out[cut], coefs=coefs
-            )
+            _backend.run(part, self.kernel_terms, Mode.GRADIENT, by_sample=by_sample, output=out[cut], coefs=coefs)
 
     def _stand_ins(self, batch: Batch) -> list[Array]:
         """Zeros with the shapes of the sums, for coefficients that depend on the merged numbers only."""

@@ -1,7 +1,11 @@
-"""MergedFormula: what a loss does with a batch or with merged sums: value, gradient, partial. `Loss` is the subclass."""
+"""MergedFormula: the value, gradient and partial of a batch, and the value and gradient from merged sums.
+
+`Loss` is the only subclass.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +21,8 @@ from .windowed import WindowedFormula
 
 class MergedFormula(WindowedFormula):
     """A formula with its value and its gradient from a partial."""
+
+    axis: int | None = None  # None: the loss works with any axis
 
     def finalize(self, partial: Partial, /) -> float:
         """The loss of all samples that went into `partial`."""
@@ -68,6 +74,13 @@ class MergedFormula(WindowedFormula):
         gradient = batch.new_gradient() if out is None else batch.check_out(out)
         self.fill_gradient(batch, batch.kernel_view(gradient), partial.numbers[0], [], factor)
         return gradient
+
+    def map_shape(self, shape: Sequence[Any]) -> tuple[Any, ...]:
+        """The shape of the map of a pixel or element loss, for an input of the given shape."""
+        if self.kind == "element":
+            return tuple(shape)
+        axis = 0 if len(shape) == 1 else (1 if self.axis is None else self.axis) % len(shape)
+        return (*shape[:axis], *shape[axis + 1 :])
 
     # ---- the state between the forward and the backward pass of a framework, as one array of float64
 

@@ -39,5 +39,5 @@ if TYPE_CHECKING:
 
 
 _derived = derived(__name__)
-__all__ += sorted(_derived)  # noqa: PLE0605
+__all__ += sorted(_derived)
 globals().update(_derived)

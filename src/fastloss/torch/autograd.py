@@ -19,7 +19,6 @@ from .._engine.sums import SumLoss
 from ..losses import Loss
 from .merging import all_reduce
 
-
 SECOND = "fastloss.torch: expected a first derivative, got the derivative of a gradient"
 
 

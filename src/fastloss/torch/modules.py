@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from .. import functional
-from .._derived import NAMES, arguments_of, derived_doc, loss_from
+from .._derived import NAMES, arguments_of, derived_doc, key_of, loss_from
 from .._engine.functions import FUNCTIONS
 from ..losses import Loss
 from .autograd import Differentiated, Tensors, check, refuse_maps
-from .ops import key_of, loss_op
+from .ops import loss_op
 
 # torch's name for class_weight, in the losses that torch has. Its `weight` of binary losses weighs elements and leaves
 # the mean's divisor unchanged, so it is not pixel_weight.
@@ -23,15 +23,17 @@ WEIGHTED = ("cross_entropy", "nll_loss", "multilabel_soft_margin_loss")
 
 def apply(loss: Loss, key: str, group: Any, tensors: Tensors) -> Tensor:
     """The loss of tensors, as torch differentiates it."""
+    value: Tensor
     check(loss, tensors)
     if torch.compiler.is_compiling():
         if group is not None:
             raise RuntimeError("group: expected None under torch.compile, whose graph cannot wait for other processes")
-        value: Tensor = loss_op(key, *tensors)[0]
+        value = loss_op(key, *tensors)[0]
         return value
     if tensors.input.requires_grad and torch.is_grad_enabled():
         refuse_maps(loss)
-    return Differentiated.apply(loss, group, *tensors)[0]  # type: ignore[no-any-return]
+    value = Differentiated.apply(loss, group, *tensors)[0]  # type: ignore[no-untyped-call]
+    return value
 
 
 class LossModule(torch.nn.Module):
@@ -211,7 +213,7 @@ def _compiled(name: str, options: dict[str, Any], tensors: Tensors) -> Tensor:
     return apply(loss, key, None, tensors)
 
 
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _constant(name: str, options: dict[str, Any]) -> tuple[Loss, str]:
     loss = loss_from(name, _options(name, options))
     return loss, key_of(loss)
