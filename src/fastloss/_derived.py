@@ -21,7 +21,7 @@ def loss_from(name: str, options: Mapping[str, Any]) -> Loss:
     fields = [f for f in dataclasses.fields(cls) if f.init]
     unknown = sorted(options.keys() - {f.name for f in fields})
     if unknown:
-        raise TypeError(f"{unknown[0]}: expected one of {', '.join(f.name for f in fields)} as an option of {name}")
+        raise TypeError(f"{name}() got an unexpected keyword argument {unknown[0]!r}")
     loss: Loss = loss_of(cls, *(options.get(f.name, f.default) for f in fields))
     return loss
 

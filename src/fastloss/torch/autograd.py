@@ -166,8 +166,12 @@ class Once(torch.autograd.Function):
     """`backward_pass`, which has no derivative of its own."""
 
     @staticmethod
-    def forward(ctx: Any, *arguments: Any) -> Tensor:
+    def forward(*arguments: Any) -> Tensor:
         return backward_pass(*arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep nothing. torch.func needs this method."""
 
     @staticmethod
     def backward(ctx: Any, *_: Any) -> Any:
