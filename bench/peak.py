@@ -47,4 +47,5 @@ def main(threads):
     print(json.dumps(found))
 
 
-main(int(sys.argv[1]))
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
