@@ -21,8 +21,12 @@ Y = torch.zeros(2, 4, dtype=torch.int64)
 D = torch.full((2, 3, 4), 1 / 3)
 META = torch.zeros(2, 3, 4, device="meta")
 ON_META = "expected a tensor on the CPU, got one on meta; pass input.cpu(), or use a loss of torch"
-WITH_GRAD = "expected a tensor that does not require grad, got one that does; the gradient is that of the input only, so "
-REGION_NONE = "reduction: expected 'mean' or 'sum' for the gradient of a region loss, and under torch.compile, got 'none' "
+WITH_GRAD = (
+    "expected a tensor that does not require grad, got one that does; the gradient is that of the input only, so "
+)
+REGION_NONE = (
+    "reduction: expected 'mean' or 'sum' for the gradient of a region loss, and under torch.compile, got 'none' "
+)
 SECOND = "fastloss.torch: expected a first derivative, got the derivative of a gradient"
 FORWARD = "fastloss.torch: expected a gradient by backward(), got a forward-mode derivative of CrossEntropyLoss()"
 

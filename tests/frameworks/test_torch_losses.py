@@ -226,3 +226,33 @@ def test_every_loss_has_a_module_and_a_function(name):
 
 def test_single_cases_are_all_there():
     assert {type(case.make(3)).__name__ for case in SINGLE_CASES} <= set(ft.__all__)
+
+
+def test_memory_of_a_gradient_is_used_again_only_if_nothing_refers_to_it():
+    t, y = torch.randn(1, 5, 512, 512, requires_grad=True), torch.zeros(1, 512, 512, dtype=torch.int64)
+
+    def gradient():
+        return torch.autograd.grad(ft.cross_entropy(t, y), t)[0]
+
+    first = gradient()
+    place, want = first.data_ptr(), first.clone()
+    view = first.numpy()[0]
+    del first
+    second = gradient()
+    assert second.data_ptr() != place
+    second.zero_()
+    np.testing.assert_array_equal(view, want[0].numpy())
+    place = second.data_ptr()
+    del second
+    third = gradient()
+    assert third.data_ptr() == place
+    assert torch.equal(third, want)
+
+
+def test_a_gradient_that_came_with_the_value_is_given_away_once():
+    t, y = torch.randn(2, 3, 4, requires_grad=True), torch.tensor([[0, 1, 2, 0]] * 2)
+    value = ft.cross_entropy(t, y)
+    first = torch.autograd.grad(3 * value, t, retain_graph=True)[0]
+    want = first.clone()
+    first.zero_()
+    torch.testing.assert_close(torch.autograd.grad(value, t)[0] * 3, want)

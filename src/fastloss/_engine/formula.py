@@ -132,18 +132,21 @@ class Formula(Measure):
 
     def value_and_gradient(self, batch: Batch, gradient: Array) -> float | Any:
         """Fill `gradient`, of the caller's shape, and return the loss of the batch."""
-        out, terms, by_sample = batch.kernel_view(gradient), self.kernel_terms, self.groups_by_sample(batch)
+        out = batch.kernel_view(gradient)
         if self.is_linear():
-            known = (
-                self.sums(batch, Mode.WEIGH) if batch.labels or batch.weight is not None else self._unweighted(batch)
-            )
-            coefs = self.coefficients(known, self._total(known), batch.classes)
-            mode = Mode.FORWARD | Mode.GRADIENT
-            numbers = self._total(_backend.run(batch, terms, mode, by_sample=by_sample, output=out, coefs=coefs))
+            numbers = self.forward_and_gradient(batch, out)
         else:
             numbers, sums = self.forward(batch)
             self.fill_gradient(batch, out, numbers, sums)
         return self.value_map(batch) if self.reduction == "none" else self.value_of(numbers, batch.classes)
+
+    def forward_and_gradient(self, batch: Batch, out: Array) -> Array:
+        """Fill `out`, in the kernels' axes, and return the merged numbers, in one pass. The loss is linear."""
+        weighed = batch.labels or batch.weight is not None
+        known = self.sums(batch, Mode.WEIGH) if weighed else self._unweighted(batch)
+        coefs = self.coefficients(known, self._total(known), batch.classes)
+        mode, by_sample = Mode.FORWARD | Mode.GRADIENT, self.groups_by_sample(batch)
+        return self._total(_backend.run(batch, self.kernel_terms, mode, by_sample=by_sample, output=out, coefs=coefs))
 
     def forward(self, batch: Batch) -> tuple[Array, list[Array]]:
         """The merged numbers, of shape (k,), and the sums of each term. The list is empty if they take much memory."""

@@ -13,7 +13,7 @@ from .. import functional
 from .._derived import NAMES, arguments_of, derived_doc, key_of, loss_from
 from .._engine.functions import FUNCTIONS
 from ..losses import Loss
-from .autograd import Differentiated, Tensors, check, refuse_maps
+from .autograd import Differentiated, Tensors, check, one_pass, refuse_maps
 from .ops import loss_op
 
 # torch's name for class_weight, in the losses that torch has. Its `weight` of binary losses weighs elements and leaves
@@ -30,9 +30,11 @@ def apply(loss: Loss, key: str, group: Any, tensors: Tensors) -> Tensor:
             raise RuntimeError("group: expected None under torch.compile, whose graph cannot wait for other processes")
         value = loss_op(key, *tensors)[0]
         return value
-    if tensors.input.requires_grad and torch.is_grad_enabled():
+    needed = tensors.input.requires_grad and torch.is_grad_enabled()
+    if needed:
         refuse_maps(loss)
-    value = Differentiated.apply(loss, group, *tensors)[0]  # type: ignore[no-untyped-call]
+    ahead = needed and one_pass(loss, tensors.input)
+    value = Differentiated.apply(loss, group, ahead, *tensors)[0]  # type: ignore[no-untyped-call]
     return value
 
 

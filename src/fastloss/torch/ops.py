@@ -18,8 +18,8 @@ GIVEN = "Tensor input, Tensor? target, Tensor? pixel_weight, Tensor? distance_ma
 
 @torch.library.custom_op("fastloss::loss", mutates_args=(), schema=f"(str key, {GIVEN}) -> (Tensor, Tensor)")
 def loss_op(key: str, *tensors: Tensor | None) -> tuple[Tensor, Tensor]:
-    value, state, _ = forward_pass(REGISTERED[key], Tensors(*tensors))  # type: ignore[arg-type]
-    return value, state
+    done = forward_pass(REGISTERED[key], Tensors(*tensors))  # type: ignore[arg-type]
+    return done.value, done.state
 
 
 @loss_op.register_fake
