@@ -1,4 +1,4 @@
-"""Tests fastloss.torch: every loss and layout, compared with the same loss of arrays, with torch's, and by gradcheck."""
+"""Tests fastloss.torch: every loss and layout, compared with the loss of arrays, with torch's, and by gradcheck."""
 
 from __future__ import annotations
 

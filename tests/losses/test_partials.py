@@ -42,6 +42,26 @@ def test_partials_of_small_samples(case, backend):
     assert loss.finalize(fl.Partial.sum(p)) == pytest.approx(whole, rel=1e-12, nan_ok=True)
 
 
+LARGE_OR_MANY = [(case, (4, 5, 300)) for case in CASES]
+LARGE_OR_MANY += [(case, (1030, 5, 2)) for case in CASES if case.family == "region"]  # more samples than a part has
+
+
+@pytest.mark.parametrize(("case", "shape"), LARGE_OR_MANY, ids=str)
+def test_the_gradient_from_a_partial_is_that_of_the_whole(case, shape, backend):
+    loss = case.make(5)
+    x, y, w = images(case, loss, shape)
+    half = shape[0] // 2
+    halves = [(x[:half], y[:half], w[:half]), (x[half:], y[half:], w[half:])]
+    total = sum(loss.partial(x, y, pixel_weight=w) for x, y, w in halves)
+    _, want = loss.value_and_grad(x, y, pixel_weight=w)
+    got = [loss.gradient(x, y, total, pixel_weight=w, scale=-2) for x, y, w in halves]
+    np.testing.assert_allclose(np.concatenate(got), -2 * want, rtol=1e-12, atol=1e-12 * np.abs(want).max())
+    last_x, last_y, last_w = halves[1]
+    out = np.empty_like(last_x)
+    assert loss.gradient(last_x, last_y, total, pixel_weight=last_w, out=out) is out
+    np.testing.assert_allclose(-2 * out, got[1], rtol=1e-12)
+
+
 @cases
 def test_partials_travel(case, backend):
     loss = case.make(5)

@@ -110,12 +110,13 @@ def forward_pass(loss: Loss, tensors: Tensors, group: Any = None, ahead: bool = 
     made = to_tensor(kept) if loss.makes_weights and tensors.distance_maps is None and kept is not None else None
     if loss.reduction == "none":
         return Forward(torch.from_numpy(np.asarray(loss.value_map(batch))), torch.empty(0), made, None)
+    sums: list[Array] = []
     gradient = None
     if group is not None:
-        numbers, sums = all_reduce(loss.partial_of_batch(batch), group).numbers[0], []
+        numbers = all_reduce(loss.partial_of_batch(batch), group).numbers[0]
     elif ahead:
         out = like(tensors.input, batch.input.dtype)
-        numbers, sums, gradient = loss.forward_and_gradient(batch, batch.kernel_view(out)), [], to_tensor(out)
+        numbers, gradient = loss.forward_and_gradient(batch, batch.kernel_view(out)), to_tensor(out)
     else:
         numbers, sums = loss.forward(batch)
     real = torch.float64 if real_dtype(batch.input.dtype).itemsize == 8 else torch.float32
@@ -172,7 +173,7 @@ class Differentiated(torch.autograd.Function):
         if grad is None:
             gradient = None
         elif torch.is_grad_enabled():  # create_graph=True
-            gradient = Once.apply(ctx.loss, state, made, grad, *tensors)
+            gradient = Once.apply(ctx.loss, state, made, grad, *tensors)  # type: ignore[no-untyped-call]
         elif gradient is None:
             gradient = backward_pass(ctx.loss, state, made, grad, *tensors)
         elif grad != 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import numpy as np
 
@@ -23,8 +22,9 @@ def spare(size: int) -> Array:
     """
     if size < LARGE or not getattr(sys, "_is_gil_enabled", _yes)():  # without the GIL, a count says little
         return np.empty(size, np.uint8)
+    memory: Array | None
     try:
-        memory: Any = _kept.pop()  # no other thread can take it now
+        memory = _kept.pop()  # no other thread can take it now
     except IndexError:
         memory = None
     if memory is None or memory.nbytes != size or sys.getrefcount(memory) > UNUSED:
