@@ -1,4 +1,5 @@
-"""Measures fastloss.torch and fastloss.jax against the frameworks' own losses: python -m bench.frameworks [ROUNDS].
+"""Measures fastloss.torch and fastloss.jax against the frameworks' own losses: python -m bench.frameworks [THREADS
+[ROUNDS]].
 
 All jobs of a table take turns. Before each timed call, a convolution of torch runs, as in a training. So two pools of
 threads share the cores. Memory is measured in a process per loss (Linux): how far the peak of loss and backward pass
@@ -13,6 +14,7 @@ import time
 import numpy as np
 
 import fastloss as fl
+from bench.peers import set_threads
 from bench.timing import medians
 
 SHAPE = (4, 19, 512, 512)
@@ -129,8 +131,10 @@ def memory(name):
 def main(arguments):
     if arguments[:1] == ["memory"]:
         return memory(arguments[1])
-    rounds = int(arguments[0]) if arguments else ROUNDS
-    print(f"{SHAPE} float32, int64 labels, {fl.get_num_threads()} threads; theirs, ours, ratio of the medians")
+    threads = int(arguments[0]) if arguments else fl.get_num_threads()
+    rounds = int(arguments[1]) if arguments[1:] else ROUNDS
+    set_threads(threads)
+    print(f"{SHAPE} float32, int64 labels, {threads} threads (JAX: all cores); theirs, ours, ratio of the medians")
     torch_tables(rounds)
     jax_table(rounds)
     print("peak memory of cross entropy and its backward pass", flush=True)

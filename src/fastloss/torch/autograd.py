@@ -174,7 +174,7 @@ class Differentiated(torch.autograd.Function):
             gradient = None
         elif torch.is_grad_enabled():  # create_graph=True
             gradient = Once.apply(ctx.loss, state, made, grad, *tensors)  # type: ignore[no-untyped-call]
-        elif gradient is None:
+        elif gradient is None or not bool(grad.isfinite()):  # inf times the 0 of a pixel that does not count is nan
             gradient = backward_pass(ctx.loss, state, made, grad, *tensors)
         elif grad != 1:
             gradient *= grad
