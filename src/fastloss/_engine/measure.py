@@ -63,6 +63,11 @@ class Measure:
 
     def finalize(self, partial: Partial, /) -> float | Any:
         """The value of all samples that went into `partial`."""
+        self.check_partial(partial)
+        return self.value_of(partial.numbers[0], partial.classes)
+
+    def check_partial(self, partial: Partial) -> None:
+        """Refuse a partial that is not of this loss or metric."""
         if not isinstance(partial, Partial):
             raise TypeError(f"partial: expected a Partial, got {type(partial).__name__}")
         if partial.loss != repr(self):
@@ -70,7 +75,6 @@ class Measure:
         size = self.partial_size(partial.classes)
         if partial.numbers.shape[1] != size:
             raise ValueError(f"partial: expected {size} sums of {self!r}, got {partial!r}")
-        return self.value_of(partial.numbers[0], partial.classes)
 
     def __repr__(self) -> str:
         """The call that makes this object, with only those options that differ from their defaults."""

@@ -22,13 +22,6 @@ from .windowed import WindowedFormula
 class MergedFormula(WindowedFormula):
     """A formula with its value and its gradient from a partial."""
 
-    axis: int | None = None  # None: the loss works with any axis
-
-    def finalize(self, partial: Partial, /) -> float:
-        """The loss of all samples that went into `partial`."""
-        self._check(partial)
-        return self.value_of(partial.numbers[0], partial.classes)
-
     def gradient(
         self,
         input: Any,
@@ -47,15 +40,6 @@ class MergedFormula(WindowedFormula):
         refuse_lazy(input, target, pixel_weight)
         return self._gradient(self.make_batch(input, target, pixel_weight), partial, scale, out)
 
-    def _check(self, partial: Partial) -> None:
-        if not isinstance(partial, Partial):
-            raise TypeError(f"partial: expected a Partial, got {type(partial).__name__}")
-        if partial.loss != repr(self):
-            raise ValueError(f"partial: expected a partial of {self!r}, got {partial!r}")
-        size = self.partial_size(partial.classes)
-        if partial.numbers.shape[1] != size:
-            raise ValueError(f"partial: expected {size} sums of {self!r}, got {partial!r}")
-
     def partial_of_batch(self, batch: Batch) -> Partial:
         if self.reduction == "none":
             raise ValueError("reduction: expected 'mean' or 'sum' for a partial, got 'none'")
@@ -67,7 +51,7 @@ class MergedFormula(WindowedFormula):
         return value, gradient
 
     def _gradient(self, batch: Batch, partial: Partial, scale: float, out: Array | None) -> Array:
-        self._check(partial)
+        self.check_partial(partial)
         if partial.classes != batch.classes:
             raise ValueError(f"partial: expected a partial of {batch.classes} classes (the input's), got {partial!r}")
         factor = number(scale, "scale")
