@@ -5,6 +5,7 @@
 # make processors   compare the bits on AArch64, an old x86 and with clang (minutes; Debian packages: .ci/processors.py)
 # make bench        compare the speed with other libraries and memory (build/bench.json; make bench ARGS=--quick)
 # make bench-docs   write the figures of the last `make bench` into README.md and the pages on performance
+# make docs         build the site of docs/ into build/docs; a warning is an error
 # make figures      draw the figures of docs/losses from the losses themselves
 # make wheel        build sdist and wheels into dist/, audit and test them in clean environments (ARGS=--full)
 # make wheel-check  build the same wheel in awkward surroundings, without a compiler and without OpenMP
@@ -42,7 +43,7 @@ TOOLS := pytest-cov==7.1.0 gcovr==8.8 cmake ninja cython
 # These are installed outside of .venv, because inside it they would shuffle every run.
 SHUFFLE := pytest-randomly==5.1.0 pytest-xdist==3.8.0 execnet==2.1.2
 
-.PHONY: demo test test-all lint processors bench bench-docs figures coverage shuffled sanitize mutants wheel wheel-check clean
+.PHONY: demo test test-all lint processors bench bench-docs docs figures coverage shuffled sanitize mutants wheel wheel-check clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # one pip at a time in one .venv
 
@@ -79,6 +80,12 @@ bench: $(VENV)/bench.stamp $(VENV)/peers.stamp
 
 bench-docs: $(VENV)/docs.stamp
 	$(VENV)/bin/python -m bench.report build/bench.json
+
+# The folders api/ and gallery/ of docs/ are written by the build, and begin empty so that nothing old remains.
+docs: $(VENV)/docs.stamp
+	rm -rf docs/api docs/gallery
+	MPLBACKEND=agg $(VENV)/bin/python -m sphinx -W --keep-going -n -q -b html -d build/docs/.doctrees docs build/docs/html
+	@echo "build/docs/html/index.html"
 
 figures: $(VENV)/docs.stamp
 	$(VENV)/bin/python docs/losses/figures.py

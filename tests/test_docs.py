@@ -20,12 +20,10 @@ from fastloss.losses import LOSSES, MULTI_INPUT_LOSSES
 ROOT = pathlib.Path(__file__).parents[1]
 LOSS_PAGES = sorted((ROOT / "docs/losses").glob("*.md"))
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-OPTIONAL = ("dask", "zarr")  # libraries that a page imports and that an install may lack
-CONTINUED = {
-    "docs/tutorial.md",
-    "docs/custom-loss.md",
-    "docs/metrics.md",
-}  # the blocks of such a page run as one session
+OPTIONAL = {"PIL", "dask", "distributed", "nibabel", "rasterio", "sklearn", "torch", "zarr"}
+"""Libraries that a page imports and that an install may lack."""
+CONTINUED = {"docs/tutorial.md", "docs/custom-loss.md", "docs/metrics.md", "docs/recipes/"}
+"""The blocks of such a page, or of a page in such a folder, run as one session."""
 BLOB = "https://github.com/fastloss/fastloss/blob/main/"
 RAW = "https://raw.githubusercontent.com/fastloss/fastloss/main/"
 LONGEST = 400  # the most lines of a page
@@ -81,7 +79,7 @@ def blocks() -> list[Any]:
     for page in PAGES:
         name = page.relative_to(ROOT).as_posix()
         codes = FENCED.findall(page.read_text(encoding="utf-8"))
-        if name in CONTINUED:
+        if name in CONTINUED or f"{name.rpartition('/')[0]}/" in CONTINUED:
             codes = ["\n".join(codes)]
         found += [pytest.param(name, code, id=f"{name}-{k}") for k, code in enumerate(codes)]
     return found
@@ -90,9 +88,9 @@ def blocks() -> list[Any]:
 @pytest.mark.parametrize(("page", "code"), blocks())
 def test_pages(page, code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for library in OPTIONAL:
-        if re.search(rf"^import .*\b{library}\b", code, re.MULTILINE):
-            pytest.importorskip(library)
+    imported = " ".join(re.findall(r"^(?:import (.*)|from \w+)", code, re.MULTILINE))
+    for library in sorted(OPTIONAL & set(re.findall(r"\w+", imported))):
+        pytest.importorskip(library)
     if ">>>" in code:
         run(doctest.DocTestParser().get_doctest(code, {}, page, page, 0))
     else:
@@ -158,11 +156,24 @@ def test_urls_of_the_project_lead_somewhere():
 
 
 def test_the_index_lists_every_page():
-    """docs/README.md links each page of docs/ and docs/internals/ once. docs/losses/ has an index of its own."""
-    listed = [target.partition("#")[0] for target in links(ROOT / "docs/README.md")]
-    pages = {p.relative_to(ROOT / "docs").as_posix() for p in (ROOT / "docs").rglob("*.md")}
-    pages -= {"README.md"} | {p for p in pages if p.startswith("losses/") and p != "losses/README.md"}
-    assert sorted(t for t in listed if t.endswith(".md") and not t.startswith("..")) == sorted(pages)
+    """Each page is linked once by the nearest README.md above it, and a README.md by that of docs/.
+
+    The site derives its navigation from these links.
+    """
+    docs = ROOT / "docs"
+    indices = {page.parent for page in docs.rglob("README.md")}
+    for folder in indices:
+        listed = [target.partition("#")[0] for target in links(folder / "README.md")]
+        inside = {p for p in folder.rglob("*.md") if nearest(p.parent, indices) == folder} - {folder / "README.md", docs / "index.md"}
+        inside |= {i / "README.md" for i in indices - {docs} if folder == docs}
+        pages = [t for t in listed if t.endswith(".md") and not t.startswith("..") and "://" not in t]
+        expected = sorted(p.relative_to(folder).as_posix() for p in inside)
+        assert sorted(pages if folder == docs else set(pages)) == expected
+
+
+def nearest(folder: pathlib.Path, indices: set[pathlib.Path]) -> pathlib.Path:
+    """The folder, or the first above it, that has an index."""
+    return folder if folder in indices else nearest(folder.parent, indices)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())

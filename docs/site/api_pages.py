@@ -1,0 +1,101 @@
+"""Writes the index of the API reference, api/index.rst, from the `__all__` of the public modules.
+
+autosummary then makes a page for each name. No list is kept: a new name in an `__all__` has its page.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.util import logging
+
+import fastloss
+from fastloss._engine.functions import FUNCTIONS
+from fastloss.losses import Loss
+from fastloss._engine.multi_input import MultiInputLoss
+
+NO_API = {"fastloss.cli"}  # the command line has a page of its own
+KINDS = {Exception: "Errors", object: "Other classes and functions"}
+TITLE = "API reference"
+INTRODUCTION = """
+A loss is a class and a function with the same options. The pages on :doc:`losses </losses/README>` compare the losses
+and help to choose one.
+"""
+
+log = logging.getLogger(__name__)
+
+
+def modules(package: ModuleType = fastloss) -> Iterator[ModuleType]:
+    """Yield the public modules that have an `__all__`. A module whose library is not installed is left out."""
+    yield package
+    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if found.name.rpartition(".")[2].startswith("_") or found.name in NO_API:
+            continue
+        try:
+            module = importlib.import_module(found.name)
+        except ImportError as error:
+            log.info("api: %s is left out, because of an import error: %s", found.name, error)
+            continue
+        if found.ispkg:
+            yield from modules(module)
+        elif hasattr(module, "__all__"):
+            yield module
+
+
+def public_names() -> dict[str, Any]:
+    """Return the public objects by full name, `fastloss.name` where the package itself has them."""
+    found: dict[str, Any] = {}
+    seen = set[int]()
+    for module in modules():
+        for name in getattr(module, "__all__", ()):
+            thing = getattr(module, name)
+            if id(thing) not in seen:
+                seen.add(id(thing))
+                found[f"{module.__name__}.{name}"] = thing
+    return found
+
+
+def groups() -> dict[str, list[str]]:
+    """Return the full names by the title of their group: losses, the rest of the package by kind, and each module."""
+    found: dict[str, list[str]] = {title: [] for title in ("Losses", "Losses as functions", *KINDS.values())}
+    for name, thing in public_names().items():
+        module, _, own = name.rpartition(".")
+        if module != "fastloss":
+            title = f"{module}: {summary(importlib.import_module(module))}"
+        elif own in FUNCTIONS:
+            title = "Losses as functions"
+        elif inspect.isclass(thing) and issubclass(thing, (Loss, MultiInputLoss)):
+            title = "Losses"
+        else:
+            title = next(title for kind, title in KINDS.items() if inspect.isclass(thing) and issubclass(thing, kind) or kind is object)
+        found.setdefault(title, []).append(name)
+    return {title: sorted(names) for title, names in found.items()}
+
+
+def summary(thing: Any) -> str:
+    """Return the first sentence of a docstring."""
+    text = (inspect.getdoc(thing) or "").partition("\n\n")[0].replace("\n", " ").replace("`", "")
+    return text.partition(". ")[0].rstrip(".")
+
+
+def write_index(app: Sphinx, config: Config) -> None:
+    """Write the index before Sphinx looks for sources."""
+    folder = Path(app.srcdir, "api")
+    folder.mkdir(exist_ok=True)
+    lines = [TITLE, "=" * len(TITLE), INTRODUCTION]
+    for title, names in groups().items():
+        lines += [title, "-" * len(title), "", ".. currentmodule:: fastloss", "", ".. autosummary::", "   :toctree: .", ""]
+        lines += [f"   {name.removeprefix('fastloss.')}" for name in names]
+        lines.append("")
+    (folder / "index.rst").write_text("\n".join(lines), encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("config-inited", write_index)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
