@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,22 +11,15 @@ from typing import Any
 
 from .._engine.measure import Measure
 from .._engine.metric import Metric
-from .._options import labels_option
 from ..files.errors import FileError
-from ..files.fitting import AxisOptions, check_axes
-from ..files.label_maps import LabelMap, read_label_map
-from ..files.layouts import Layout, find_layout
-from ..files.pairing import pair_files
-from ..files.regions import Regions, parse_regions
 from ..report.files_report import FilesReport
 from .collector import Collector
 from .engines import find_engine, results
 from .hard_counts import Counter
-from .images import Reading
 from .ledger import open_ledger
-from .meaning import Meaning
 from .options import task_options
 from .quiet import quiet
+from .sources import check_choice, check_threads, find_sources
 from .worker import Task
 
 Progress = Callable[[int, int, int], None]
@@ -173,57 +165,42 @@ def evaluate_files(
     >>> fl.evaluate_files({"ce": fl.CrossEntropyLoss()}, folder / "x.npy", folder / "y.npy")["ce"]
     0.22009483
     """
-    check_axes(axes, "axes")
-    check_axes(target_axes, "target_axes")
-    if axis is not None and axes is not None:
-        raise FileError(f"`axis=`: expected `axes={axes}` without it, as its letter c names the class axis, got {axis}")
     chosen = find_engine(workers, engine, scheduler, worker_threads)
     if read_threads is None:
         read_threads = 2 if chosen is None else 1
-    _check_numbers(scale, dtype, round_labels, read_threads, num_classes)
-    _check_choice(nodata, ("ignore", "label"), "nodata")
-    _check_choice(hash, ("stat", "content"), "hash")
-    _check_choice(on_error, ("raise", "skip"), "on_error")
+    check_threads(read_threads)
+    check_choice(hash, ("stat", "content"), "hash")
+    check_choice(on_error, ("raise", "skip"), "on_error")
     if state is None and (resume or hash != "stat"):
         raise FileError("`state=`: expected a folder with `resume=True` or `hash=content`, got none")
-    first, second = Path(predictions), Path(targets)
-    kind = None if layout is None else find_layout(layout, first, second)
-    paired = pair_files(first, second, match=match, layout=kind)
-    label_map = _label_map(labels, kind)
-    found_regions = _regions(regions, kind)
-    names = _class_names(class_names, kind, label_map, found_regions)
-    meaning = Meaning(
-        bfloat16=dtype == "bfloat16",
-        scale=scale,
-        labels=label_map,
-        prediction_labels=_prediction_labels(prediction_labels),
-        own_classes=prediction_labels == "classes",
-        regions=found_regions,
-        ignored=_ignored(ignore_index, kind),
-        round_labels=round_labels,
-        num_classes=num_classes if num_classes is not None or prediction_labels is None else _count(label_map),
-        named_classes=None if names is None else len(names),
-        nodata=nodata,
-        one_hot=not isinstance(losses, Mapping) or not all(isinstance(one, Metric) for one in losses.values()),
-    )
-    reading = Reading(
-        axes=AxisOptions(
-            axis=axis,
-            axes=axes,
-            target_axes=target_axes,
-            ignore_geometry=ignore_geometry,
-            usual=None if kind is None else kind.axes,
-        ),
+    sources = find_sources(
+        Path(predictions),
+        Path(targets),
+        match=match,
+        layout=layout,
+        axis=axis,
+        axes=axes,
+        target_axes=target_axes,
         key=key,
         target_key=target_key,
-        meaning=meaning,
+        dtype=dtype,
+        scale=scale,
+        labels=labels,
+        prediction_labels=prediction_labels,
+        regions=regions,
+        num_classes=num_classes,
+        class_names=class_names,
+        ignore_index=ignore_index,
+        round_labels=round_labels,
+        nodata=nodata,
+        ignore_geometry=ignore_geometry,
+        one_hot=not isinstance(losses, Mapping) or not all(isinstance(one, Metric) for one in losses.values()),
     )
-
-    order = None if kind is None else kind.class_order
-    counter = Counter(regions=found_regions, class_order=order, ignored=meaning.ignored)
+    paired, names, meaning = sources.paired, sources.class_names, sources.reading.meaning
+    counter = Counter(regions=meaning.regions, class_order=sources.class_order, ignored=meaning.ignored)
     task = Task(
         losses=dict(losses) if isinstance(losses, Mapping) else losses,
-        how=reading,
+        how=sources.reading,
         classes=None if names is None else len(names),
         counter=counter if nnunet_summary else None,
         read_threads=read_threads,
@@ -234,7 +211,7 @@ def evaluate_files(
     with quiet(), ExitStack() as stack:
         ledger = None
         if state is not None:
-            options, roots = task_options(task, names, hash), (first, second)
+            options, roots = task_options(task, names, hash), sources.folders
             opening = open_ledger(Path(state), paired.pairs, options, roots=roots, resume=resume, threads=read_threads)
             ledger = stack.enter_context(opening)
         work = list(enumerate(paired.pairs)) if ledger is None else ledger.missing()
@@ -248,66 +225,3 @@ def evaluate_files(
         seconds=time.perf_counter() - start,
         resumed=0 if ledger is None else ledger.finished,
     )
-
-
-def _check_numbers(
-    scale: float | None, dtype: str | None, round_labels: float | None, read_threads: int, num_classes: int | None
-) -> None:
-    _check_choice(dtype, ("bfloat16",), "dtype")
-    if scale is not None and not (math.isfinite(scale) and scale > 0):
-        raise FileError(f"`scale=`: expected a finite number > 0, got {scale}")
-    if scale is not None and dtype is not None:
-        raise FileError(f"`scale=`: expected integer predictions, got `dtype={dtype}`; give only one of the two")
-    if round_labels is not None and not 0 <= round_labels <= 0.4:
-        raise FileError(f"`round_labels=`: expected a tolerance from 0 to 0.4, got {round_labels}")
-    if read_threads < 1:
-        raise FileError(f"`read_threads=`: expected at least 1, got {read_threads}")
-    if num_classes is not None and num_classes < 1:
-        raise FileError(f"`num_classes=`: expected at least 1, got {num_classes}")
-
-
-def _check_choice(value: str | None, choices: Sequence[str], name: str) -> None:
-    if value is not None and value not in choices:
-        raise FileError(f"`{name}=`: expected {' or '.join(choices)}, got {value!r}")
-
-
-def _label_map(labels: str | os.PathLike[str] | None, kind: Layout | None) -> LabelMap | None:
-    if labels is None and (kind is None or kind.labels is None):
-        return None
-    name = labels if labels is not None else str(kind and kind.labels)
-    return read_label_map(name if isinstance(name, str) else Path(name))
-
-
-def _prediction_labels(labels: str | os.PathLike[str] | None) -> LabelMap | None:
-    if labels is None or labels == "classes":
-        return None
-    return read_label_map(labels if isinstance(labels, str) else Path(labels))
-
-
-def _regions(regions: str | Mapping[str, Sequence[int]] | None, kind: Layout | None) -> Regions | None:
-    given = regions if regions is not None or kind is None else kind.regions
-    return None if given is None else parse_regions(given)
-
-
-def _class_names(
-    given: Sequence[str] | None, kind: Layout | None, labels: LabelMap | None, regions: Regions | None
-) -> tuple[str, ...] | None:
-    """Return the names of the classes from the first source that has any."""
-    sources = (
-        given,
-        None if regions is None else regions.names,
-        None if kind is None else kind.class_names,
-        None if labels is None else labels.names,
-    )
-    return next((tuple(names) for names in sources if names is not None), None)
-
-
-def _ignored(ignore_index: int | Sequence[int] | None, kind: Layout | None) -> tuple[int, ...]:
-    if ignore_index is not None:
-        found = labels_option(ignore_index)
-        return found if isinstance(found, tuple) else (found,)
-    return () if kind is None else kind.ignore_index
-
-
-def _count(labels: LabelMap | None) -> int | None:
-    return None if labels is None else labels.classes

@@ -7,20 +7,15 @@ of numbers. `collector.py` merges the results, of one worker or of many.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
-from .._ahead import Work, read_ahead
 from .._engine.measure import Measure
 from .._engine.passes import OpenTotal, Passes
-from .._faults import LabelError
 from ..files.errors import FileError, printable, shown, well_formed
 from ..files.label_maps import IGNORED
 from ..files.pairing import Pair
-from ..files.stored import Window
 from ..losses import Loss
 from ..report.nnunet import Case, Counts, Label
 from ..results import Report, closed
@@ -28,7 +23,8 @@ from .checks import Kind, check_channels, check_classes, check_kind, check_no_ow
 from .hard_counts import Counter
 from .images import Image, Reading, open_image
 from .look import look, taking_probabilities
-from .meaning import Arrays, bad_prediction
+from .meaning import Arrays
+from .parts import Part, Parts, naming
 
 LOOKED_AT = 3
 """The number of images whose values are looked at."""
@@ -111,16 +107,6 @@ class Task:
     skip: bool = False
 
 
-@dataclass(frozen=True)
-class Part:
-    """A window of an image that was read, or the error in its place."""
-
-    image: Image | None
-    window: Window
-    arrays: Arrays | FileError
-    last: bool  # whether it is the image's last part
-
-
 class Worker:
     """Evaluates images that have the same kind of numbers."""
 
@@ -138,9 +124,7 @@ class Worker:
         """
         for _, pair in work:
             try:
-                image = open_image(pair, self.task.how, whole=self.passes.needs_whole_images)
-                with image.stack:
-                    self._check(image)
+                self._opened(pair).stack.close()
                 return
             except FileError:
                 if not self.task.skip:
@@ -148,12 +132,11 @@ class Worker:
 
     def results(self, work: Sequence[tuple[int, Pair]]) -> Generator[Result | Failure, None, None]:
         """Evaluate pairs, each with its position in the work list."""
-        files: dict[int, ExitStack] = {}  # of the images that are open
-        with _closing_all(files), closing(read_ahead(self._works(work, files), self.task.read_threads)) as parts:
+        with Parts(work, self._opened, self.task.read_threads) as parts:
             for index, pair in work:
                 one = _OneImage(self, index, pair)
                 try:
-                    one.evaluate(parts)
+                    one.evaluate(parts.of_next_image())
                     result = one.result()
                 except FileError as error:
                     if not self.task.skip:
@@ -162,24 +145,16 @@ class Worker:
                 else:
                     yield result
                 finally:
-                    if index in files:
-                        files.pop(index).close()
+                    parts.close(index)
 
-    def _works(self, work: Sequence[tuple[int, Pair]], files: dict[int, ExitStack]) -> Iterator[Work[Part]]:
-        """Open the images one by one, and yield their windows as work for the threads that read.
-
-        An error is a part like any other, so that it comes in its turn. `files` gets the open files of each image.
-        """
-        for index, pair in work:
-            try:
-                image = open_image(pair, self.task.how, whole=self.passes.needs_whole_images)
-                files[index] = image.stack
-                self._check(image)
-            except FileError as error:
-                yield Work(partial(_failed, error), 0)
-                continue
-            for k, window in enumerate(image.windows, 1):
-                yield Work(partial(_read, image, window, k == len(image.windows)), image.nbytes(window))
+    def _opened(self, pair: Pair) -> Image:
+        image = open_image(pair, self.task.how, whole=self.passes.needs_whole_images)
+        try:
+            self._check(image)
+        except FileError:
+            image.stack.close()
+            raise
+        return image
 
     def _check(self, image: Image) -> None:
         """Check what all images must have in common. The first image decides it."""
@@ -242,16 +217,11 @@ class _OneImage:
                 self._add(part)
             except FileError as error:
                 failed = failed or error
-            if part.last:
-                break
         if failed is not None:
             raise failed
 
     def _add(self, part: Part) -> None:
-        image, window, arrays = part.image, part.window, part.arrays
-        if image is None or isinstance(arrays, FileError):
-            assert isinstance(arrays, FileError)
-            raise arrays
+        image, arrays = part.read()
         first = self.image is None
         self.image = image
         label_map = image.decoder.holds_labels
@@ -259,7 +229,7 @@ class _OneImage:
             self.doubts = self._looked(image, arrays)
         self.nbytes += arrays.nbytes
         self.left_out += arrays.left_out
-        with _naming(image, window):
+        with naming(image, part.window):
             if self.worker.task.counter is not None:
                 for label, counts in self.worker.task.counter.of(arrays, image.decoder.classes, label_map).items():
                     self.counts[label] = self.counts[label] + counts if label in self.counts else counts
@@ -277,7 +247,7 @@ class _OneImage:
         image, kind = self.image, self.worker.kind
         assert image is not None
         assert kind is not None
-        with _naming(image, image.windows[0]):
+        with naming(image, image.windows[0]):
             report = closed(self.worker.passes, self.total.take(), [self.pair.name])
         decoder = image.decoder
         return Result(
@@ -311,59 +281,10 @@ class _OneImage:
         return Case(prediction=prediction, reference=reference, counts=self.counts)
 
 
-@contextmanager
-def _closing_all(files: dict[int, ExitStack]) -> Iterator[None]:
-    """Close the files of the images that are still open at the end, which an error leaves behind."""
-    try:
-        yield
-    finally:
-        for stack in files.values():
-            stack.close()
-
-
-def _read(image: Image, window: Window, last: bool) -> Part:
-    try:
-        return Part(image, window, image.read(window), last)
-    except FileError as error:
-        return Part(image, window, error, last)
-
-
-def _failed(error: FileError) -> Part:
-    return Part(None, (), error, True)
-
-
-@contextmanager
-def _naming(image: Image, window: Window) -> Iterator[None]:
-    """Name the files in an error of the library about their arrays."""
-    try:
-        yield
-    except LabelError as error:
-        raise FileError(_bad_label(image, window, error)) from error
-    except FileError:
-        raise
-    except (ValueError, TypeError) as error:
-        files = f"{shown(image.pair.prediction)} with {shown(image.pair.target)}"
-        starts = tuple(part.start for part in window)
-        where = f"; positions are those in the window from {starts} on" if any(starts) else ""
-        raise FileError(f"{files}: {error}{where}") from error
-
-
 def _has_nan(report: Report) -> bool:
     """Return whether a sum is nan without `absent="nan"`. If no pixel counts, the sums are 0 and not nan."""
     return any(
         np.isnan(report.partial(name).numbers).any()
         for name, loss in report.losses.items()
         if all(getattr(leaf, "absent", None) != "nan" for _, leaf in loss.summands())
-    )
-
-
-def _bad_label(image: Image, window: Window, error: LabelError) -> str:
-    if error.name == "input":
-        place = image.fitted.prediction.place(error.position[1:], window)
-        return bad_prediction(shown(image.pair.prediction), error.classes, error.label, place)
-    place = image.fitted.target.place(error.position[1:], window)  # leave out the sample axis, which the file lacks
-    binary = "; if it is the foreground, save it as 1" if error.classes == 2 and error.label > 0 else ""
-    return (
-        f"{shown(image.pair.target)}: expected labels in 0..{error.classes - 1}, got {error.label} at {place}; "
-        f"if it marks pixels to leave out, give `ignore_index={error.label}`{binary}"
     )
