@@ -34,6 +34,8 @@ extensions = [
 ]
 exclude_patterns = ["site", "losses/figures.py"]
 nitpicky = True
+nitpick_ignore_regex = [("py:obj", r"(torch|scipy|monai|sklearn|numpy|pyarrow|pandas)\..*")]  # pages elsewhere
+html_math_renderer = "mathml"
 
 # ---- pages: Markdown as GitHub shows it
 
@@ -72,6 +74,8 @@ html_theme = "pydata_sphinx_theme"
 html_title = "fastloss"
 html_static_path = ["site/static"]
 html_css_files = ["fastloss.css"]
+html_favicon = "site/static/fastloss.svg"
+html_context = {"default_mode": "auto"}
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
@@ -79,6 +83,7 @@ html_theme_options = {
     "github_url": "https://github.com/fastloss/fastloss",
     "header_links_before_dropdown": 8,
     "navbar_align": "left",
+    "navbar_persistent": ["search-button"],  # the field's name for screen readers is not the text that it shows
     "show_prev_next": False,
     "show_toc_level": 2,
     "footer_start": ["copyright"],

@@ -164,7 +164,10 @@ def test_the_index_lists_every_page():
     indices = {page.parent for page in docs.rglob("README.md")}
     for folder in indices:
         listed = [target.partition("#")[0] for target in links(folder / "README.md")]
-        inside = {p for p in folder.rglob("*.md") if nearest(p.parent, indices) == folder} - {folder / "README.md", docs / "index.md"}
+        inside = {p for p in folder.rglob("*.md") if nearest(p.parent, indices) == folder} - {
+            folder / "README.md",
+            docs / "index.md",
+        }
         inside |= {i / "README.md" for i in indices - {docs} if folder == docs}
         pages = [t for t in listed if t.endswith(".md") and not t.startswith("..") and "://" not in t]
         expected = sorted(p.relative_to(folder).as_posix() for p in inside)

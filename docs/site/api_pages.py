@@ -6,9 +6,10 @@ autosummary then makes a page for each name. No list is kept: a new name in an `
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import GenericAlias, ModuleType
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -27,6 +28,9 @@ INTRODUCTION = """
 A loss is a class and a function with the same options. The pages on :doc:`losses </losses/README>` compare the losses
 and help to choose one.
 """
+
+PLAIN = re.compile(r"`[^`]*`|^ *(?:>>>|\.\.\. ).*$|\$(?P<formula>[^$]+)\$|(?P<markup>\*(?=[A-Za-z])|\|)", re.MULTILINE)
+"""Code, which stays as it is, formulas, and characters that are markup in reStructuredText."""
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +59,7 @@ def public_names() -> dict[str, Any]:
     for module in modules():
         for name in getattr(module, "__all__", ()):
             thing = getattr(module, name)
-            if id(thing) not in seen:
+            if id(thing) not in seen and not isinstance(thing, GenericAlias):  # an alias of a type has no page
                 seen.add(id(thing))
                 found[f"{module.__name__}.{name}"] = thing
     return found
@@ -73,7 +77,11 @@ def groups() -> dict[str, list[str]]:
         elif inspect.isclass(thing) and issubclass(thing, (Loss, MultiInputLoss)):
             title = "Losses"
         else:
-            title = next(title for kind, title in KINDS.items() if inspect.isclass(thing) and issubclass(thing, kind) or kind is object)
+            title = next(
+                title
+                for kind, title in KINDS.items()
+                if inspect.isclass(thing) and issubclass(thing, kind) or kind is object
+            )
         found.setdefault(title, []).append(name)
     return {title: sorted(names) for title, names in found.items()}
 
@@ -84,13 +92,33 @@ def summary(thing: Any) -> str:
     return text.partition(". ")[0].rstrip(".")
 
 
+def translate(app: Sphinx, what: str, name: str, thing: Any, options: dict[str, bool], lines: list[str]) -> None:
+    """Translate our docstrings to reStructuredText: `$` begins a formula, and the `*S` of shapes is no emphasis."""
+    lines[:] = PLAIN.sub(_translated, "\n".join(lines)).split("\n")
+
+
+def _translated(found: re.Match[str]) -> str:
+    if found["formula"]:
+        return f":math:`{' '.join(found['formula'].split())}`"
+    return f"\\{found['markup']}" if found["markup"] else found[0]
+
+
 def write_index(app: Sphinx, config: Config) -> None:
     """Write the index before Sphinx looks for sources."""
     folder = Path(app.srcdir, "api")
     folder.mkdir(exist_ok=True)
     lines = [TITLE, "=" * len(TITLE), INTRODUCTION]
     for title, names in groups().items():
-        lines += [title, "-" * len(title), "", ".. currentmodule:: fastloss", "", ".. autosummary::", "   :toctree: .", ""]
+        lines += [
+            title,
+            "-" * len(title),
+            "",
+            ".. currentmodule:: fastloss",
+            "",
+            ".. autosummary::",
+            "   :toctree: .",
+            "",
+        ]
         lines += [f"   {name.removeprefix('fastloss.')}" for name in names]
         lines.append("")
     (folder / "index.rst").write_text("\n".join(lines), encoding="utf-8")
@@ -98,4 +126,5 @@ def write_index(app: Sphinx, config: Config) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", write_index)
+    app.connect("autodoc-process-docstring", translate, priority=400)  # before numpydoc
     return {"parallel_read_safe": True, "parallel_write_safe": True}

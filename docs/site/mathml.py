@@ -1,31 +1,32 @@
-"""Formulas as MathML, which browsers show without a script or a font from elsewhere. docutils converts them."""
+"""Formulas as MathML, which browsers show without a script or a font from elsewhere. latex2mathml converts them."""
 
 from typing import Any
 
 from docutils import nodes
-from docutils.utils.math import MathError, latex2mathml
+from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
 
-def converted(node: Any, block: bool) -> str:
-    try:
-        return str(latex2mathml.tex2mathml(node.astext(), as_block=block))
-    except MathError as error:
-        raise ExtensionError(f"{node.source}: MathML cannot show the formula {node.astext()!r}: {error}") from error
+def converted(node: Any, display: str) -> str:
+    formula = node.astext()
+    text: str = convert(formula, display=display)
+    if "\\" in text:  # it passes on what it does not know
+        raise ExtensionError(f"{node.source}: latex2mathml cannot convert the formula {formula!r}")
+    return text
 
 
 def visit_inline(self: Any, node: nodes.math) -> None:
-    self.body.append(converted(node, block=False))
+    self.body.append(converted(node, "inline"))
     raise nodes.SkipNode
 
 
 def visit_block(self: Any, node: nodes.math_block) -> None:
-    self.body.append(f'<div class="math" tabindex="0">{converted(node, block=True)}</div>')
+    # It scrolls where the screen is narrow, and the keyboard must reach what scrolls.
+    self.body.append(f'<div class="math" tabindex="0">{converted(node, "block")}</div>')
     raise nodes.SkipNode
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
-    app.config.html_math_renderer = "mathml"
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -31,7 +31,12 @@ def picture():
 
 
 pictures, masks = map(np.stack, zip(*(picture() for _ in range(12)), strict=True))
-print({name: f"{share:.1%}" for name, share in zip(("background", "disc", "bar"), np.bincount(masks.ravel()) / masks.size)})
+print(
+    {
+        name: f"{share:.1%}"
+        for name, share in zip(("background", "disc", "bar"), np.bincount(masks.ravel()) / masks.size)
+    }
+)
 
 # %%
 # Gradient descent with the exact gradient of each loss.

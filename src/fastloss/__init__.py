@@ -30,6 +30,7 @@ from .results import Report
 from .tiles import Tiles
 
 if TYPE_CHECKING:
+    from .archive.audit_files import audit_files as audit_files
     from .archive.calibrate_files import calibrate_files as calibrate_files
     from .archive.compare import compare_ledgers as compare_ledgers
     from .archive.evaluate_files import evaluate_files as evaluate_files
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __version__: str
 
 _ON_REQUEST = {
+    "audit_files": ".archive.audit_files",
     "calibrate_files": ".archive.calibrate_files",
     "evaluate_files": ".archive.evaluate_files",
     "compare_ledgers": ".archive.compare",
@@ -64,6 +66,7 @@ __all__ = [
     "LabelError",
     "Report",
     "Tiles",
+    "audit_files",
     "backend",
     "calibrate",
     "calibrate_files",

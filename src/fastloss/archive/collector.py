@@ -95,18 +95,19 @@ class Collector:
 
     def notes(self) -> list[str]:
         """Return each note once, with the images that it is about."""
-        notes = [*self._doubts, *(f"{_listed(names)}{text}" for text, names in self._noted.items())]
+        notes = [*self._doubts, *(f"{listed(names)}{text}" for text, names in self._noted.items())]
         if self.nan:
             names = [self.done[index].name for index in self.nan]
             why = "the prediction holds nan, or values that a loss does not take, such as logits for probabilities"
-            notes.append(f"a loss is nan for {_listed(names)}{why}")
+            notes.append(f"a loss is nan for {listed(names)}{why}")
         if self.failures:
             failed = [failure.name for failure in self.failures]
-            notes.append(f"{_listed(failed)}cannot be evaluated and {'is' if len(failed) == 1 else 'are'} left out")
+            notes.append(f"{listed(failed)}cannot be evaluated and {'is' if len(failed) == 1 else 'are'} left out")
         return notes
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Return the names of the images that a note is about, to put before its text."""
     if not names:
         return ""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""

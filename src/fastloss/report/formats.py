@@ -7,7 +7,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,11 +72,15 @@ def _finite(value: float) -> float | None:
 
 
 def _csv(report: FilesReport) -> str:
+    return _csv_text(["scope", "name", "loss", "value"], _csv_rows(report))
+
+
+def _csv_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     text = io.StringIO()
     usual = csv.writer(text, lineterminator="\n")
     quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    usual.writerow(["scope", "name", "loss", "value"])
-    for row in _csv_rows(report):
+    usual.writerow(header)
+    for row in rows:
         (quoted if "\r" in "".join(row) else usual).writerow(row)  # Python 3.11 does not quote a carriage return
     return text.getvalue()
 
