@@ -18,11 +18,11 @@ from sphinx.util import logging
 
 import fastloss
 from fastloss._engine.functions import FUNCTIONS
-from fastloss.losses import Loss
 from fastloss._engine.multi_input import MultiInputLoss
+from fastloss.losses import Loss
 
 NO_API = {"fastloss.cli"}  # the command line has a page of its own
-KINDS = {Exception: "Errors", object: "Other classes and functions"}
+OBJECTS, AS_FUNCTIONS, ERRORS, OTHERS = "Losses", "Losses as functions", "Errors", "Other classes and functions"
 TITLE = "API reference"
 INTRODUCTION = """
 A loss is a class and a function with the same options. The pages on :doc:`losses </losses/README>` compare the losses
@@ -67,23 +67,19 @@ def public_names() -> dict[str, Any]:
 
 def groups() -> dict[str, list[str]]:
     """Return the full names by the title of their group: losses, the rest of the package by kind, and each module."""
-    found: dict[str, list[str]] = {title: [] for title in ("Losses", "Losses as functions", *KINDS.values())}
+    found: dict[str, list[str]] = {title: [] for title in (OBJECTS, AS_FUNCTIONS, ERRORS, OTHERS)}
     for name, thing in public_names().items():
         module, _, own = name.rpartition(".")
-        if module != "fastloss":
-            title = f"{module}: {summary(importlib.import_module(module))}"
-        elif own in FUNCTIONS:
-            title = "Losses as functions"
-        elif inspect.isclass(thing) and issubclass(thing, (Loss, MultiInputLoss)):
-            title = "Losses"
-        else:
-            title = next(
-                title
-                for kind, title in KINDS.items()
-                if inspect.isclass(thing) and issubclass(thing, kind) or kind is object
-            )
-        found.setdefault(title, []).append(name)
+        found.setdefault(module if module != "fastloss" else _kind(own, thing), []).append(name)
     return {title: sorted(names) for title, names in found.items()}
+
+
+def _kind(name: str, thing: Any) -> str:
+    if name in FUNCTIONS:
+        return AS_FUNCTIONS
+    if not inspect.isclass(thing):
+        return OTHERS
+    return OBJECTS if issubclass(thing, (Loss, MultiInputLoss)) else ERRORS if issubclass(thing, Exception) else OTHERS
 
 
 def summary(thing: Any) -> str:
@@ -109,16 +105,10 @@ def write_index(app: Sphinx, config: Config) -> None:
     folder.mkdir(exist_ok=True)
     lines = [TITLE, "=" * len(TITLE), INTRODUCTION]
     for title, names in groups().items():
-        lines += [
-            title,
-            "-" * len(title),
-            "",
-            ".. currentmodule:: fastloss",
-            "",
-            ".. autosummary::",
-            "   :toctree: .",
-            "",
-        ]
+        own = title.startswith("fastloss.")
+        about = f"{summary(importlib.import_module(title))}." if own else ""
+        lines += [title, "-" * len(title), "", about, "", ".. currentmodule:: fastloss", ""]
+        lines += [".. autosummary::", "   :toctree: .", "   :nosignatures:", ""]
         lines += [f"   {name.removeprefix('fastloss.')}" for name in names]
         lines.append("")
     (folder / "index.rst").write_text("\n".join(lines), encoding="utf-8")

@@ -30,7 +30,7 @@ labels = np.where(disc > 0, 1, np.where(bar > 0, 2, 0))
 
 disc, bar = scene(6)
 logits = np.stack([np.zeros_like(disc), disc / 2, bar.astype(float)]).astype(np.float32)
-logits.shape, labels.shape
+print(f"logits {logits.shape}, labels {labels.shape}")
 
 # %%
 # The loss takes a batch, so the arrays get a first axis of length 1. Cross entropy has one value per pixel. Its

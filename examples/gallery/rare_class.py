@@ -31,12 +31,8 @@ def picture():
 
 
 pictures, masks = map(np.stack, zip(*(picture() for _ in range(12)), strict=True))
-print(
-    {
-        name: f"{share:.1%}"
-        for name, share in zip(("background", "disc", "bar"), np.bincount(masks.ravel()) / masks.size)
-    }
-)
+shares = np.bincount(masks.ravel()) / masks.size
+print({name: f"{share:.1%}" for name, share in zip(("background", "disc", "bar"), shares, strict=True)})
 
 # %%
 # Gradient descent with the exact gradient of each loss.

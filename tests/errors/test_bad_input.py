@@ -105,7 +105,7 @@ OWN = {
 # tests/archive calls.
 NOT_CALLED = {
     *("Loss", "LabelError", "FileError", "Partial", "Report", "Tiles", "set_num_threads"),
-    *("evaluate_files", "merge_ledgers", "compare_ledgers"),
+    *("audit_files", "evaluate_files", "merge_ledgers", "compare_ledgers"),
 }
 PUBLIC = {
     name: getattr(fl, name)

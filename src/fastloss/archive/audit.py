@@ -16,7 +16,7 @@ from .audit_maps import Maps, Writer
 from .checks import check_classes
 from .collector import listed
 from .images import Image, open_image
-from .label_scores import ClassScores, ImageScores, Scored, log_loss, scored, suggestions
+from .label_scores import ClassScores, ImageScores, Scored, log_loss, scored, suggestions, two_channels
 from .look import look
 from .parts import Part, Parts, naming
 from .sources import Sources
@@ -24,7 +24,7 @@ from .worker import LOOKED_AT
 
 Progress = Callable[[int, int, int], None]
 
-EACH_CLASS = "the probabilities of the labels"
+NAME = "the audit"
 """The name of the loss in notes about values that look doubtful."""
 
 
@@ -137,21 +137,20 @@ class Audit:
         if self.loss is None:
             self._decide(image)
         check_classes(file, decoder.classes, self.channels, self.given_by)
-        certain = decoder.prediction.probabilities
-        if certain and getattr(self.loss, "activation", None) is not None:
+        if decoder.prediction.probabilities and self.activation is not None:
             raise FileError(f"{file}: expected logits, as in {self.given_by}, got probabilities; audit them apart")
 
     def _decide(self, image: Image) -> None:
         decoder, file, activation = image.decoder, shown(image.pair.prediction), self.activation
         if decoder.prediction.probabilities and activation is not None:
             self.noted[f"the predictions hold probabilities; they are taken without a {activation}"] = []
-            activation = None
+            activation = self.activation = None
         if activation == "softmax" and decoder.classes == 1:
             hint = "give `activation=sigmoid`, or `activation=None` if it holds probabilities"
             raise FileError(f"{file}: expected two or more classes for a softmax, got one channel; {hint}")
         if activation == "sigmoid" and decoder.classes > 1:
             raise FileError(f"{file}: expected one channel for `activation=sigmoid`, got {decoder.classes}")
-        self.loss = log_loss(activation, decoder.classes)
+        self.loss = log_loss(activation and "softmax")
         self.channels, self.given_by = decoder.classes, file
         found = decoder.target.names if decoder.target.names is not None else decoder.prediction.names
         self.names = self.names or found
@@ -163,8 +162,9 @@ class Audit:
         image, arrays = part.read()
         assert self.loss is not None
         self.nbytes += arrays.nbytes
+        input = two_channels(arrays.input, self.activation) if self.channels == 1 else arrays.input
         with naming(image, part.window):
-            return scored(self.loss, arrays.input, arrays.target, arrays.weight, self.ignored)
+            return scored(self.loss, input, arrays.target, arrays.weight, self.ignored)
 
     def _note(self, image: Image, part: Part) -> None:
         """Note what was put right about an image, and what looks doubtful about the values of the first images."""
@@ -175,6 +175,5 @@ class Audit:
             values = arrays.input[0]
             if arrays.left_out and arrays.weight is not None:  # pixels without data may hold -9999
                 values = np.where(arrays.weight[0] > 0, values, np.nan)
-            assert self.loss is not None
-            doubts = look(values, True, {EACH_CLASS: self.loss}, shown(image.pair.prediction))
+            doubts = look(values, True, {NAME: log_loss(self.activation)}, shown(image.pair.prediction))
             self.noted |= {doubt: [] for doubt in doubts}

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._arrays import Array
-from ..losses import BinaryFocalLoss, FocalLoss, Loss
+from ..losses import FocalLoss, Loss
 
 TEMPERATURE = 0.1
 """The temperature of the softmin, cleanlab's default."""
@@ -28,11 +28,15 @@ ROUNDING = 1e-6
 """How far a probability may be below its threshold, as in cleanlab: the mean of equal numbers may be above them."""
 
 
-def log_loss(activation: str | None, classes: int) -> Loss:
-    """Return the loss whose values are -log p_y. The focal losses with gamma 0 take logits and probabilities."""
-    if classes == 1:
-        return BinaryFocalLoss(gamma=0.0, alpha=None, activation=activation, reduction="none")
+def log_loss(activation: str | None) -> Loss:
+    """Return the loss whose values are -log p_y. The focal loss with gamma 0 takes logits and probabilities."""
     return FocalLoss(gamma=0.0, activation=activation, reduction="none")
+
+
+def two_channels(input: Array, activation: str | None) -> Array:
+    """Return one channel, of the foreground, as two. A sigmoid is the softmax of a logit and 0."""
+    other = np.zeros_like(input) if activation else 1 - input
+    return np.concatenate([other, input], axis=1)
 
 
 @dataclass(frozen=True)
@@ -70,11 +74,7 @@ def scored(loss: Loss, input: Array, target: Array, weight: Array | None, ignore
     if weight is not None:
         kept &= weight > 0
     quality = _probability(loss, input, target, kept)
-    if input.shape[1] == 1:
-        middle = 0.5 if getattr(loss, "activation", None) is None else 0
-        suggested = (input[:, 0] > middle).astype(np.int64)
-    else:
-        suggested = np.argmax(input, axis=1)
+    suggested = np.argmax(input, axis=1)
     other = kept & (suggested != target)
     confidence = np.where(other, _probability(loss, input, suggested, other), 0)
     return Scored(np.where(kept, quality, np.nan)[0], target[0], kept[0], suggested[0], confidence[0])
@@ -82,7 +82,7 @@ def scored(loss: Loss, input: Array, target: Array, weight: Array | None, ignore
 
 def _probability(loss: Loss, input: Array, labels: Array, kept: Array) -> Array:
     losses = np.asarray(loss(input, labels, pixel_weight=kept.astype(np.float32)))
-    probability: Array = np.exp(-losses.reshape(labels.shape))
+    probability: Array = np.exp(-losses)
     return probability
 
 

@@ -18,7 +18,7 @@ from fastloss.losses import LOSSES, MULTI_INPUT_LOSSES, Loss
 from fastloss.metrics import METRICS, Measure
 from fastloss.report.files_report import FilesReport, check_output
 
-from . import comparing, expression, options, tables
+from . import auditing, comparing, expression, options, tables
 from .errors import FileError, UserError, shown, spelled
 from .messages import counted, note_activation, say_failures, say_speed, shown_progress, who_computes
 from .names import class_names as read_names
@@ -188,6 +188,9 @@ def evaluate(
     _write(report, notes, output or (), summaries, worst)
     say_speed(report, who_computes(workers, engine, threads or 1))
     say_failures(report)
+
+
+app.command()(auditing.audit)
 
 
 @app.command()
