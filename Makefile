@@ -84,10 +84,12 @@ bench: $(VENV)/bench.stamp $(VENV)/peers.stamp
 bench-docs: $(VENV)/docs.stamp
 	$(VENV)/bin/python -m bench.report build/bench.json
 
-# The folders api/ and gallery/ of docs/ are written by the build, and begin empty so that nothing old remains.
-docs: $(VENV)/docs.stamp
-	rm -rf docs/api docs/gallery
-	MPLBACKEND=agg $(VENV)/bin/python -m sphinx -W --keep-going -n -q -b html -d build/docs/.doctrees docs build/docs/html
+# The site shows the sources as they are, and its examples run on the NumPy backend, so nothing is compiled. The build
+# writes the folders api/ and gallery/ of docs/, and everything anew, so that nothing old remains.
+docs: $(VENV)/site.stamp
+	rm -rf docs/api docs/gallery build/docs
+	PYTHONPATH=src FASTLOSS_BACKEND=numpy MPLBACKEND=agg $(VENV)/bin/python -m sphinx -W --keep-going -n -q -b html \
+	    -d build/docs/doctrees docs build/docs/html
 	@echo "build/docs/html/index.html"
 
 figures: $(VENV)/docs.stamp
@@ -140,6 +142,13 @@ $(VENV)/bin/python:
 # version.
 $(VENV)/%.stamp: $(SOURCES) | $(VENV)/bin/python
 	$(PIP) install '.[$*]'
+	touch $@
+
+# This installs the extra docs without fastloss itself.
+$(VENV)/site.stamp: pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+	    print(*p['dependencies'], *p['optional-dependencies']['docs'], sep='\n')" > $(VENV)/docs.txt
+	$(PIP) install -r $(VENV)/docs.txt
 	touch $@
 
 $(VENV)/data.stamp: Makefile | $(VENV)/bin/python

@@ -5,7 +5,7 @@ Nothing is fetched: the build opens no connection, and the pages load nothing fr
 """
 
 import sys
-from importlib.metadata import version as installed
+import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -16,7 +16,8 @@ sys.path.insert(0, str(HERE / "site"))
 project = "fastloss"
 author = "The fastloss authors"
 copyright = "The fastloss authors"
-release = version = installed("fastloss")
+with open(HERE.parent / "pyproject.toml", "rb") as handle:
+    release = version = tomllib.load(handle)["project"]["version"]
 
 # ---- the sources
 

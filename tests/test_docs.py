@@ -81,7 +81,8 @@ def blocks() -> list[Any]:
         codes = FENCED.findall(page.read_text(encoding="utf-8"))
         if name in CONTINUED or f"{name.rpartition('/')[0]}/" in CONTINUED:
             codes = ["\n".join(codes)]
-        found += [pytest.param(name, code, id=f"{name}-{k}") for k, code in enumerate(codes)]
+        marks = [pytest.mark.extended] if name.startswith("docs/recipes/") else []  # they import torch, Dask and others
+        found += [pytest.param(name, code, id=f"{name}-{k}", marks=marks) for k, code in enumerate(codes)]
     return found
 
 

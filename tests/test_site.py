@@ -52,7 +52,8 @@ def test_every_public_name_is_in_the_reference(site):
 def test_the_navigation_is_that_of_the_index(site):
     from index_pages import navigation
 
-    text = "[x](https://x.org) [f](f.py)\n\n## Users\n\n- [A](a.md#b), [B](sub/b.md) [L](l/README.md)\n\n## More\n\n[A](a.md)"
+    users, more = "- [A](a.md#b), [B](sub/b.md) [L](l/README.md)", "[A](a.md)"
+    text = f"[x](https://x.org) [f](f.py)\n\n## Users\n\n{users}\n\n## More\n\n{more}"
     assert navigation(text) == "```{toctree}\n:hidden:\n:caption: Users\n\na.md\nsub/b.md\n```\n"
 
 

@@ -100,7 +100,7 @@ def _translated(found: re.Match[str]) -> str:
 
 
 def write_index(app: Sphinx, config: Config) -> None:
-    """Write the index before Sphinx looks for sources."""
+    """Write the index before Sphinx lists its sources."""
     folder = Path(app.srcdir, "api")
     folder.mkdir(exist_ok=True)
     lines = [TITLE, "=" * len(TITLE), INTRODUCTION]

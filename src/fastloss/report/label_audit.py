@@ -116,7 +116,18 @@ class LabelAudit:
 
 
 def check_audit_output(path: str | os.PathLike[str]) -> None:
-    """Refuse an output that could not be written, before any work is done."""
+    """Refuse an output that could not be written, before any work is done.
+
+    Parameters
+    ----------
+    path : path
+        The output of `LabelAudit.write`.
+
+    Raises
+    ------
+    FileError
+        If the name has no known ending, or the file cannot be written.
+    """
     if Path(path).suffix.lower() not in WRITERS:
         raise FileError(f"{shown(path)}: expected a name ending in {' or '.join(WRITERS)}")
     check_writable(Path(path))
