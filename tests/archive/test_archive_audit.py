@@ -72,7 +72,7 @@ def confident(x, labels):
     quality = [np.sum(s[k] * w) / np.sum(w) for s, k, w in zip(score, kept, weights, strict=True)]
     thresholds = np.array([score[labels == c].mean() for c in range(p.shape[1])])
     best = p.argmax(axis=1)
-    contradicted = kept & (best != labels) & (p.max(axis=1) >= thresholds[best] - 1e-6)
+    contradicted = kept & (p.max(axis=1) > score) & (p.max(axis=1) >= thresholds[best] - 1e-6)
     return np.where(kept, score, np.nan), np.array(quality), thresholds, np.where(contradicted, best, -1)
 
 
@@ -164,6 +164,25 @@ def test_a_class_that_no_label_has_is_not_suggested(tmp_path):
     audit = fl.audit_files(*saved(tmp_path, CASES["float64"], x, labels))
     assert np.isnan(audit.thresholds[2])
     assert audit.suggestions[:, 2].sum() == 0
+
+
+def test_by_hand(tmp_path, backend):
+    """Pixels: sure and right; two equal classes; -inf for the label; another class. Then one below its threshold."""
+    inf, log = np.inf, np.log
+    x = np.array([[log(0.9), 0, -inf, log(0.4)], [log(0.1), 0, 0, log(0.6)]])[:, None]
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", np.array([[0, 1, 0, 0]]))
+    audit = fl.audit_files(tmp_path / "x.npy", tmp_path / "y.npy", maps=tmp_path / "maps")
+    np.testing.assert_allclose(audit.thresholds, [(0.9 + 0 + 0.4) / 3, 0.5])
+    assert np.load(tmp_path / "maps/x.suggested.npy").tolist() == [[-1, -1, 1, 1]]
+    w = np.exp(-np.array([0.9, 0.5, 0, 0.4]) / 0.1)
+    assert audit.quality[0] == pytest.approx(np.sum([0.9, 0.5, 0, 0.4] * w) / w.sum(), rel=1e-12)
+    x[:, 0, 1] = log(0.46), log(0.54)
+    np.save(tmp_path / "x.npy", np.concatenate([x, x[:, :, 1:2]], axis=2))
+    np.save(tmp_path / "y.npy", np.array([[0, 1, 0, 1, 0]]))
+    again = fl.audit_files(tmp_path / "x.npy", tmp_path / "y.npy", maps=tmp_path / "again")
+    assert again.thresholds[1] == pytest.approx((0.54 + 0.6) / 2)
+    assert np.load(tmp_path / "again/x.suggested.npy").tolist() == [[-1, -1, 1, -1, -1]]
 
 
 def test_the_ranking_is_written(tmp_path):

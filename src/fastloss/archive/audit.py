@@ -7,16 +7,17 @@ from contextlib import ExitStack, closing
 
 import numpy as np
 
+from .._arrays import Array
 from ..files.errors import FileError, shown
 from ..files.label_maps import IGNORED
 from ..files.pairing import Pair
-from ..losses import Loss
+from ..losses import FocalLoss, Loss
 from ..report.label_audit import LabelAudit
 from .audit_maps import Maps, Writer
 from .checks import check_classes
 from .collector import listed
 from .images import Image, open_image
-from .label_scores import ClassScores, ImageScores, Scored, log_loss, scored, suggestions, two_channels
+from .label_scores import ClassScores, ImageScores, Rivals, Scored, log_loss, pairs_of, rivals, scored, two_channels
 from .look import look
 from .parts import Part, Parts, naming
 from .sources import Sources
@@ -58,7 +59,7 @@ class Audit:
                         self._note(image, part)
                     left_out += arrays.left_out
                     self.classes = self.classes or ClassScores(max(2, self.channels))
-                    self.classes.add(self._scored(part))
+                    self.classes.add(self._scored(part, self._input(part)))
                 if left_out:
                     text = "pixels without data in the prediction are left out"
                     self.noted.setdefault(text, []).append(f"{pair.name} ({left_out})")
@@ -77,13 +78,13 @@ class Audit:
                         image, _ = part.read()
                         if maps is not None and write is None:
                             write = stack.enter_context(maps.of_image(pair.name, image.decoder.pixels, part.window))
-                        window = self._scored(part)
+                        input = self._input(part)
+                        window = self._scored(part, input)
                         self.again.add(window)
-                        contradicted = scores.add(window)
-                        self.suggestions += suggestions(window, contradicted, count)
+                        suggested = scores.add(window, self._rivals(input, window))
+                        self.suggestions += pairs_of(window, suggested, count)
                         if write is not None:
-                            shown_class = np.where(contradicted, window.suggested, -1)
-                            write(part.window, {"quality": window.quality, "suggested": shown_class})
+                            write(part.window, {"quality": window.quality, "suggested": suggested})
                 self.images.append(scores)
         if not self.again.same(self.classes):
             raise FileError("expected the same files in both passes, but some have changed; run the audit again")
@@ -150,7 +151,7 @@ class Audit:
             raise FileError(f"{file}: expected two or more classes for a softmax, got one channel; {hint}")
         if activation == "sigmoid" and decoder.classes > 1:
             raise FileError(f"{file}: expected one channel for `activation=sigmoid`, got {decoder.classes}")
-        self.loss = log_loss(activation and "softmax")
+        self.loss = log_loss(activation)
         self.channels, self.given_by = decoder.classes, file
         found = decoder.target.names if decoder.target.names is not None else decoder.prediction.names
         self.names = self.names or found
@@ -158,13 +159,21 @@ class Audit:
         if self.names is not None and len(self.names) != count:
             raise FileError(f"{file}: expected {len(self.names)} classes, as in `class_names=`, got {count}")
 
-    def _scored(self, part: Part) -> Scored:
+    def _input(self, part: Part) -> Array:
+        """Return the scores of a window, with two channels or more."""
+        _, arrays = part.read()
+        self.nbytes += arrays.nbytes
+        return two_channels(arrays.input, self.activation) if self.channels == 1 else arrays.input
+
+    def _scored(self, part: Part, input: Array) -> Scored:
         image, arrays = part.read()
         assert self.loss is not None
-        self.nbytes += arrays.nbytes
-        input = two_channels(arrays.input, self.activation) if self.channels == 1 else arrays.input
         with naming(image, part.window):
             return scored(self.loss, input, arrays.target, arrays.weight, self.ignored)
+
+    def _rivals(self, input: Array, window: Scored) -> Rivals:
+        assert self.loss is not None
+        return rivals(self.loss, input, window)
 
     def _note(self, image: Image, part: Part) -> None:
         """Note what was put right about an image, and what looks doubtful about the values of the first images."""
@@ -175,5 +184,6 @@ class Audit:
             values = arrays.input[0]
             if arrays.left_out and arrays.weight is not None:  # pixels without data may hold -9999
                 values = np.where(arrays.weight[0] > 0, values, np.nan)
-            doubts = look(values, True, {NAME: log_loss(self.activation)}, shown(image.pair.prediction))
+            expected = FocalLoss(activation=self.activation)  # a loss with the option that a note names
+            doubts = look(values, True, {NAME: expected}, shown(image.pair.prediction))
             self.noted |= {doubt: [] for doubt in doubts}

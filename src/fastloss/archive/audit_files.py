@@ -45,8 +45,8 @@ def audit_files(
     The predictions come from a model that has not seen the labels of the same images, as in cross-validation. The score
     of a pixel is the probability $p_y$ of its label. The quality of an image is the softmin of its scores,
     $\sum p_y w / \sum w$ with $w = e^{-p_y / 0.1}$, from 0 to 1. The threshold of a class is the mean of
-    its probability over the pixels with its label. A label is contradicted if the most probable class is another one
-    and its probability reaches the threshold of that class.
+    its probability over the pixels with its label. A label is contradicted if the most probable class is more probable
+    than the label and reaches the threshold of that class.
 
     All files are read twice, window by window: once for the thresholds, once for the rest.
 

@@ -6,7 +6,7 @@ The definitions are those of cleanlab 2.9 for segmentation. `p` are the probabil
   w = exp(-p_y / 0.1), which is close to the smallest scores (Lad, Mueller 2023, arXiv:2307.05080).
 - The threshold of class k is the mean of p_k over the pixels with label k (Northcutt, Jiang, Chuang 2021,
   arXiv:1911.00068).
-- A label is contradicted if the most probable class k is another, and p_k reaches the threshold of k.
+- A label is contradicted if the most probable class k is more probable than it, and p_k reaches the threshold of k.
 
 The thresholds need all images, so there are two passes. Nothing here knows files.
 """
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._arrays import Array
-from ..losses import FocalLoss, Loss
+from ..losses import CategoricalCrossEntropyLoss, CrossEntropyLoss, Loss, PerceptronLoss
 
 TEMPERATURE = 0.1
 """The temperature of the softmin, cleanlab's default."""
@@ -29,8 +29,8 @@ ROUNDING = 1e-6
 
 
 def log_loss(activation: str | None) -> Loss:
-    """Return the loss whose values are -log p_y. The focal loss with gamma 0 takes logits and probabilities."""
-    return FocalLoss(gamma=0.0, activation=activation, reduction="none")
+    """Return the loss whose values are -log p_y, of logits or of probabilities."""
+    return CategoricalCrossEntropyLoss(reduction="none") if activation is None else CrossEntropyLoss(reduction="none")
 
 
 def two_channels(input: Array, activation: str | None) -> Array:
@@ -49,17 +49,11 @@ class Scored:
         p_y, or nan where a pixel does not count.
     labels, kept : array, shape (*S)
         The labels, and which pixels count.
-    suggested : array, shape (*S)
-        The most probable class.
-    confidence : array, shape (*S)
-        Its probability, where it is not the label; elsewhere 0.
     """
 
     quality: Array
     labels: Array
     kept: Array
-    suggested: Array
-    confidence: Array
 
 
 def scored(loss: Loss, input: Array, target: Array, weight: Array | None, ignored: Sequence[int]) -> Scored:
@@ -73,17 +67,35 @@ def scored(loss: Loss, input: Array, target: Array, weight: Array | None, ignore
     kept = ~np.isin(target, ignored)
     if weight is not None:
         kept &= weight > 0
-    quality = _probability(loss, input, target, kept)
-    suggested = np.argmax(input, axis=1)
-    other = kept & (suggested != target)
-    confidence = np.where(other, _probability(loss, input, suggested, other), 0)
-    return Scored(np.where(kept, quality, np.nan)[0], target[0], kept[0], suggested[0], confidence[0])
+    quality = np.exp(-np.asarray(loss(input, target, pixel_weight=kept.astype(np.float32))))
+    return Scored(np.where(kept, quality, np.nan)[0], target[0], kept[0])
 
 
-def _probability(loss: Loss, input: Array, labels: Array, kept: Array) -> Array:
-    losses = np.asarray(loss(input, labels, pixel_weight=kept.astype(np.float32)))
-    probability: Array = np.exp(-losses)
-    return probability
+@dataclass(frozen=True)
+class Rivals:
+    """The pixels of a window for which another class is more probable than the label.
+
+    Attributes
+    ----------
+    where : array of bool, shape (*S)
+        Which pixels these are. The other arrays have one element for each, in this order.
+    suggested, confidence : array, shape (n,)
+        The most probable class, and its probability.
+    """
+
+    where: Array
+    suggested: Array
+    confidence: Array
+
+
+def rivals(loss: Loss, input: Array, window: Scored) -> Rivals:
+    """Find the rivals of the labels. Of equal classes, the label is the most probable one."""
+    margin = PerceptronLoss(reduction="none")(input, window.labels[None], pixel_weight=window.kept[None])
+    where = np.asarray(margin)[0] > 0
+    few = input[:, :, where]
+    suggested = np.argmax(few, axis=1)
+    confidence = np.exp(-np.asarray(loss(few, suggested)))
+    return Rivals(where, suggested[0], confidence[0])
 
 
 class ClassScores:
@@ -118,17 +130,18 @@ class ImageScores:
         self.pixels, self.contradicted = 0, 0
         self._weighted, self._weights = 0.0, 0.0
 
-    def add(self, window: Scored) -> Array:
-        """Add a window, and return where its labels are contradicted."""
+    def add(self, window: Scored, rivals: Rivals) -> Array:
+        """Add a window, and return the class that contradicts each label, or -1."""
         quality = window.quality[window.kept].astype(np.float64)
         weights = np.exp(quality / -TEMPERATURE)
         self._weighted += float(np.sum(quality * weights))
         self._weights += float(np.sum(weights))
         self.pixels += quality.size
-        reached = window.confidence >= self.thresholds[window.suggested] - ROUNDING
-        contradicted: Array = reached & window.kept & (window.suggested != window.labels)
-        self.contradicted += int(np.count_nonzero(contradicted))
-        return contradicted
+        reached = rivals.confidence >= self.thresholds[rivals.suggested] - ROUNDING
+        self.contradicted += int(np.count_nonzero(reached))
+        suggested = np.full(window.labels.shape, -1)
+        suggested[rivals.where] = np.where(reached, rivals.suggested, -1)
+        return suggested
 
     @property
     def quality(self) -> float:
@@ -136,7 +149,8 @@ class ImageScores:
         return self._weighted / self._weights if self.pixels else float("nan")
 
 
-def suggestions(window: Scored, contradicted: Array, classes: int) -> Array:
+def pairs_of(window: Scored, suggested: Array, classes: int) -> Array:
     """Return the number of contradicted pixels by label (row) and suggested class (column)."""
-    pairs = window.labels[contradicted].astype(np.int64) * classes + window.suggested[contradicted]
+    contradicted = suggested >= 0
+    pairs = window.labels[contradicted].astype(np.int64) * classes + suggested[contradicted]
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
