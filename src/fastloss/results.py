@@ -15,11 +15,12 @@ from ._engine.exact_sum import exact_sum
 from ._engine.measure import Measure
 from ._engine.partial import Partial
 from ._engine.passes import OpenSums, Passes
+from ._shows_itself import ShowsItself
 
 MERGED_AT_ONCE = 256
 
 
-class Report(Mapping[str, float]):
+class Report(ShowsItself):
     """The result of `evaluate`: each loss and metric over all data so far, per image and per class.
 
     `report[name]` is the value of all images together. It is computed from merged sums and is not a mean of the images'

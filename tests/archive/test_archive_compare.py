@@ -147,4 +147,4 @@ def test_json(runs, capsys, tmp_path):
         assert [row["differences"][name] for row in data["per_image"]] == difference.per_image.tolist()
     code, (_, err) = command(capsys, folder / "a", folder / "b", "--output", tmp_path / "c.csv")
     assert code == 2
-    assert "c.csv: expected a name ending in .json" in err
+    assert "c.csv: expected a name ending in .html or .json" in err

@@ -136,7 +136,13 @@ def test_reports_of_files_keep_their_facts(tmp_path):
     np.save(p / "b.npy", bad)
     (p / "c.npy").write_bytes(b"")
     report = fl.evaluate_files(
-        {"dice": fl.DiceLoss()}, p, m, nnunet_summary=True, on_error="skip", class_names=["x", "y\x1b", "ü"]
+        {"dice": fl.DiceLoss()},
+        p,
+        m,
+        nnunet_summary=True,
+        on_error="skip",
+        class_names=["x", "y\x1b", "ü"],
+        per_image_class=True,
     )
     assert report.nan_images == ("b",)
     (failed,) = report.failures
@@ -165,6 +171,41 @@ def test_spacings(tmp_path):
     report = fl.evaluate_files({"dice": fl.DiceLoss()}, p, m, axis=-1)
     assert report.spacings[0] is not None
     same_files(saved(report, tmp_path / "r"), report, tmp_path)
+
+
+NUMBERS = {"shape": [3, 3], "float64": "AAAAAAAAAAA" * 9}
+FACTS = {
+    "other-losses": (changed("files", "class_values", 0, 0, to="ce"), "class_values: expected an array for each loss"),
+    "more-losses": (changed("files", "class_values", to=[["dice", NUMBERS]] * 2), "class_values: expected base64"),
+    "other-shape": (
+        changed("files", "class_values", 0, 1, "shape", to=[9, 1]),
+        "class_values: expected one number per",
+    ),
+    "other-axes": (changed("files", "class_values", 0, 1, "shape", to=[9]), "class_values: expected 2 axes"),
+    "class-values": (changed("files", "class_values", to=["dice"]), "class_values: expected a list"),
+    "options": (changed("files", "options", to=[["a", "b", "c"]]), "options: expected pairs of a name and a value"),
+    "option-of-number": (changed("files", "options", to=[["a", 1]]), "options: expected a text"),
+    "failures": (changed("files", "failures", to=[["a"]]), "failures: expected pairs of a name and a value"),
+}
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_hostile_facts_are_refused(name, tmp_path):
+    change, message = FACTS[name]
+    fl.evaluate_files({"dice": fl.DiceLoss()}, *archive(tmp_path), per_image_class=True).save(tmp_path / "r")
+    record = json.loads((tmp_path / "r").read_text().split("\n")[1])
+    change(record)
+    refused(forged(tmp_path / "r", record), message)
+
+
+def test_a_report_of_an_earlier_version_lacks_values_per_image_and_class(tmp_path):
+    report = fl.evaluate_files({"dice": fl.DiceLoss()}, *archive(tmp_path))
+    report.save(tmp_path / "r")
+    record = json.loads((tmp_path / "r").read_text().split("\n")[1])
+    del record["files"]["class_values"], record["files"]["options"]
+    loaded = fl.Report.load(forged(tmp_path / "r", record))
+    same(loaded, report)
+    assert (loaded.per_image_class, loaded.options) == ({}, ())
 
 
 # ---- the file

@@ -16,6 +16,7 @@ from .._arrays import Array, as_array
 from .._batch import Batch, check_ignored, class_batch, element_batch, ignored_labels
 from .._lazy import any_lazy, refuse_lazy
 from .._options import check_common, freeze, number
+from .._safe_text import table
 from .._terms import Term
 from .measure import Measure
 from .merged import MergedFormula
@@ -246,6 +247,9 @@ class Composed(MapsLoss):
     def __repr__(self) -> str:
         alone = len(self.parts) == 1
         return " + ".join(repr(p) if w == 1 and not alone else f"{w!r} * {p!r}" for w, p in self.parts)
+
+    def _repr_html_(self) -> str:
+        return table("weighted sum", ["weight", "loss"], [[f"{w:g}", repr(p)] for w, p in self.parts])
 
     def summands(self) -> list[tuple[float, Loss]]:
         return [(w * v, loss) for w, p in self.parts for v, loss in p.summands()]

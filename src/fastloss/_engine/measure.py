@@ -14,10 +14,11 @@ import numpy as np
 
 from .._arrays import Array
 from .._batch import IGNORE_INDEX, Batch
+from .._safe_text import ShowsOptions
 from .partial import Partial
 
 
-class Measure:
+class Measure(ShowsOptions):
     """Base of losses and metrics: mergeable numbers, and the values that follow from them."""
 
     # "pixel": an input with a class axis, and labels or a dense target; "element": two arrays of the same shape

@@ -15,6 +15,7 @@ import numpy as np
 
 from .._arrays import Array
 from .._faults import LabelError
+from .._safe_text import ShowsOptions
 from .._terms import Term
 from .exact_sum import exact_sum
 from .loss import composed
@@ -80,7 +81,7 @@ def named(input: str, target: str) -> Iterator[None]:
         raise
 
 
-class MultiInputLoss:
+class MultiInputLoss(ShowsOptions):
     """Base of the losses with several inputs. See `GANDiscriminatorLoss` or `MaskRCNNLoss`."""
 
     # ---- what a subclass defines

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array, as_array
+from .._safe_text import table
 from .exact_sum import exact_sum
 
 
@@ -52,6 +53,11 @@ class Partial:
 
     def __repr__(self) -> str:
         return f"<Partial of {self.loss}: {self.classes} classes, {self.samples} samples, {self.numbers.shape[1]} sums>"
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook."""
+        rows = [["loss", self.loss], ["classes", str(self.classes)], ["samples", str(self.samples)]]
+        return table("Partial", ["", ""], [*rows, ["sums", str(self.numbers.shape[1])]])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Partial) and (

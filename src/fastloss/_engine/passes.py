@@ -195,6 +195,10 @@ class Passes:
         input, target, pixel_weight, _ = part.arrays
         return self.sums(input, target, pixel_weight, spacing)
 
+    def batch(self, input: Any, target: Any, pixel_weight: Any) -> Batch:
+        """Return the checked arrays as the first pass takes them."""
+        return self._batch(self._passes[0], input, target, pixel_weight)
+
     def _batches(self, input: Any, target: Any, pixel_weight: Any) -> list[Batch]:
         """Return the checked arrays as each pass takes them."""
         batches = [self._batch(p, input, target, pixel_weight) for p in self._passes]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
+from .._arrays import Array
 from ..files.errors import FileError, shown
 from ..files.pairing import Pair
 from ..report.facts import Facts, Failed
@@ -17,11 +20,14 @@ from .worker import Failure, Result
 class Collector:
     """The merged results so far. `add` takes them in the order of the work list.
 
-    With `skip`, an image that does not go with the first one is a failure and not an error.
+    With `skip`, an image that does not go with the first one is a failure and not an error. With `by_class`, the losses
+    of each image and class are kept.
     """
 
-    def __init__(self, pairs: Sequence[Pair], names: tuple[str, ...] | None, *, skip: bool = False) -> None:
-        self.pairs, self.names, self.skip = pairs, names, skip
+    def __init__(
+        self, pairs: Sequence[Pair], names: tuple[str, ...] | None, *, skip: bool = False, by_class: bool = False
+    ) -> None:
+        self.pairs, self.names, self.skip, self.by_class = pairs, names, skip, by_class
         self.done = list[Pair]()  # the pairs of the report, without those that failed
         self.failures = list[Failure]()
         self.kind: Kind | None = None
@@ -29,6 +35,7 @@ class Collector:
         self.first = ""
         self.nbytes = 0
         self.spacings, self.nan, self.cases = list[tuple[float, ...] | None](), list[int](), list[Case]()
+        self.class_values: dict[str, list[Array]] = {}
         self._reports = list[Report]()
         self._noted: dict[str, list[str]] = {}
         self._doubts: tuple[str, ...] = ()
@@ -51,6 +58,8 @@ class Collector:
                 raise
             self.failures.append(Failure(index=result.index, name=pair.name, message=str(error)))
             return
+        for loss, values in result.report.per_class.items() if self.by_class else ():
+            self.class_values.setdefault(loss, []).append(values)
         self._reports.append(result.report)
         if len(self._reports) > MERGED_AT_ONCE:
             self._reports = [Report.sum(self._reports)]
@@ -66,7 +75,9 @@ class Collector:
             if image:
                 names.append(image)
 
-    def files_report(self, *, notes: Iterable[str], seconds: float, resumed: int) -> FilesReport:
+    def files_report(
+        self, *, notes: Iterable[str], seconds: float, resumed: int, options: Sequence[tuple[str, str]] = ()
+    ) -> FilesReport:
         """Return the report of all images with the facts about their files. `notes` come before all others."""
         facts = Facts(
             pairs=tuple(self.done),
@@ -79,6 +90,8 @@ class Collector:
             cases=tuple(self.cases),
             seconds=seconds,
             resumed=resumed,
+            class_values={loss: np.array(values) for loss, values in self.class_values.items()},
+            options=tuple(options),
         )
         return FilesReport(self.report(), facts)
 

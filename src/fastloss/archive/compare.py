@@ -42,6 +42,8 @@ class Difference:
         The 95 % interval of each class.
     per_image : array, shape (images,)
         The difference of each image.
+    image_values : array, shape (2, images)
+        The loss of each image in both runs.
     higher_is_better : bool
         Whether a larger value is better: True for most metrics, False for losses.
     """
@@ -52,6 +54,7 @@ class Difference:
     per_class: Array
     class_intervals: Array
     per_image: Array
+    image_values: Array
     higher_is_better: bool = False
 
 
@@ -61,6 +64,8 @@ class Comparison:
 
     Attributes
     ----------
+    runs : tuple of two str
+        The ledgers.
     images : tuple of str
         The images that both runs have, sorted.
     only : tuple of two tuples of str
@@ -71,10 +76,35 @@ class Comparison:
         The difference of each loss and metric. A confusion matrix has none.
     """
 
+    runs: tuple[str, str]
     images: tuple[str, ...]
     only: tuple[tuple[str, ...], tuple[str, ...]]
     class_names: tuple[str, ...]
     differences: dict[str, Difference]
+
+    def to_html(self, *, title: str | None = None, command: str | None = None) -> str:
+        """Return a page that shows the comparison in a browser: one file, which loads nothing.
+
+        Parameters
+        ----------
+        title : str, default None
+            The heading. None: the names of the runs.
+        command : str, default None
+            The command that made the comparison, for the page.
+
+        Returns
+        -------
+        str
+            The HTML, for a file in UTF-8.
+
+        Raises
+        ------
+        ImportError
+            If jinja2 or Pillow is not installed.
+        """
+        from ..report.comparison import comparison_page
+
+        return comparison_page(self, title=title, command=command)
 
 
 def compare_ledgers(
@@ -142,6 +172,7 @@ def compare_ledgers(
     counts = _drawn(len(names), samples, seed)
     pairs = [(runs[0][name][0], runs[1][name][0]) for name in names]
     return Comparison(
+        runs=(os.fspath(folders[0]), os.fspath(folders[1])),
         images=tuple(names),
         only=(tuple(sorted(runs[0].keys() - runs[1].keys())), tuple(sorted(runs[1].keys() - runs[0].keys()))),
         class_names=class_names or tuple(str(k) for k in range(model.classes)),
@@ -177,6 +208,7 @@ def _difference(name: str, loss: Measure, pairs: list[tuple[Report, Report]], co
     sums = [counts @ np.array([pair[k].partial(name).numbers.sum(axis=0) for pair in pairs]) for k in (0, 1)]
     values = [loss.values_of(one, classes) for one in sums]
     difference = values[1] - values[0]
+    image_values = np.array([[pair[k].per_image[name][0] for pair in pairs] for k in (0, 1)])
     by_class = [_class_values(name, loss, [pair[k] for pair in pairs], counts) for k in (0, 1)]
     per_class = by_class[1] - by_class[0]
     return Difference(
@@ -185,7 +217,8 @@ def _difference(name: str, loss: Measure, pairs: list[tuple[Report, Report]], co
         interval=(_bounds(difference[1:])[0].item(), _bounds(difference[1:])[1].item()),
         per_class=per_class[0],
         class_intervals=_bounds(per_class[1:]).T,
-        per_image=np.array([b.per_image[name][0] - a.per_image[name][0] for a, b in pairs]),
+        per_image=image_values[1] - image_values[0],
+        image_values=image_values,
         higher_is_better=bool(loss.higher_is_better),
     )
 

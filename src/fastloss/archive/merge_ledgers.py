@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,13 @@ class _Place:
     pair: Pair
 
 
-def merge_ledgers(folders: Iterable[str | os.PathLike[str]], /) -> FilesReport:
+def merge_ledgers(
+    folders: Iterable[str | os.PathLike[str]],
+    /,
+    *,
+    per_image_class: bool = False,
+    progress: Callable[[int, int, int], None] | None = None,
+) -> FilesReport:
     """Join the ledgers that runs of `evaluate_files` with the same options wrote, on one machine or on several.
 
     The ledgers may be incomplete, or still in use: all images that are finished count. The images are in the order of
@@ -43,6 +49,10 @@ def merge_ledgers(folders: Iterable[str | os.PathLike[str]], /) -> FilesReport:
     ----------
     folders : iterable of path
         The folders that were given as `state=`.
+    per_image_class : bool, default False
+        Whether the report keeps the loss of each class in each image, as in `evaluate_files`.
+    progress : callable, default None
+        A function that is called after each image with the number of images done, the number of all images, and 0.
 
     Returns
     -------
@@ -92,13 +102,20 @@ def merge_ledgers(folders: Iterable[str | os.PathLike[str]], /) -> FilesReport:
             raise FileError(f"{shown(given[0])}: expected the record of at least one image, got none")
         chosen = [places[name] for name in sorted(places)]
         names = None if options.get("class_names") is None else texts_of(options, "class_names")
-        collector = Collector([place.pair for place in chosen], names)
+        collector = Collector([place.pair for place in chosen], names, by_class=per_image_class)
         for index, place in enumerate(chosen):
             record = place.lines.read(place.position)
             with decoding(f"{shown(place.lines.path)}: byte {place.position}"):
                 collector.add(result_of(member(record, "result", dict), index, place.pair.name))
+            if progress is not None:
+                progress(index + 1, len(chosen), 0)
     with decoding(shown(given[0])):
-        return collector.files_report(notes=notes, seconds=time.perf_counter() - start, resumed=len(chosen))
+        return collector.files_report(
+            notes=notes,
+            seconds=time.perf_counter() - start,
+            resumed=len(chosen),
+            options=[("ledgers", ", ".join(os.fspath(folder) for folder in given))],
+        )
 
 
 def places_of(lines: Lines) -> dict[str, _Place]:

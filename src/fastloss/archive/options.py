@@ -6,9 +6,13 @@ Everything in a `Task` is one of them, unless it is named here as of no influenc
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import inspect
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .._backend import config
 from .._records import json_text, loss_record, plain, text_record
@@ -48,6 +52,27 @@ def task_options(task: Task, class_names: Sequence[str] | None, hash: str) -> di
         reading |= {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
     rest = reading | members | {"class_names": class_names}
     return found | {name: plain(value) for name, value in rest.items() if name not in NO_INFLUENCE}
+
+
+def options_in_words(function: Callable[..., Any], given: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return the arguments of a call that differ from their defaults, as names and texts.
+
+    The losses are left out, and what has no influence on values.
+    """
+    left_out = ("losses", "progress", "per_image_class", "examples")
+    usual = {name: p.default for name, p in inspect.signature(function).parameters.items() if name not in left_out}
+    texts = {name: _in_words(given[name]) for name, default in usual.items() if given[name] is not default}
+    return tuple((name, text) for name, text in texts.items() if text != _in_words(usual[name]))
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, (str, os.PathLike)):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_in_words(one)}" for name, one in value.items())
+    if isinstance(value, (Sequence, np.ndarray)):
+        return ", ".join(map(_in_words, value))
+    return str(value) if isinstance(value, (bool, int, float, np.generic)) else type(value).__name__
 
 
 def check_same(options: Any, expected: dict[str, Any], folder: Path, source: str, hint: str) -> None:

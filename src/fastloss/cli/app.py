@@ -4,6 +4,7 @@
 """
 
 import inspect
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,12 +18,14 @@ from fastloss.files.writing import write_file
 from fastloss.losses import LOSSES, MULTI_INPUT_LOSSES, Loss
 from fastloss.metrics import METRICS, Measure
 from fastloss.report.files_report import FilesReport, check_output
+from fastloss.report.formats import json_text
 
 from . import auditing, comparing, expression, options, tables
 from .errors import FileError, UserError, shown, spelled
-from .messages import counted, note_activation, say_failures, say_speed, shown_progress, who_computes
+from .messages import counted, note_activation, say_failures, say_speed, who_computes
 from .names import class_names as read_names
 from .options import Activation, Hash, OnError
+from .progress import shown_progress
 from .streams import CLOSED_PIPE, discard, say
 
 app = typer.Typer(
@@ -73,7 +76,7 @@ def _run(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
     try:
         # Do not call app(): it prints usage errors itself and fails if standard error is full.
-        with command.make_context("fastloss", arguments) as context:
+        with command.make_context("fastloss", arguments, obj=shlex.join(["fastloss", *arguments])) as context:
             command.invoke(context)
     except typer.Exit as stop:
         code = stop.exit_code
@@ -98,6 +101,7 @@ def _version(wanted: bool) -> None:
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     predictions: options.Predictions,
     targets: options.Targets,
     loss: options.Loss = None,
@@ -122,6 +126,7 @@ def evaluate(
     dtype: options.Dtype = None,
     scale: options.Scale = None,
     output: options.Output = None,
+    images: options.Images = None,
     workers: options.Workers = None,
     engine: options.EngineOption = None,
     scheduler: options.Scheduler = None,
@@ -132,6 +137,8 @@ def evaluate(
     resume: options.Resume = False,
     hash: options.HashOption = Hash.stat,
     on_error: options.OnErrorOption = OnError.stop,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
 ) -> None:
     """Compute losses and metrics of saved predictions against masks: of the whole set, per class, and of the worst
     images.
@@ -145,12 +152,15 @@ def evaluate(
     for path in output or ():
         with _output(path):
             check_output(path)
+    page = _has_page(output)
+    if images is not None and not page:
+        raise UserError("--images: expected an .html file as --output, which shows the pictures, got none")
     names = None if class_names is None else read_names(class_names)
     elsewhere = workers is not None or engine is not None
     if threads is not None and not elsewhere:
         fastloss.set_num_threads(threads)
     note_activation(losses, scale, activation)
-    with shown_progress() as progress:
+    with shown_progress("evaluating", quiet) as progress:
         report = fastloss.evaluate_files(
             losses,
             predictions,
@@ -184,9 +194,13 @@ def evaluate(
             resume=resume,
             hash=hash.value,
             on_error=on_error.value,
+            per_image_class=page,
+            examples=worst if page else 0,
+            images=images if worst else None,
         )
-    _write(report, notes, output or (), summaries, worst)
-    say_speed(report, who_computes(workers, engine, threads or 1))
+    _write(report, notes, output or (), summaries, worst, json, context.obj)
+    if not quiet:
+        say_speed(report, who_computes(workers, engine, threads or 1))
     say_failures(report)
 
 
@@ -195,25 +209,31 @@ app.command()(auditing.audit)
 
 @app.command()
 def merge(
+    context: typer.Context,
     ledgers: Annotated[list[Path], typer.Argument(metavar="LEDGER...", help="Folders that were given as --state.")],
     output: Annotated[
         list[Path] | None,
-        typer.Option(help="Write all results to a .json or .csv file. May be repeated."),
+        typer.Option(help="Write all results to a .html, .json, .csv or .parquet file. May be repeated."),
     ] = None,
     worst: Annotated[int, typer.Option(min=0, help="Number of worst images to show.")] = 10,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
 ) -> None:
     """Join the ledgers of runs with the same options, as of several machines, into one report."""
     for path in output or ():
         with _output(path):
             check_output(path)
-    report = fastloss.merge_ledgers(ledgers)
+    with shown_progress("merging", quiet) as progress:
+        report = fastloss.merge_ledgers(ledgers, per_image_class=_has_page(output), progress=progress)
     summaries = [path for path in output or () if report.counted and path.name == "summary.json"]
-    _write(report, [], output or (), summaries, worst)
-    say(f"{counted(report)} of {len(ledgers)} ledger{'s' * (len(ledgers) != 1)}")
+    _write(report, [], output or (), summaries, worst, json, context.obj)
+    if not quiet:
+        say(f"{counted(report)} of {len(ledgers)} ledger{'s' * (len(ledgers) != 1)}")
 
 
 @app.command()
 def compare(
+    context: typer.Context,
     first: Annotated[Path, typer.Argument(metavar="LEDGER", help="The --state folder of the first run.")],
     second: Annotated[Path, typer.Argument(metavar="LEDGER", help="That of the second run, over the same images.")],
     fail_if: Annotated[
@@ -222,15 +242,16 @@ def compare(
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Number of bootstrap samples for the intervals.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samples.")] = 0,
-    output: Annotated[Path | None, typer.Option(help="Write all differences to a .json file.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write all differences to a .html or .json file.")] = None,
     worst: Annotated[int, typer.Option(min=0, help="Number of images with the largest increase to show.")] = 10,
+    json: options.Json = False,
 ) -> None:
     """Compare two runs over the same images: the second minus the first, per loss, class and image."""
     wanted = comparing.conditions(fail_if or ())
     if output is not None:
         with _output(output):
-            if output.suffix.lower() != ".json":
-                raise FileError(f"{shown(output)}: expected a name ending in .json")
+            if output.suffix.lower() not in (".html", ".json"):
+                raise FileError(f"{shown(output)}: expected a name ending in .html or .json")
             check_output(output)
     found = fastloss.compare_ledgers(first, second, samples=samples, seed=seed)
     comparing.check_names(wanted, found)
@@ -240,8 +261,12 @@ def compare(
             say(f"note: {len(only)} images are only in {shown(name)} and do not count")
     if output is not None:
         with _output(output):
-            write_file(output, comparing.as_json(found, names))
-    comparing.tables_of(found, names, worst)
+            page = output.suffix.lower() == ".html"
+            write_file(output, found.to_html(command=context.obj) if page else comparing.as_json(found, names))
+    if json:
+        sys.stdout.write(comparing.as_json(found, names))
+    else:
+        comparing.tables_of(found, names, worst)
     sys.stdout.flush()
     failed = [condition.text for condition in wanted if condition.holds(found)]
     if failed:
@@ -249,16 +274,34 @@ def compare(
         raise typer.Exit(1)
 
 
+def _has_page(outputs: Sequence[Path] | None) -> bool:
+    return any(path.suffix.lower() == ".html" for path in outputs or ())
+
+
 def _write(
-    report: FilesReport, notes: Sequence[str], outputs: Sequence[Path], summaries: Sequence[Path], worst: int
+    report: FilesReport,
+    notes: Sequence[str],
+    outputs: Sequence[Path],
+    summaries: Sequence[Path],
+    worst: int,
+    json: bool,
+    command: str,
 ) -> None:
-    """Print the notes, write the files, and print the tables."""
+    """Print the notes, write the files, and print the tables or the JSON."""
     for note in (*notes, *report.notes):
         say(f"note: {spelled(note)}")
     for path in outputs:
         with _output(path):
-            report.write_nnunet_summary(path) if path in summaries else report.write(path)
-    tables.tables(report, worst)
+            if path in summaries:
+                report.write_nnunet_summary(path)
+            elif path.suffix.lower() == ".html":
+                write_file(path, report.to_html(command=command))
+            else:
+                report.write(path)
+    if json:
+        sys.stdout.write(json_text(report))
+    else:
+        tables.tables(report, worst)
     sys.stdout.flush()  # if the tables are lost, the speed is not printed either
 
 

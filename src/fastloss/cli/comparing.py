@@ -10,9 +10,10 @@ from typing import Any
 
 from fastloss.archive.compare import Comparison, Difference
 from fastloss.files.errors import printable, well_formed
+from fastloss.report.words import number
 
 from .errors import UserError
-from .tables import console, number, table
+from .tables import console, table
 
 TESTS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,

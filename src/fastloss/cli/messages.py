@@ -1,12 +1,6 @@
-"""Messages of `fastloss evaluate` on standard error: progress, speed, notes and failures. `app.py` calls them."""
-
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+"""Messages of `fastloss evaluate` on standard error: speed, notes and failures. `app.py` calls them."""
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import fastloss
 from fastloss.archive.look import TAKE_LOGITS
@@ -36,24 +30,6 @@ def note_activation(losses: dict[str, Measure], scale: float | None, activation:
     for kind, (name, other) in TAKE_LOGITS.items():
         if any(type(leaf) is kind for leaf in leaves):
             say(f"note: {name} takes logits, whatever the options; for probabilities, use {other}")
-
-
-@contextmanager
-def shown_progress() -> Iterator[Callable[[int, int, int], None]]:
-    """Show a progress bar on stderr, if that is a terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"))
-    bar = Progress(*columns, TimeRemainingColumn(), console=console)
-    with bar if console.is_terminal else nullcontext():  # outside its context, the bar prints nothing
-        task = bar.add_task("", total=None, speed="")
-        start = time.perf_counter()
-
-        def progress(done: int, total: int, nbytes: int) -> None:
-            seconds = max(time.perf_counter() - start, 1e-9)
-            speed = f"{done / seconds:.3g} images/s {nbytes / seconds / 1e9:.3g} GB/s"
-            bar.update(task, completed=done, total=total, speed=speed)
-
-        yield progress
 
 
 def who_computes(workers: int | None, engine: Engine | None, threads: int) -> str:

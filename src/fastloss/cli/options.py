@@ -161,8 +161,25 @@ Output = Annotated[
     list[Path] | None,
     typer.Option(
         rich_help_panel=RESULTS,
-        help="Write all results to a .json, .csv or .parquet file, or to nnU-Net's summary.json. May be repeated.",
+        help="Write all results to an .html, .json, .csv or .parquet file, or nnU-Net's summary.json. May be repeated.",
     ),
+]
+
+Images = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        rich_help_panel=RESULTS,
+        help='Pictures for an .html file: a folder, or a folder and a pattern, e.g. "photos/{id}.jpg".',
+    ),
+]
+
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", rich_help_panel=RESULTS, help="Print no progress and no summary of the speed.")
+]
+
+Json = Annotated[
+    bool, typer.Option("--json", rich_help_panel=RESULTS, help="Print the results as JSON, not as tables.")
 ]
 
 Workers = Annotated[

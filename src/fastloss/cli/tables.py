@@ -1,6 +1,5 @@
 """Prints the tables of `fastloss evaluate` and `fastloss losses`. `app.py` calls this module."""
 
-import math
 from collections.abc import Sequence
 
 from rich import box
@@ -12,7 +11,7 @@ from rich.table import Table
 from fastloss.files.errors import printable, shown
 from fastloss.metrics import Metric
 from fastloss.report.files_report import FilesReport
-from fastloss.report.words import averaging, spacing_line
+from fastloss.report.words import averaging, number, spacing_line
 
 
 def console() -> Console:
@@ -98,7 +97,3 @@ def _image_row(report: FilesReport, index: int, nan: set[str]) -> list[str]:
     name = report.images[index]
     absent = "nan" if name in nan else "-"
     return [shown(name), *(number(report.per_image[loss][index], absent) for loss in report)]
-
-
-def number(value: float, absent: str) -> str:
-    return absent if math.isnan(value) else f"{value:.6g}"

@@ -6,17 +6,14 @@ Every module of `files` and `archive` raises `FileError`. A message names an opt
 
 import os
 
+from .._safe_text import printable as printable
+
 
 class FileError(ValueError):
     """A file, a folder or an option that does not fit. The message names it, and what was expected and what came.
 
     The library raises this error instead of the many exceptions of the libraries that read files. It is a `ValueError`.
     """
-
-
-def printable(text: str) -> str:
-    """Return the text as a terminal may print it. A control character, which would act, is written as `\\x1b`."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def well_formed(path: str | os.PathLike[str]) -> str:

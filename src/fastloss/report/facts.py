@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from .._records import checked, member, number_of, number_record, text_of, text_record, texts_of, whole
+from .._arrays import Array
+from .._records import (
+    array_of,
+    array_record,
+    checked,
+    member,
+    number_of,
+    number_record,
+    text_of,
+    text_record,
+    texts_of,
+    whole,
+)
 from ..files.pairing import Pair
+from .examples import Example
 from .nnunet import Case, Counts, Label
 
 
@@ -39,6 +52,12 @@ class Facts:
         The positions of the images in `nan_images`.
     cases : tuple of Case
         The hard counts for nnU-Net's summary. Empty: they were not counted.
+    class_values : mapping of name to array, shape (images, classes)
+        The loss of each image and class. Empty: they are not known.
+    options : tuple of pairs of str
+        The options of the evaluation that differ from their defaults, as name and value.
+    examples : tuple of Example
+        The pictures of some images. A record does not keep them.
     """
 
     pairs: tuple[Pair, ...]
@@ -51,6 +70,9 @@ class Facts:
     cases: tuple[Case, ...] = ()
     failures: tuple[Failed, ...] = ()
     resumed: int = 0
+    class_values: Mapping[str, Array] = field(default_factory=dict)
+    options: tuple[tuple[str, str], ...] = ()
+    examples: tuple[Example, ...] = ()
 
 
 def facts_record(facts: Facts) -> dict[str, Any]:
@@ -66,10 +88,12 @@ def facts_record(facts: Facts) -> dict[str, Any]:
         "seconds": facts.seconds,
         "cases": [case_record(case) for case in facts.cases],
         "failures": [[text_record(one.name), text_record(one.message)] for one in facts.failures],
+        "class_values": [[text_record(name), array_record(values)] for name, values in facts.class_values.items()],
+        "options": [[text_record(name), text_record(value)] for name, value in facts.options],
     }
 
 
-def facts_of(record: Any, images: Sequence[str], classes: int) -> Facts:
+def facts_of(record: Any, images: Sequence[str], classes: int, losses: Sequence[str]) -> Facts:
     """Return the facts of a `facts_record` about these images."""
     predictions, targets = texts_of(record, "predictions"), texts_of(record, "targets")
     spacings = tuple(spacing_of(one) for one in member(record, "spacings", list))
@@ -84,9 +108,11 @@ def facts_of(record: Any, images: Sequence[str], classes: int) -> Facts:
     cases = tuple(case_of(one) for one in member(record, "cases", list))
     if cases and (len(cases) != len(images) or any(set(case.counts) != set(cases[0].counts) for case in cases)):
         raise ValueError("cases: expected one per image, with the same labels, got others")
-    failures = [checked(one, list, "failures") for one in member(record, "failures", list)]
-    if any(len(one) != 2 for one in failures):
-        raise ValueError("failures: expected pairs of a name and a message, got something else")
+    class_values = {name: array_of(one, "class_values", 2) for name, one in _pairs_of(record, "class_values")}
+    if class_values and list(class_values) != list(losses):
+        raise ValueError("class_values: expected an array for each loss, got others")
+    if any(values.shape != (len(images), classes) for values in class_values.values()):
+        raise ValueError("class_values: expected one number per image and class, got another number")
     return Facts(
         pairs=tuple(
             Pair(name=name, prediction=path_of(prediction), target=path_of(target))
@@ -100,9 +126,21 @@ def facts_of(record: Any, images: Sequence[str], classes: int) -> Facts:
         seconds=member(record, "seconds", float),
         cases=cases,
         failures=tuple(
-            Failed(name=text_of(name, "failures"), message=text_of(message, "failures")) for name, message in failures
+            Failed(name=name, message=text_of(message, "failures")) for name, message in _pairs_of(record, "failures")
         ),
+        class_values=class_values,
+        options=tuple((name, text_of(value, "options")) for name, value in _pairs_of(record, "options")),
     )
+
+
+def _pairs_of(record: Any, name: str) -> list[tuple[str, Any]]:
+    """Return a member that is a list of a text and something else. Reports of earlier versions lack some of them."""
+    if name not in record:
+        return []
+    found = [checked(one, list, name) for one in member(record, name, list)]
+    if any(len(one) != 2 for one in found):
+        raise ValueError(f"{name}: expected pairs of a name and a value, got something else")
+    return [(text_of(first, name), second) for first, second in found]
 
 
 def path_record(path: Path) -> str | dict[str, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,10 @@ from ..files.errors import FileError, shown, well_formed
 from ..files.writing import check_writable, write_file
 from ..results import Report
 from . import nnunet
+from .examples import Example
 from .facts import Facts, facts_of, facts_record
 from .formats import WRITERS
+from .rendering import missing_library
 
 
 class FilesReport(Report):
@@ -48,6 +52,12 @@ class FilesReport(Report):
         The time of the evaluation, with reading.
     resumed : int
         The number of images that were not evaluated but taken from a ledger.
+    per_image_class : dict of name to array, shape (images, classes)
+        The loss of each class in each image; nan where a class has no value. Empty, unless the evaluation kept them.
+    options : tuple of pairs of str
+        The options of the evaluation that differ from their defaults, as name and value.
+    examples : tuple of Example
+        The pictures of the worst images, if the evaluation kept any. `save` leaves them out.
     """
 
     def __init__(self, report: Report, facts: Facts) -> None:
@@ -56,14 +66,19 @@ class FilesReport(Report):
         self.pairs, self.class_names, self.spacings = facts.pairs, facts.class_names, facts.spacings
         self.notes, self.failures = facts.notes, facts.failures
         self.nbytes, self.seconds, self.resumed = facts.nbytes, facts.seconds, facts.resumed
+        self.per_image_class = dict(facts.class_values)
+        self.options, self.examples = facts.options, facts.examples
 
     @classmethod
     def _of(cls, report: Report, record: Any) -> FilesReport:
         """Return the report of files that `_record` describes."""
-        return cls(report, facts_of(record, report.images, report.classes))
+        return cls(report, facts_of(record, report.images, report.classes, list(report)))
 
     def _record(self) -> dict[str, Any]:
         return {**super()._record(), "files": facts_record(self._facts)}
+
+    def _with_examples(self, examples: Sequence[Example]) -> FilesReport:
+        return FilesReport(self, dataclasses.replace(self._facts, examples=tuple(examples)))
 
     @property
     def counted(self) -> bool:
@@ -141,7 +156,7 @@ class FilesReport(Report):
         Parameters
         ----------
         path : path
-            A name that ends in `.json`, `.csv` or `.parquet`. docs/cli.md describes the formats.
+            A name that ends in `.json`, `.csv`, `.parquet` or `.html`. docs/cli.md describes the formats.
 
         Raises
         ------
@@ -187,4 +202,6 @@ def check_output(path: str | os.PathLike[str]) -> None:
         raise FileError(f"{shown(path)}: expected a name ending in {' or '.join(WRITERS)}")
     if Path(path).suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
         raise FileError(f'{shown(path)}: needs pyarrow, which is not installed; run: pip install "fastloss[table]"')
+    if Path(path).suffix.lower() == ".html" and (missing := missing_library()):
+        raise FileError(f"{shown(path)}: {missing}")
     check_writable(Path(path))

@@ -1,4 +1,4 @@
-"""Writes a report of files as JSON or as CSV."""
+"""Writes a report of files as JSON, CSV, Parquet or HTML."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from .files_report import FilesReport
 
 
-def _json(report: FilesReport) -> str:
+def json_text(report: FilesReport) -> str:
+    """Return the report as JSON."""
     names, how = list(report), config()
     data = {
         "fastloss": how["version"],
@@ -123,4 +124,9 @@ def _parquet(report: FilesReport) -> bytes:
     return buffer.getvalue()
 
 
-WRITERS: dict[str, Callable[[FilesReport], str | bytes]] = {".json": _json, ".csv": _csv, ".parquet": _parquet}
+WRITERS: dict[str, Callable[[FilesReport], str | bytes]] = {
+    ".json": json_text,
+    ".csv": _csv,
+    ".parquet": _parquet,
+    ".html": lambda report: report.to_html(),
+}

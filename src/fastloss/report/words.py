@@ -1,6 +1,7 @@
 """States in words what the value of a loss or metric is averaged over, and the spacing that distances are measured
 with."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 from .._engine.confusion import ClassMetric
@@ -49,3 +50,8 @@ def spacing_line(losses: Iterable[Measure], spacings: Sequence[tuple[float, ...]
     if len(steps) > 1:
         text += " to " + " x ".join(f"{step:g}" for step in steps[-1])
     return f"{text}; in pixels for {without} images without a spacing." if without else f"{text}."
+
+
+def number(value: float, absent: str) -> str:
+    """Return a value with six digits, or `absent` for nan."""
+    return absent if math.isnan(value) else f"{value:.6g}"
