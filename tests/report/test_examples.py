@@ -212,6 +212,17 @@ def test_a_picture_is_that_of_the_file(tmp_path, shape):
     np.testing.assert_array_equal(plane.picture, picture)
 
 
+@pytest.mark.parametrize("mode", ["P", "RGBA", "LA"])
+def test_a_picture_of_a_palette_or_with_transparency_is_shown_in_colours(tmp_path, mode):
+    image = pytest.importorskip("PIL.Image")
+    save(tmp_path, "a", RNG.standard_normal((2, 6, 7)), labels(2, 6, 7))
+    (tmp_path / "i").mkdir()
+    picture = image.fromarray(RNG.integers(0, 256, (6, 7, 3), np.uint8)).convert(mode)
+    picture.save(tmp_path / "i" / "a.png")
+    plane = shown(tmp_path, CE, images=tmp_path / "i")[1][0].planes[0]
+    np.testing.assert_array_equal(plane.picture, np.asarray(picture.convert("RGB")))
+
+
 def test_other_values_than_bytes_are_stretched(tmp_path):
     save(tmp_path, "a", RNG.standard_normal((2, 6, 7)), labels(2, 6, 7))
     (tmp_path / "i").mkdir()

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from ..files.views import View
 
 JPEG = (".jpg", ".jpeg")
 """A format of pictures only: it does not keep the values of a prediction or a mask."""
+
+CONVERTED = ("P", "PA", "LA", "RGBA")
+"""The modes of PNG whose values are no grey values and no plain colours."""
 
 FIRST_CHANNEL = "_0000"
 """The end of the names of nnU-Net's pictures."""
@@ -47,8 +51,10 @@ def find_pictures(where: str | os.PathLike[str], names: Iterable[str]) -> dict[s
     Raises
     ------
     FileError
-        If the folder cannot be read, the pattern is wrong, or no image has a picture.
+        If Pillow is missing, the folder cannot be read, the pattern is wrong, or no image has a picture.
     """
+    if find_spec("PIL") is None:
+        raise FileError('`images=`: needs pillow, which is not installed; run: pip install "fastloss[report]"')
     folder, text = _split(os.fspath(where))
     found = [_with_jpeg(file) for file in files_in(folder)]
     if text:
@@ -107,7 +113,7 @@ def open_picture(path: Path, fitted: Fitted, ignore_geometry: bool, stack: ExitS
     FileError
         If the picture cannot be read, or does not fit.
     """
-    picture = _open_jpeg(path, stack) if path.suffix.lower() in JPEG else open_stored(path, None, stack)
+    picture = _open(path, stack)
     picture.check_bomb()
     channels = tuple(k for k, name in enumerate(picture.axes or ()) if name in ("c", "rgb"))
     own = tuple(k for k in range(len(picture.shape)) if k not in channels)
@@ -142,27 +148,33 @@ def read_picture(view: View, window: Window) -> Array:
     return values if count >= 3 else values[..., 0]
 
 
-def _open_jpeg(path: Path, stack: ExitStack) -> Stored:
+def _open(path: Path, stack: ExitStack) -> Stored:
+    """Open a picture. Colours of a palette and transparent ones become RGB, which masks and predictions do not."""
+    end = path.suffix.lower()
+    if end not in (*JPEG, ".png"):
+        return open_stored(path, None, stack)
     handle = stack.enter_context(opened(path))
     with reading(path):
         from PIL.JpegImagePlugin import JpegImageFile
+        from PIL.PngImagePlugin import PngImageFile
 
+        kind: Any = JpegImageFile if end in JPEG else PngImageFile
         try:
-            image: Any = JpegImageFile(handle)
+            image = kind(handle)
         except SyntaxError:
-            raise ValueError("expected a JPEG file, got another format") from None
+            raise ValueError("expected a JPEG or PNG file, got another format") from None
+    if end == ".png" and image.mode not in CONVERTED:
+        return open_stored(path, None, stack)
 
     def load() -> Array:
         with reading(path):
             return np.asarray(image.convert("RGB"))
 
-    shape = (image.height, image.width, 3)
-    size = os.fstat(handle.fileno()).st_size
     return Stored(
         path=path,
-        shape=shape,
+        shape=(image.height, image.width, 3),
         dtype=np.dtype(np.uint8),
-        packed=size,
+        packed=os.fstat(handle.fileno()).st_size,
         read=whole_file(load),
         axes=("y", "x", "rgb"),
     )
