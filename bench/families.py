@@ -25,6 +25,8 @@ FAMILIES = (
     Family("Dice", fl.DiceLoss()),
     Family("Dice + CE", fl.DiceLoss() + fl.CrossEntropyLoss()),
     Family("Tversky", fl.TverskyLoss(alpha=0.3, beta=0.7)),
+    Family("Lovasz", fl.LovaszSoftmaxLoss()),
+    Family("top-k", fl.TopKLoss()),
     Family("MSE", fl.MSELoss(), ("logits", "dense")),
     Family("Huber", fl.HuberLoss(), ("logits", "dense")),
     Family("log-sum-exp", partial(fl.logsumexp, axis=1), ("logits",)),

@@ -100,7 +100,7 @@ typedef struct {
     int ndim; /* the number of pixel dimensions */
     ptrdiff_t shape[FL_MAX_DIMS];
     fl_operand input, target, weight, output;
-    fl_operand maps; /* distance maps for the losses that take them; they have the input's shape */
+    fl_operand maps; /* weights by class and pixel, for the losses that take them; they have the input's shape */
     int labels; /* the target holds labels (its class stride is unused); else it is dense */
     /* Class c has the label c + label_base.  label_base is 1 for a single foreground channel, else 0. */
     ptrdiff_t label_base;
@@ -177,6 +177,19 @@ fl_nearest_plan *fl_nearest_prepare(const fl_nearest *job);
 ptrdiff_t fl_nearest_count(const fl_nearest_plan *plan);
 ptrdiff_t fl_nearest_run(fl_nearest_plan *plan, ptrdiff_t first);
 void fl_nearest_release(fl_nearest_plan *plan);
+
+/* jaccard.c: writes how much the Jaccard index of a class falls at each wrong pixel, divided by the pixel's weight. */
+typedef struct {
+    ptrdiff_t count;
+    const uint64_t *keys; /* the wrong pixels from the largest error on: the lower 32 bits are the index of a pixel */
+    const unsigned char *target; /* by pixel: whether it belongs to the class */
+    const double *weight; /* by pixel, or NULL: all are 1 */
+    double total; /* the weight of all pixels of the class */
+    int wide; /* whether `out` is double instead of float */
+    void *out; /* by pixel */
+} fl_jaccard;
+
+void fl_jaccard_falls(const fl_jaccard *job);
 
 /* cpu.c: selects the best level that the CPU has, but none above `cap` (FASTLOSS_ISA, or NULL for no limit).
  * Returns the level's name, "base", "v3" or "v4", or NULL if the cap is unknown. */

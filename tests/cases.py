@@ -33,9 +33,15 @@ class Case:
         return self.name
 
     @property
+    def merges(self) -> bool:
+        """Whether the loss has partials: its weights, if any, are made image by image."""
+        maker = self.make(2).weight_maker()
+        return maker is None or maker.per_image
+
+    @property
     def takes_one_channel(self) -> bool:
         """Whether the loss makes sense with a single channel: neither it nor a summand has a softmax."""
-        leaves = [leaf for _, leaf in self.make(1).summands()]
+        leaves = [getattr(leaf, "loss", leaf) for _, leaf in self.make(1).summands()]  # `loss`: of a top-k loss
         softmax = any(getattr(leaf, "activation", None) == "softmax" for leaf in leaves)
         return not softmax and not (any(p.takes_binary for p in leaves) and any(p.exclusive for p in leaves))
 
@@ -54,6 +60,14 @@ def of(loss: type[fl.Loss], **fixed: Any) -> Callable[..., fl.Loss]:
         return loss(**own | {name: value for name, value in options.items() if name in names})
 
     return make
+
+
+def top_k(loss: type[fl.Loss], **fixed: Any) -> Callable[..., fl.Loss]:
+    """Return `make` for a top-k loss. Options that are not its own are those of `loss`."""
+    names = {f.name for f in dataclasses.fields(fl.TopKLoss)}
+    own = {name: value for name, value in fixed.items() if name in names}
+    inner = of(loss, **{name: value for name, value in fixed.items() if name not in names})
+    return lambda C, **options: fl.TopKLoss(inner(C, **options), **own)
 
 
 def gammas(C: int) -> list[float]:
@@ -114,6 +128,20 @@ CASES = [
     pixel("focal-dense", of(fl.FocalLoss, gamma=gammas, alpha=class_weight), target="dense"),
     pixel("focal-dense-sigmoid", of(fl.FocalLoss, activation="sigmoid"), target="dense"),
     pixel("focal-dense-none", of(fl.FocalLoss, gamma=0.5, activation=None), target="dense", input="probabilities"),
+    pixel("poly", of(fl.PolyLoss)),
+    pixel("poly-negative-255", of(fl.PolyLoss, epsilon=-0.75, ignore_index=255)),
+    pixel("poly-dense", of(fl.PolyLoss, epsilon=2.0), target="dense"),
+    pixel("top-k", top_k(fl.CrossEntropyLoss, k=0.3), image_weights=True),
+    pixel("top-k-per-image", top_k(fl.FocalLoss, k=7, per_image=True), image_weights=True),
+    pixel(
+        "top-k-threshold",
+        top_k(fl.CrossEntropyLoss, threshold=0.3, min_kept=5, per_image=True, ignore_index=255),
+        image_weights=True,
+    ),
+    pixel(
+        "top-k-dense", top_k(fl.JSDivLoss, k=0.3, activation="softmax"), target="dense", cancels=32, image_weights=True
+    ),
+    element("top-k-bce", top_k(fl.BCEWithLogitsLoss, k=0.3, per_image=True), image_weights=True),
     pixel("perceptron", of(fl.PerceptronLoss)),
     pixel("perceptron-dense-weight", of(fl.PerceptronLoss, class_weight=class_weight), target="dense"),
     element("kl", of(fl.KLDivLoss), input="log_probabilities"),
@@ -188,6 +216,31 @@ CASES = [
         of(fl.SensitivitySpecificityLoss, b=0.2, absent="zero", ignore_index=255),
         cancels=32,
     ),
+    region("log-dice", of(fl.LogDiceLoss)),
+    region("log-dice-zero-batch", of(fl.LogDiceLoss, absent="zero", smooth=0.0, batch=True), target="dense"),
+    region("log-cosh-dice-sigmoid", of(fl.LogCoshDiceLoss, activation="sigmoid", squared=True)),
+    region("mcc", of(fl.MCCLoss), cancels=32),
+    region(
+        "mcc-sigmoid-batch", of(fl.MCCLoss, activation="sigmoid", batch=True, smooth=1.0), target="dense", cancels=32
+    ),
+    region("mcc-none-skip", of(fl.MCCLoss, activation=None, absent="skip"), input="probabilities", cancels=32),
+    region("lovasz-softmax", of(fl.LovaszSoftmaxLoss), cancels=32, image_weights=True),
+    region(
+        "lovasz-softmax-per-image-255",
+        of(fl.LovaszSoftmaxLoss, per_image=True, classes="all", ignore_index=255),
+        cancels=32,
+        image_weights=True,
+    ),
+    region(
+        "lovasz-softmax-none-foreground",
+        of(fl.LovaszSoftmaxLoss, per_image=True, classes=foreground, activation=None),
+        input="probabilities",
+        cancels=32,
+        image_weights=True,
+    ),
+    region("lovasz-sigmoid", of(fl.LovaszSoftmaxLoss, activation="sigmoid"), cancels=32, image_weights=True),
+    region("lovasz-hinge", of(fl.LovaszHingeLoss), cancels=32, image_weights=True),
+    region("lovasz-hinge-per-image", of(fl.LovaszHingeLoss, per_image=True), cancels=32, image_weights=True),
     region("generalized-dice", of(fl.GeneralizedDiceLoss)),
     region(
         "generalized-dice-simple-skip",
@@ -222,6 +275,17 @@ CASES = [
         "dice+boundary",
         lambda C, **k: of(fl.DiceLoss)(C, **k) + 0.01 * of(fl.BoundaryLoss, classes=last_class)(C, **k),
         image_weights=True,
+    ),
+    composed(
+        "ce+lovasz",
+        lambda C, **k: fl.CrossEntropyLoss(**k) + 0.5 * of(fl.LovaszSoftmaxLoss, per_image=True)(C, **k),
+        image_weights=True,
+    ),
+    composed("unified-focal", of(fl.AsymmetricUnifiedFocalLoss)),
+    composed(
+        "unified-focal-dense-sigmoid",
+        of(fl.AsymmetricUnifiedFocalLoss, weight=0.3, gamma=0.2, delta=0.7, activation="sigmoid"),
+        target="dense",
     ),
     composed(
         "dice+ce",
@@ -262,6 +326,7 @@ CASES = [
     ),
 ]
 BY_NAME = {case.name: case for case in CASES}
+MERGING_CASES = [c for c in CASES if c.merges]
 SINGLE_CASES = [c for c in CASES if c.family != "composed"]  # the losses that have reduction="none"
 SUM_CASES = [c for c in SINGLE_CASES if c.family != "region"]  # the losses with one value per pixel or element
 

@@ -16,13 +16,13 @@ WORDINGS = {
     "absent": 2,  # GeneralizedDiceLoss offers two other choices
     "axis": 2,  # the axis of the classes, or the axis of vectors with one number per class
     "batch": 1,
-    "classes": 1,
+    "classes": 2,  # the Lovasz-softmax loss also takes words
     "distance_maps": 1,
     "ignore_index": 1,
     "n_box": 1,
     "n_cls": 1,
     "pixel_weight": 2,  # weights of pixels, or of elements
-    "reduction": 7,  # pixel, element and region losses, and four losses with other reductions
+    "reduction": 8,  # pixel, element and region losses, and five groups of losses with other reductions
     "spacing": 1,
 }
 METRIC_WORDINGS = {

@@ -215,6 +215,11 @@ FL_INLINE real focal(prob v, real y, const real *k) { return focal_value(v, y, k
 FL_INLINE real focal_slope(prob v, real y, const real *k) { return focal_derivative(v, y, k[0], k[1]); }
 CLASS_PROB_LOSS(focal)
 
+/* Poly, one class's part: y (eps q - log p).  k holds eps. */
+FL_INLINE real poly(prob v, real y, const real *k) { return k[0] * y * v.q - times(y, v.log_p); }
+FL_INLINE real poly_slope(prob v, real y, const real *k) { return -y * (v.dlog_p + k[0] * v.dp); }
+PROB_ROWS(poly, of_softmax, prob_of_softmax(x[i], p[i], p[i] < 1 ? 1 - p[i] : 0))
+
 /* Categorical cross entropy, one class's part: -t log p, where t = w ((1 - eps) y + eps / C).  k holds eps. */
 FL_INLINE real target_mass(real y, const real *k) { return k[K_WEIGHT] * R_FMA(1 - k[0], y, k[0] * k[K_SHARE]); }
 FL_INLINE real categorical(prob v, real y, const real *k) { return -times(target_mass(y, k), v.log_p); }

@@ -48,7 +48,7 @@ struct loss_entry {
     int maxima;      /* pixels: needs the maxima of the logits */
     int reads_input; /* transforms: needs the input itself in addition to the exps */
     int picks;       /* pixels with labels: when only the label's own class matters (enum loss_picks) */
-    int maps;        /* pixels: how a summed loss uses the distance maps (enum loss_maps) */
+    int maps;        /* how a summed loss of pixels or a region uses the maps (enum loss_maps) */
     /* The value of an element, and its derivative in x, or with softmax in log p.  There is one of each per activation
      * (fl_activation), or NULL if the loss does not have the activation.  Losses of elements have these functions.  So
      * do losses of pixels that sum them over the classes (sum_forward, sum_backward). */

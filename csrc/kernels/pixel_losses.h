@@ -1,4 +1,4 @@
-/* pixel_losses.h: the losses of pixels that are more than a sum over the classes: cross entropy, focal, perceptron.
+/* pixel_losses.h: the losses of pixels that are more than a sum over the classes: cross entropy, focal, poly, perceptron.
  *
  * Each has forward, finish and backward, as pixels.h explains.  The reference is _reference/pixels.py.
  */
@@ -225,6 +225,40 @@ static void fit_second_finish(tile *t, const term *r) {
         real mean = r->a[i] / t->s[i], var = r->b[i] / t->s[i] - mean * mean;
         r->value[i] = var < 0 ? 0 : var; /* NaN stays NaN */
     }
+}
+
+/* ---- poly: cross entropy + eps (1 - p_y), with a softmax; param[0] is eps
+ *
+ * With labels, the gradient is that of cross entropy times 1 + eps p_y.  A dense target takes the sums over the classes. */
+static void poly_forward(tile *t, const term *r, ptrdiff_t c0) {
+    if (!t->job->labels) sum_forward(t, r, c0);
+}
+
+static void poly_finish(tile *t, const term *r) {
+    if (!t->job->labels) {
+        sum_finish(t, r);
+        return;
+    }
+    real eps = (real)r->given->param[0], *restrict value = r->value;
+    const real *restrict z = t->z, *restrict d = t->d, *restrict rest = t->rest, *restrict s = t->s;
+    for (ptrdiff_t i = 0; i < t->padded; i++) value[i] = r_log1p(z[i]) - d[i] + eps * (rest[i] / s[i]);
+}
+
+static void poly_backward(tile *t, const term *r, ptrdiff_t c0, int add) {
+    if (!t->job->labels) {
+        sum_backward(t, r, c0, add);
+        return;
+    }
+    real eps = (real)r->given->param[0], *restrict a = r->a, *restrict b = r->b;
+    const real *k = r->k[0], *w = t->w, *s = t->s, *own = t->own, *rest = t->rest;
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < t->padded; i++) {
+        real scale = 1 / s[i];
+        a[i] = k[i] * w[i] * scale * R_FMA(eps, own[i] * scale, 1);
+        b[i] = -rest[i] * a[i];
+    }
+    if (add) cross_entropy_label_rows(t, r, c0, 1, 0);
+    else cross_entropy_label_rows(t, r, c0, 0, 0);
 }
 
 /* ---- perceptron: max_c x_c - x_y, or with a dense target sum_c w_c y_c (max x - x_c)

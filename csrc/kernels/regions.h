@@ -4,6 +4,7 @@
  *   I = sum w p y, A = sum w p, B = sum w y;
  *   if param[0]: A2 = sum w p^2, B2 = sum w y^2;
  *   if param[1]: W = sum w.
+ * In weighted_region, w also contains the map, which has a weight for every pixel and class.
  * A loss is a formula over these sums, written in Python.  It returns d(loss)/dI, d(loss)/dA and, if there is an A2,
  * d(loss)/dA2 as coefficients.  The sums run in double.  The common case is an unweighted tile with labels and a
  * softmax.  In this case the sums within a tile run in `real`, over 16 lanes of at most 16 pixels each.
@@ -11,7 +12,8 @@
  * The reference is _reference/regions.py.
  *
  * The term has these rows.  a is sum_c p_c u_c (for the backward pass of a softmax), and b is 1 / s.  `value` holds the
- * probabilities of one class, and in the backward pass the input.
+ * probabilities of one class, and in the backward pass the input.  log_p holds the weights of one class, if there are
+ * maps.
  */
 #ifndef FASTLOSS_REGIONS_H
 #define FASTLOSS_REGIONS_H
@@ -24,11 +26,20 @@ static int region_sums(const fl_term *given) { return 3 + (squared(given) ? 2 : 
 
 /* Returns the row v with 0 in place of the numbers that do not count, whatever they are.  If v is NULL, there is no
  * row.  If w is NULL, all numbers count. */
-static const real *counted(const tile *t, const real *v, const real *restrict w, real *out) {
-    if (t->unweighted || !v || !w) return v;
+static const real *counted(const tile *t, const term *r, const real *v, const real *restrict w, real *out) {
+    if ((t->unweighted && !r->loss->maps) || !v || !w) return v;
 #pragma omp simd
     for (ptrdiff_t i = 0; i < t->padded; i++) out[i] = w[i] > 0 ? v[i] : 0;
     return out;
+}
+
+/* Returns the weights of one class's row: w times the map, if the loss has maps.  A w of NULL is 1 everywhere. */
+static const real *region_weights(const tile *t, const term *r, ptrdiff_t c, const real *restrict w) {
+    if (!r->loss->maps) return w;
+    const real *restrict map = t->maps + c * t->width;
+    real *restrict out = r->log_p;
+    for (ptrdiff_t i = 0; w && i < t->padded; i++) out[i] = map[i] * w[i];
+    return w ? out : map;
 }
 
 /* Computes the probabilities of one class's row. */
@@ -78,25 +89,26 @@ static void region_add_lanes(const tile *t, const term *r, ptrdiff_t c0, ptrdiff
 static void region_add_rows(tile *t, const term *r, ptrdiff_t c0) {
     ptrdiff_t C = t->job->classes;
     int fast = t->job->labels && t->unweighted && !t->members && t->plan->gang == 1 && !squared(r->given) &&
-               r->given->activation == FL_SOFTMAX;
+               r->given->activation == FL_SOFTMAX && !r->loss->maps;
     if (r->given->activation == FL_SOFTMAX && c0 == 0)
         for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] = 1 / t->s[i];
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         ptrdiff_t at = r->sums + c0 + c;
-        const real *w = t->wc ? t->wc + c * t->width : t->w;
+        const real *w = region_weights(t, r, c, t->wc ? t->wc + c * t->width : t->w);
         if (fast) {
             region_row_common(t->e + c * t->width, r->b, t->label, (ireal)(c0 + c), t->padded,
                               (double *)r->kept + 3 * c * FL_LANES);
         } else {
-            const real *p = counted(t, region_probabilities(t, r, c), w, r->value);
-            const real *y = counted(t, target_row(t, r, c0, c), w, r->y);
+            const real *p = counted(t, r, region_probabilities(t, r, c), w, r->value);
+            const real *y = counted(t, r, target_row(t, r, c0, c), w, r->y);
             add_product(t, at, p, y, w);
             add_product(t, at + C, p, NULL, w);
             add_product(t, at + 2 * C, y, NULL, w);
             if (squared(r->given)) add_product(t, at + 3 * C, p, p, w);
             if (squared(r->given)) add_product(t, at + 4 * C, y, y, w);
         }
-        if (weighed(r->given)) add_weight(t, at + (region_sums(r->given) - 1) * C, NO_NUMBER, w);
+        if (weighed(r->given) && r->loss->maps) add_sum(t, at + (region_sums(r->given) - 1) * C, NO_NUMBER, NULL, w);
+        else if (weighed(r->given)) add_weight(t, at + (region_sums(r->given) - 1) * C, NO_NUMBER, w);
     }
     if (fast && t->classes < C) /* there are lanes for only one block */
         region_add_lanes(t, r, c0, t->classes);
@@ -107,7 +119,7 @@ static void region_add_rows(tile *t, const term *r, ptrdiff_t c0) {
  * coefficients of the first pixel. */
 FL_INLINE real region_slope(const ireal *label, const real *y, const real *wc, ireal own, ptrdiff_t i, real p,
                             real *const *k, int step) {
-    real kI = k[0][i * step], u = R_FMA(2 * k[2][i * step], p, k[1][i * step]);
+    real kI = k[0][i * step], kA2 = 2 * k[2][i * step], u = kA2 == 0 ? k[1][i * step] : R_FMA(kA2, p, k[1][i * step]);
     u = y ? R_FMA(kI, y[i], u) : label[i] == own ? u + kI : u;
     return wc ? u * wc[i] : u;
 }
@@ -128,10 +140,11 @@ static void region_coefficients(const tile *t, const term *r, ptrdiff_t c) {
         else r->k[j][0] = region_number(t, r, j, c);
 }
 
-/* Whether the gradient has its common form: with a softmax and labels, and without weights by class, members and
- * squares.  In this form, u_c = kA_c + [c is the label] kI_c. */
+/* Whether the gradient has its common form: with a softmax and labels, and without weights by class, maps, members
+ * and squares.  In this form, u_c = kA_c + [c is the label] kI_c. */
 static int region_is_common(const tile *t, const term *r) {
-    return r->given->activation == FL_SOFTMAX && t->job->labels && !t->wc && !t->members && !squared(r->given);
+    return r->given->activation == FL_SOFTMAX && t->job->labels && !t->wc && !t->members && !squared(r->given) &&
+           !r->loss->maps;
 }
 
 /* Adds up a = sum_c e_c u_c. */
@@ -171,8 +184,8 @@ static void region_backward_common(tile *t, const term *r, ptrdiff_t c0, int add
 /* For a softmax only: a = sum over classes of p_c u_c. */
 FL_INLINE void region_prepare_rows(tile *t, const term *r, ptrdiff_t c0, int step) {
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        const real *e = t->e + c * t->width, *wc = t->wc ? t->wc + c * t->width : NULL;
-        const real *y = counted(t, t->y ? t->y + c * t->width : NULL, wc, r->y);
+        const real *e = t->e + c * t->width, *wc = region_weights(t, r, c, t->wc ? t->wc + c * t->width : NULL);
+        const real *y = counted(t, r, t->y ? t->y + c * t->width : NULL, wc, r->y);
         real *a = r->a;
         const real *inverse = r->b;
         const ireal *label = t->label;
@@ -196,9 +209,9 @@ static void region_prepare(tile *t, const term *r, ptrdiff_t c0) {
 
 FL_INLINE void region_backward_rows(tile *t, const term *r, ptrdiff_t c0, int add, int activation, int step) {
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        const real *e = t->e + c * t->width, *wc = t->wc ? t->wc + c * t->width : NULL;
-        const real *x = counted(t, x_row(t, c), wc, r->value);
-        const real *y = counted(t, t->y ? t->y + c * t->width : NULL, wc, r->y);
+        const real *e = t->e + c * t->width, *wc = region_weights(t, r, c, t->wc ? t->wc + c * t->width : NULL);
+        const real *x = counted(t, r, x_row(t, c), wc, r->value);
+        const real *y = counted(t, r, t->y ? t->y + c * t->width : NULL, wc, r->y);
         const real *w = t->w, *dot = r->a, *inverse = r->b;
         const ireal *label = t->label;
         real *g = g_row(t, c);

@@ -13,11 +13,12 @@
 #include "transforms.h"
 
 /* The functions of an element, by what they take: the input itself (OF_INPUT), a probability (OF_GIVEN), a logit
- * (OF_LOGIT), a probability or a logit (OF_PROB).  OF_CLASS_PROB is for losses that take a probability, a logit or a
- * softmax. */
+ * (OF_LOGIT), a softmax (OF_SOFTMAX), a probability or a logit (OF_PROB).  OF_CLASS_PROB is for losses that take a
+ * probability, a logit or a softmax. */
 #define OF_INPUT(NAME) .value = {NAME##_row}, .slope = {NAME##_slope_row}
 #define OF_GIVEN(NAME) .value = {NAME##_given}, .slope = {NAME##_slope_given}
 #define OF_LOGIT(NAME) .value = {NULL, NAME##_of_logit}, .slope = {NULL, NAME##_slope_of_logit}
+#define OF_SOFTMAX(NAME) .value = {NULL, NULL, NAME##_of_softmax}, .slope = {NULL, NULL, NAME##_slope_of_softmax}
 #define OF_PROB(NAME) .value = {NAME##_given, NAME##_of_logit}, .slope = {NAME##_slope_given, NAME##_slope_of_logit}
 #define OF_CLASS_PROB(NAME)                                                                                            \
     .value = {NAME##_given, NAME##_of_logit, NAME##_of_softmax},                                                       \
@@ -38,6 +39,7 @@ static const loss_entry loss_table[] = {
     {.name = "nll", .family = &pixels, .picks = ALWAYS, OF_INPUT(nll), PICKED},
     {.name = "categorical", .family = &pixels, .picks = UNSMOOTHED, OF_GIVEN(categorical), PICKED},
     {.name = "focal", .family = &pixels, .picks = ALWAYS, OF_CLASS_PROB(focal), OWN(focal)},
+    {.name = "poly", .family = &pixels, .picks = ALWAYS, OF_SOFTMAX(poly), OWN(poly)},
     {.name = "perceptron",
      .family = &pixels,
      .maxima = 1,
@@ -70,6 +72,7 @@ static const loss_entry loss_table[] = {
     {.name = "binary_fit_second", .family = &elements, .value = {NULL, binary_fit_second_row}},
 
     {.name = "region", .family = &regions}, /* regions.h */
+    {.name = "weighted_region", .family = &regions, .maps = MAPS_AS_WEIGHT},
 
     {.name = "reliability", .family = &bins, .finish = reliability_finish},
     {.name = "class_reliability", .family = &bins, .forward = class_reliability_forward},

@@ -16,7 +16,7 @@ from ._arrays import Array, operand
 from ._batch import Batch
 from ._native import BACKENDS
 from ._predictions import raise_fault
-from ._terms import BY_CLASS, Mode, Term, Terms
+from ._terms import BY_CLASS, Background, Mode, Term, Terms
 from ._threads import get_num_threads
 
 Coefs = Sequence[Array | None]
@@ -202,7 +202,8 @@ class _Plan(NamedTuple):
 def _arrays(term: Term, classes: int) -> tuple[Array | None, list[float | Array]]:
     """A term's class_weight and params for a number of classes, as the kernels take them."""
     names = term.names or ("",) * len(term.params)
-    given = (1 / max(1, classes) if p is None else p for p in term.params)
+    given = [1 / max(1, classes) if p is None else p for p in term.params]
+    given = [p.by_class(classes) if isinstance(p, Background) else p for p in given]
     params = [p if isinstance(p, float) else _by_class(p, name, classes) for p, name in zip(given, names, strict=True)]
     return None if term.class_weight is None else _by_class(term.class_weight, "class_weight", classes), params
 
@@ -250,3 +251,12 @@ def nearest(of: Array, to: Array, spacing: Sequence[float]) -> Array:
     else:
         _reference.nearest(of, to, spacing, found)
     return found
+
+
+def jaccard_falls(keys: Array, target: Array, weight: Array | None, total: float, out: Array) -> None:
+    """Write to `out` how much the Jaccard index of a class falls at each wrong pixel; see _reference/jaccard.py.
+
+    The caller, _engine/lovasz.py, has made the arrays: they are contiguous, and each key is an index into the others.
+    """
+    own = _native.core if get_backend() == "native" else _reference
+    own.jaccard_falls(keys, target, weight, total, out)

@@ -113,6 +113,14 @@ class Batch:
         batch.operands()  # raises if the arrays no longer fit together
         return batch
 
+    def counting(self) -> Array:
+        """Which pixels count: an array of bools, (N, *S), or (N, C, *S) if the weights are by class."""
+        kept: Array = np.ones(pixel_shape(self.input), np.bool_)
+        if self.labels and self.target is not None:
+            for label in self.ignored:
+                kept &= self.target != label
+        return kept if self.weight is None else (kept[:, None] if self.weight_by_class else kept) & (self.weight > 0)
+
     def weighted(self, weight: Array) -> Batch:
         """This batch with further weights, of its pixels, (N, *S), or of its elements, (N, C, *S)."""
         real = real_dtype(self.input.dtype)
@@ -199,6 +207,8 @@ class Batch:
 
 def check_weights(weights: Array, name: str, real: np.dtype[Any]) -> None:
     """Raise the error for the first weight that is wrong in the dtype of the arithmetic, if there is one."""
+    if weights.dtype == np.bool_:
+        return
 
     def bad(w: Array) -> Array:
         with np.errstate(all="ignore"):

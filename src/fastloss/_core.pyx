@@ -6,7 +6,7 @@
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
@@ -337,6 +337,9 @@ cdef const double *_doubles(array, list held):
 
 
 include "_distances.pxi"
+
+
+include "_jaccard.pxi"
 
 
 def losses():

@@ -19,6 +19,21 @@ class Mode:
     BY_CLASS = 16
 
 
+class Background(NamedTuple):
+    """A parameter per class: `first` for class 0, the background, and `others` for all others.
+
+    mean: whether both are divided by the number of classes, which makes a sum over the classes a mean.
+    """
+
+    first: float
+    others: float
+    mean: bool = False
+
+    def by_class(self, classes: int) -> tuple[float, ...]:
+        by = classes if self.mean else 1
+        return (self.first / by, *[self.others / by] * (classes - 1))
+
+
 class Term(NamedTuple):
     """One kernel and its parameters. A parameter is one number, or one per class. `kind` sets how many sums it has."""
 
@@ -26,7 +41,7 @@ class Term(NamedTuple):
     kind: str  # "pixel", "element", "region", "bins" or "transform"
     activation: int = 0  # index into ACTIVATIONS
     class_weight: tuple[float, ...] | None = None
-    params: tuple[float | tuple[float, ...] | None, ...] = ()  # None: 1 / C
+    params: tuple[float | tuple[float, ...] | Background | None, ...] = ()  # None: 1 / C
     names: tuple[str, ...] = ()  # the option each param comes from, for an error about its length
     single: Term | None = None  # replaces this term if there is one class; it has as many sums
     temperature: float = 1.0  # the input is divided by it first

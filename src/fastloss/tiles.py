@@ -70,14 +70,8 @@ class Tiles:
         ignore_index: int | Sequence[int] | None = None,
         num_classes: int | None = None,
     ) -> None:
+        _refuse_whole(losses)
         self._passes = Passes(losses, ignore_index, num_classes)
-        for name, loss in self._passes.losses.items():
-            if loss.needs_whole_images:
-                what = "makes weights from" if isinstance(loss, Loss) else "is computed from"
-                raise ValueError(
-                    f"losses: expected losses whose sums add up over tiles, got {loss!r} for {name!r}, which {what} "
-                    "the whole image; pass whole images to evaluate, or leave it out"
-                )
         self._names = _names(image)
         self._total = OpenTotal()
         self._first: OpenSums | None = None
@@ -178,6 +172,17 @@ class Tiles:
             self.close()
         else:  # a report of some of the tiles would be wrong
             self._failed = self._report is None
+
+
+def _refuse_whole(losses: Any) -> None:
+    """Refuse what needs a whole image. `Passes` refuses anything that is no mapping to losses and metrics."""
+    for name, loss in losses.items() if isinstance(losses, Mapping) else ():
+        if isinstance(loss, Measure) and loss.needs_whole_images:
+            what = "makes weights from" if isinstance(loss, Loss) else "is computed from"
+            raise ValueError(
+                f"losses: expected losses whose sums add up over tiles, got {loss!r} for {name!r}, which {what} the "
+                "whole image; pass whole images to evaluate, or leave it out"
+            )
 
 
 def _shown(names: tuple[str, ...]) -> str:

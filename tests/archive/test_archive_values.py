@@ -49,7 +49,11 @@ RULES = [
     ("logits", "dice", ""),
     ("logits", "focal", ""),
     ("logits", "cross_entropy", ""),
+    ("logits", "lovasz_hinge(per_image=True)", ""),
+    ("logits", "asymmetric_unified_focal", ""),
+    ("logits", "top_k(per_image=True)", ""),
     ("logits", "dice(activation=None)", ACTIVATION),
+    ("logits", "top_k(loss=focal(activation=None), per_image=True)", ACTIVATION),
     ("logits", "generalized_dice(activation=None)", ACTIVATION),
     ("logits", "categorical_cross_entropy", LOGITS + "use cross_entropy"),
     ("logits", "nll", LOG),
@@ -58,6 +62,10 @@ RULES = [
     ("probabilities", "dice(activation='sigmoid')", TO_ONE + SIGMOIDAL),
     ("probabilities", "cross_entropy", TO_ONE + CE),
     ("probabilities", "dice + cross_entropy", TO_ONE + CE),
+    ("probabilities", "top_k(per_image=True)", TO_ONE + CE),
+    ("probabilities", "lovasz_softmax(per_image=True)", TO_ONE + SOFTMAX),
+    ("probabilities", "lovasz_softmax(activation=None, per_image=True)", ""),
+    ("probabilities", "poly", TO_ONE + ", but poly takes logits; for probabilities, use categorical_cross_entropy"),
     ("probabilities", "dice(activation=None)", ""),
     ("probabilities", "focal(activation=None)", ""),
     ("probabilities", "categorical_cross_entropy", ""),
@@ -190,6 +198,7 @@ KNOWN = [
     ("cross_entropy", "cross_entropy takes logits; use categorical_cross_entropy in cross_entropy"),
     ("0.5*dice + 0.5*cross_entropy", "use categorical_cross_entropy in 0.5*dice + 0.5*cross_entropy"),
     ("dice_ce", "cross_entropy takes logits; use categorical_cross_entropy in dice_ce"),
+    ("top_k(per_image=True)", "cross_entropy takes logits; use categorical_cross_entropy in top_k"),
     ("multilabel_soft_margin", "multilabel_soft_margin takes logits; use binary_cross_entropy"),
 ]
 
@@ -205,6 +214,19 @@ def test_known_probabilities_are_not_for_losses_of_logits(tmp_path, capsys, loss
     assert words in str(caught.value)
     assert main(["evaluate", *map(str, files), "--loss", loss]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("loss", ["asymmetric_unified_focal", "top_k(loss=focal, k=3, per_image=True)", "2*mcc + dice"])
+def test_known_probabilities_have_no_activation(tmp_path, loss):
+    volume = np.stack([PROBABILITIES] * 2, axis=1)
+    np.savez(tmp_path / "x.npz", probabilities=volume)
+    np.save(tmp_path / "y.npy", np.stack([LABELS] * 2))
+    report = fl.evaluate_files({"a": expression.parse(loss)}, tmp_path / "x.npz", tmp_path / "y.npy")
+    own = expression.parse(loss, {"activation": None})
+    assert report.losses == {"a": own}
+    assert report["a"] == pytest.approx(own(volume[None], np.stack([LABELS] * 2)[None]), rel=1e-6)
+    report.save(tmp_path / "report")
+    assert fl.Report.load(tmp_path / "report").losses == {"a": own}
 
 
 def test_known_probabilities_and_scores_do_not_share_a_report(tmp_path):

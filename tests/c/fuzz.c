@@ -137,7 +137,7 @@ static void make_term(fl_job *job, fl_term *term, int loss) {
     int allowed = losses[loss].activations;
     term->loss = fl_find_loss(losses[loss].name);
     if (term->loss < 0) abort();
-    term->activation = allowed == -2 ? FL_SIGMOID : (int)below((unsigned)allowed);
+    term->activation = allowed < 0 ? -allowed - 1 : (int)below((unsigned)allowed);
     if (losses[loss].kind == PIXEL && below(2)) term->class_weight = doubles(job->classes, 0, 2);
     for (int k = 0; k < FL_MAX_PARAMS; k++) term->param[k] = below(2) ? below(3) / 2.0 : 0;
     if (losses[loss].kind == VALUES) term->activation = FL_SOFTMAX;
@@ -297,11 +297,25 @@ static void run_distance(ptrdiff_t most) {
     if (job.rows) run_nearest(&job, elements);
 }
 
+static void run_jaccard(ptrdiff_t most) {
+    ptrdiff_t pixels = 1 + (ptrdiff_t)below((unsigned)most), count = (ptrdiff_t)below((unsigned)pixels + 1);
+    uint64_t *keys = keep(sizeof *keys * (size_t)(count ? count : 1));
+    unsigned char *target = keep((size_t)pixels);
+    for (ptrdiff_t k = 0; k < count; k++) keys[k] = more_noise() << 32 | more_noise() % (uint64_t)pixels;
+    for (ptrdiff_t i = 0; i < pixels; i++) target[i] = (unsigned char)(more_noise() & 1);
+    fl_jaccard job = {.count = count, .keys = keys, .target = target, .total = below(2) ? below(100) : 0};
+    job.weight = below(2) ? doubles(pixels, 0, 2) : NULL;
+    job.wide = (int)below(2);
+    job.out = keep((job.wide ? sizeof(double) : sizeof(float)) * (size_t)pixels);
+    fl_jaccard_falls(&job);
+}
+
 void fuzz_one(const unsigned char *data, size_t size, ptrdiff_t most) {
     bytes = data, left = size, narrays = 0;
     noise = 0x9e3779b97f4a7c15u + below(256);
     if (below(4)) run_job(most);
-    else run_distance(most);
+    else if (below(4)) run_distance(most);
+    else run_jaccard(most);
     while (narrays) free(arrays[--narrays]);
 }
 

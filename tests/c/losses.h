@@ -10,7 +10,7 @@
 enum { PIXEL, ELEMENT, REGION, VALUES, ELEMENT_VALUES, BINS, TRANSFORM, FUNCTION, LOGSUMEXP };
 static const struct {
     const char *name;
-    int kind, activations, maps; /* activations: how many, from FL_NONE on; -2 means only sigmoid */
+    int kind, activations, maps; /* activations: how many, from FL_NONE on; -2 means only sigmoid, -3 only softmax */
 } losses[] = {
     {"cross_entropy", PIXEL, 1, 0},
     {"nll", PIXEL, 1, 0},
@@ -35,6 +35,8 @@ static const struct {
     {"log_cosh", ELEMENT, 1, 0},
     {"pseudo_huber", ELEMENT, 1, 0},
     {"region", REGION, 3, 0},
+    {"weighted_region", REGION, 3, 1},
+    {"poly", PIXEL, -3, 0},
     {"logsumexp", LOGSUMEXP, 1, 0},
     {"softmax", TRANSFORM, 1, 0},
     {"log_softmax", TRANSFORM, 1, 0},

@@ -213,6 +213,11 @@ def test_worst_ranks_without_the_images_that_have_no_value():
         (fl.TverskyLoss(batch=True), "pixels of all images pooled, then mean over classes"),
         (fl.GeneralizedDiceLoss(class_weight=[1, 2]), "mean over images"),
         (fl.GeneralizedDiceLoss(batch=True), "pixels of all images pooled"),
+        (fl.LovaszSoftmaxLoss(per_image=True), "mean over the classes of each image, then over images"),
+        (
+            fl.TopKLoss(fl.CrossEntropyLoss(class_weight=[1, 2])),
+            "weighted mean over the hardest pixels of all images",
+        ),
         (
             0.5 * fl.DiceLoss() + fl.BoundaryLoss(),
             "0.5 x (mean over images and classes) + 1 x (mean over the pixels of all images)",

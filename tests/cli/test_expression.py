@@ -9,7 +9,17 @@ from fastloss import functional
 from fastloss.cli.errors import UserError
 from fastloss.cli.expression import LONGEST, TAKEN, names, parse
 from fastloss.cli.suggestions import ALIASES, NOTES, SCORES, SUGGESTED
-from fastloss.losses import LOSSES, CrossEntropyLoss, DiceCELoss, DiceLoss, TverskyLoss
+from fastloss.losses import (
+    LOSSES,
+    AsymmetricUnifiedFocalLoss,
+    CrossEntropyLoss,
+    DiceCELoss,
+    DiceLoss,
+    FocalLoss,
+    LovaszSoftmaxLoss,
+    TopKLoss,
+    TverskyLoss,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +40,10 @@ from fastloss.losses import LOSSES, CrossEntropyLoss, DiceCELoss, DiceLoss, Tver
         ("2*3*dice", 6 * DiceLoss()),
         ("(0.25 + 0.25)*dice", 0.5 * DiceLoss()),
         ("dice_ce", DiceCELoss()),
+        ("top_k(k=5)", TopKLoss(k=5)),
+        ("topk(loss=focal(gamma=1), threshold=0.5)", TopKLoss(FocalLoss(gamma=1), threshold=0.5)),
+        ("cross_entropy + 0.5*LovaszSoftmax", CrossEntropyLoss() + 0.5 * LovaszSoftmaxLoss()),
+        ("asymmetric_unified_focal(delta=0.7)", AsymmetricUnifiedFocalLoss(delta=0.7)),
         ("0.5*dice_ce_loss(ce=2, ignore_index=1)", 0.5 * DiceCELoss(ce=2, ignore_index=1)),
     ],
 )  # fmt: skip
@@ -54,6 +68,9 @@ def test_defaults_reach_the_losses_that_have_them_and_did_not_set_them():
         + CrossEntropyLoss(ignore_index=255)
     )
     assert loss == expected
+    assert parse("top_k", defaults) == TopKLoss(CrossEntropyLoss(ignore_index=255))
+    own = FocalLoss(ignore_index=255, activation="sigmoid")
+    assert parse("top_k(loss=focal)", defaults) == TopKLoss(own)
     assert parse("cross_entropy(ignore_index=0)", defaults) == CrossEntropyLoss(ignore_index=0)
 
 
@@ -80,6 +97,8 @@ def test_defaults_reach_the_losses_that_have_them_and_did_not_set_them():
         ("dice(smooth=b'x')", "expected a loss or a number", "b'x'"),
         ("dice(activation='soft')", "activation", "dice(activation='soft')"),
         ("0.5", "expected a loss, got a number", "0.5"),
+        ("top_k(loss=0.5)", "expected a loss, got a number", "0.5"),
+        ("top_k(loss=dice)", "loss: expected a loss with one value per pixel or element", "top_k(loss=dice)"),
         ("1 + dice", "expected two losses around +", "1 + dice"),
         ("dice*dice", "expected a number and a loss around *", "dice*dice"),
         ("dice - dice", "expected + or *", "dice - dice"),
@@ -218,6 +237,9 @@ def test_the_loss_of_a_score_is_one_minus_the_score(word, loss):
         ("MultiLabelMarginLoss", "multilabel_soft_margin"),
         ("charbonnier", "pseudo_huber"),
         ("focal_tversk", "focal_tversky"),
+        ("lovasz", "lovasz_softmax"),
+        ("OHEM", "top_k"),
+        ("unified_focal", "asymmetric_unified_focal"),
     ],
 )
 def test_another_quantity_is_suggested_but_never_taken(word, name):
@@ -238,7 +260,7 @@ def test_soft_margin_is_refused_by_each_of_its_names(word):
         parse(word)
 
 
-@pytest.mark.parametrize("word", ["ace", "lovasz", "combo", "ssim", "hinge", "topk"])
+@pytest.mark.parametrize("word", ["ace", "combo", "ssim", "hinge"])
 def test_no_name_is_guessed_from_a_few_letters(word):
     with pytest.raises(UserError, match=rf'unknown loss "{word}" \('):
         parse(word)

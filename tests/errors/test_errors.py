@@ -597,6 +597,36 @@ ERRORS = {
         ("fl.DetectionLoss().finalize(3)", TypeError, "partial: expected a Partial, got int"),
         ("fl.GANGeneratorLoss().finalize(fl.DiceLoss().partial(X, Y))", ValueError,
          f"partial: expected a partial of GANGeneratorLoss(), got {DICE}"),
+        ("fl.LovaszSoftmaxLoss(classes=None)", TypeError,
+         "classes: expected 'present', 'all' or a sequence of integers, got None"),
+        ("fl.LovaszSoftmaxLoss(classes='some')", ValueError, "classes: expected one of 'present', 'all', got 'some'"),
+        ("fl.LovaszSoftmaxLoss(classes=[7])(X, Y)", ValueError, "classes: expected numbers in [0, 3), got [7]"),
+        ("fl.LovaszHingeLoss(per_image=1)", ValueError, "per_image: expected one of True, False, got 1"),
+        ("fl.LovaszSoftmaxLoss()(X, np.full(X.shape, 0.5))", ValueError,
+         "target: expected 0 or 1 in a dense target for LovaszSoftmaxLoss(), got 0.5 at (0, 0, 0) of shape (2, 3, 4)"),
+        ("fl.LovaszSoftmaxLoss().partial(X, Y)", ValueError,
+         "per_image: expected True for sums that are merged from several images, got False in LovaszSoftmaxLoss(), "
+         "which compares the pixels of all images of a call"),
+        ("fl.evaluate({'a': 2 * fl.TopKLoss(k=5)}, X, Y)", ValueError,
+         "per_image: expected True for sums that are merged from several images, got False in TopKLoss(k=5), which "
+         "compares the pixels of all images of a call"),
+        ("fl.TopKLoss(fl.DiceLoss())", TypeError,
+         "loss: expected a loss with one value per pixel or element, such as CrossEntropyLoss(), got DiceLoss()"),
+        ("fl.TopKLoss(k=0)", ValueError, "k: expected an integer >= 1 or a share in (0, 1], got 0"),
+        ("fl.TopKLoss(k=0.0)", ValueError, "k: expected an integer >= 1 or a share in (0, 1], got 0.0"),
+        ("fl.TopKLoss(k=1.5)", ValueError, "k: expected a number in [0, 1], got 1.5"),
+        ("fl.TopKLoss(min_kept=-1)", ValueError, "min_kept: expected an integer >= 0, got -1"),
+        ("fl.TopKLoss(k=0.2, threshold=0.7)", ValueError,
+         "k: expected the default with threshold=0.7, which replaces it, got 0.2"),
+        ("fl.TopKLoss(fl.BCEWithLogitsLoss(), threshold=0.7)", ValueError,
+         "threshold: expected None for BCEWithLogitsLoss(); the losses that take one are CrossEntropyLoss, PolyLoss, "
+         "CategoricalCrossEntropyLoss, FocalLoss"),
+        ("fl.top_k_loss(X, np.full(X.shape, 0.5), threshold=0.7)", ValueError,
+         "target: expected labels for threshold=0.7, got a dense target"),
+        ("fl.AsymmetricUnifiedFocalLoss(gamma=2)", ValueError, "gamma: expected a number in [0, 1], got 2"),
+        ("fl.AsymmetricUnifiedFocalLoss(activation='sigmoid')(X[:, :1], 0 * Y)", ValueError,
+         "input: expected two or more channels for AsymmetricUnifiedFocalLoss, the first of which is the background, "
+         "got shape (2, 1, 4)"),
         ("fl.DiceCELoss(activation=None)", ValueError, "activation: expected one of 'softmax', 'sigmoid', got None"),
         ("fl.DiceCELoss(dice=np.inf)", ValueError, "dice: expected a finite number, got inf"),
         ("fl.DiceCELoss(ce='a')", TypeError, "ce: expected a number, got 'a'"),
@@ -867,6 +897,7 @@ ELSEWHERE = (
     "NumPy has bfloat16",
     "name: expected 'auto'",
     ".* is not installed",
+    "input: expected fewer than .* pixels",  # tests/losses/test_lovasz.py
 )
 
 

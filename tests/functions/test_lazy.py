@@ -8,7 +8,7 @@ import threading
 
 import numpy as np
 import pytest
-from cases import CASES, images
+from cases import CASES, MERGING_CASES, images
 from compare import assert_reports_close, same_bits
 from process import output
 
@@ -134,7 +134,7 @@ class Recorded:
         return part
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", MERGING_CASES, ids=str)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_every_loss(case, weighted, small_windows, backend):
     loss = case.make(C)

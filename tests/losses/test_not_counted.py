@@ -59,7 +59,7 @@ def test_a_target_that_does_not_count_is_silent(case, bad, backend):
     assert same_bits(gradient, silenced_gradient)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.family == "region"], ids=str)
+@pytest.mark.parametrize("case", [c for c in CASES if c.family == "region" and not c.image_weights], ids=str)
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_what_has_no_weight_in_its_class_of_a_region_is_silent(case, activation, bad, backend):
@@ -137,5 +137,6 @@ def test_nan_in_or_beside_the_label(case, hit):
         with fl.backend(name):
             outcomes.add(bool(np.isnan(loss(x, y))))
     assert len(outcomes) == 1
-    if hit and 1 in (getattr(loss, "classes", None) or range(5)):
+    classes = getattr(loss, "classes", None) or "all"
+    if hit and (isinstance(classes, str) or 1 in classes):
         assert outcomes == {True}

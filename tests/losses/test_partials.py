@@ -8,13 +8,13 @@ import pickle
 
 import numpy as np
 import pytest
-from cases import CASES, images
+from cases import MERGING_CASES, images
 from compare import bits, same_bits
 from layouts import DTYPES
 
 import fastloss as fl
 
-cases = pytest.mark.parametrize("case", CASES, ids=str)
+cases = pytest.mark.parametrize("case", MERGING_CASES, ids=str)
 
 
 @cases
@@ -42,8 +42,8 @@ def test_partials_of_small_samples(case, backend):
     assert loss.finalize(fl.Partial.sum(p)) == pytest.approx(whole, rel=1e-12, nan_ok=True)
 
 
-LARGE_OR_MANY = [(case, (4, 5, 300)) for case in CASES]
-LARGE_OR_MANY += [(case, (1030, 5, 2)) for case in CASES if case.family == "region"]  # more samples than a part has
+LARGE_OR_MANY = [(case, (4, 5, 300)) for case in MERGING_CASES]
+LARGE_OR_MANY += [(case, (1030, 5, 2)) for case in MERGING_CASES if case.family == "region"]  # more samples than a part has
 
 
 @pytest.mark.parametrize(("case", "shape"), LARGE_OR_MANY, ids=str)
@@ -79,7 +79,7 @@ def test_partials_travel(case, backend):
 
 def test_partials_of_different_losses_do_not_merge(backend):
     x, y = np.zeros((2, 3, 4)), np.zeros((2, 4), int)
-    losses = [c.make(3) for c in CASES if c.target == "labels"]
+    losses = [c.make(3) for c in MERGING_CASES if c.target == "labels"]
     losses += [fl.DiceLoss(batch=True), fl.DiceLoss(batch=True, smooth=1.0), 0.1 * fl.DiceLoss(), 0.2 * fl.DiceLoss()]
     third = fl.CrossEntropyLoss() * (1 / 3)
     losses += [third, fl.CrossEntropyLoss() * 0.333333]

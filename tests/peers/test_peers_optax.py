@@ -31,6 +31,13 @@ OPTAX = [
         "softmax_cross_entropy(x, SOFT).mean()", X, 1.084754622, -0.1952450274, same(fl.CrossEntropyLoss(**last), SOFT)
     ),
     Row(
+        "poly_loss_cross_entropy(x, SOFT).mean()",
+        X,
+        2.185580947,
+        -0.3022272305,
+        same(fl.PolyLoss(epsilon=2.0, **last), SOFT),
+    ),
+    Row(
         "softmax_cross_entropy(x, smooth_labels(Y, 0.1)).mean()",
         X,
         0.9561597751,

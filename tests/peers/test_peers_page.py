@@ -1,4 +1,4 @@
-"""Tests that the tables of docs/peers.md name only tests that exist."""
+"""Tests that the tables of docs/peers.md and docs/peers-more.md name only tests that exist."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-PAGE = (ROOT / "docs/peers.md").read_text(encoding="utf-8")
+PAGE = "\n".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("peers.md", "peers-more.md"))
 CODE = re.compile(r"`([^`]+)`")
 
 

@@ -33,6 +33,7 @@ class Formula(Measure):
 
     weights_in_mean: ClassVar[bool] = True  # whether weights from make_weights count in the mean, as pixel_weight does
     makes_weights: ClassVar[bool] = False  # whether make_weights is defined
+    per_image: bool = True  # whether make_weights makes the weights of each image from that image alone
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -66,7 +67,8 @@ class Formula(Measure):
         """Make weights from the data, for a loss that has them: per pixel, (N, *S), or per pixel and class, (N, C, *S).
 
         No gradient goes through the weights. With `weights_in_mean`, they multiply `pixel_weight`. Without it, they
-        have shape (N, C, *S), and the loss's kernel reads them as its map. docs/custom-loss.md shows such a loss.
+        have shape (N, C, *S), and the loss's kernel reads them as its map. Without `per_image`, they depend on all
+        images of the call, so the loss has no partials. docs/custom-loss.md shows such a loss.
         """
         raise NotImplementedError
 

@@ -91,6 +91,9 @@ class Measure(ShowsOptions):
                 f"{self!r} for an input of shape {batch.shape}"
             )
 
+    def check_merging(self) -> None:
+        """Refuse sums of which those of several images do not merge."""
+
     @property
     def needs_whole_images(self) -> bool:
         """Whether the sums of tiles do not add up to those of the image."""

@@ -41,6 +41,7 @@ class MergedFormula(WindowedFormula):
         return self._gradient(self.make_batch(input, target, pixel_weight), partial, scale, out)
 
     def partial_of_batch(self, batch: Batch) -> Partial:
+        self.check_merging()
         if self.reduction == "none":
             raise ValueError("reduction: expected 'mean' or 'sum' for a partial, got 'none'")
         return Partial(repr(self), batch.classes, batch.sample_count, self.partial_numbers(batch))

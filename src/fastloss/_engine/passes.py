@@ -249,6 +249,7 @@ def _check_losses(losses: Mapping[str, Measure]) -> None:
             raise TypeError(f"losses: expected a loss or a metric for {name!r}, got {type(loss).__name__}")
         if loss.reduction == "none":
             raise ValueError(f"losses: expected reduction 'mean' or 'sum' for {name!r}, got {loss!r}")
+        loss.check_merging()
 
 
 def _joined(tallies: Iterable[Tally]) -> list[Tally]:

@@ -59,10 +59,10 @@ EPS = 1e-7  # the least denominator without smoothing, as in smp; it matters onl
 LEAST_BASE = float(np.finfo(np.float32).smallest_normal)
 
 
-def overlap(
+def overlap_score(
     s: Sums, k: float, a: float, b: float, smooth: tuple[float, float], squared: bool
 ) -> tuple[Array, Derivatives]:
-    """1 - (k I + num) / floored(k (I + a FP + b FN) + den), and its derivatives with respect to I, A and A2."""
+    """(k I + num) / floored(k (I + a FP + b FN) + den), and minus its derivatives with respect to I, A and A2."""
     A, B = (s.A2, s.B2) if squared else (s.A, s.B)
     cI, cA, cB = k * (1 - a - b), k * a, k * b
     below = _times(cA, A) + _times(cB, B)
@@ -81,6 +81,14 @@ def overlap(
         dA = cA * fall
         return (dI, np.zeros_like(dA), dA) if squared else (dI, dA)
 
+    return score, derivatives
+
+
+def overlap(
+    s: Sums, k: float, a: float, b: float, smooth: tuple[float, float], squared: bool
+) -> tuple[Array, Derivatives]:
+    """1 - `overlap_score`, and its derivatives."""
+    score, derivatives = overlap_score(s, k, a, b, smooth, squared)
     return 1 - score, derivatives
 
 

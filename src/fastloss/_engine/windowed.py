@@ -28,6 +28,10 @@ class WindowedFormula(Formula):
         """The batch of checked arrays, with the weights that the loss makes from them."""
         raise NotImplementedError
 
+    def weight_maker(self) -> WindowedFormula | None:
+        """The summand that makes weights from the data, or None."""
+        raise NotImplementedError
+
     def checked_stand_ins(self, input: Any, target: Any, pixel_weight: Any, distance_maps: Any) -> Batch:
         """The batch of arrays that have only the shapes and dtypes of lazy arrays."""
         raise NotImplementedError
@@ -38,11 +42,21 @@ class WindowedFormula(Formula):
 
     # ---- what follows
 
+    def check_merging(self) -> None:
+        """Refuse sums that do not merge, because the weights are made from all images of a call together."""
+        maker = self.weight_maker()
+        if maker is not None and not maker.per_image:
+            raise ValueError(
+                f"per_image: expected True for sums that are merged from several images, got False in {maker!r}, "
+                "which compares the pixels of all images of a call"
+            )
+
     def lazy_partial(self, input: Any, target: Any, pixel_weight: Any = None, distance_maps: Any = None) -> Partial:
         """The partial of arrays that are read window by window."""
         from .._lazy_arrays import LazyArrays
 
         arrays = LazyArrays(input, target, pixel_weight, distance_maps)
+        self.check_merging()
         if self.reduction == "none":
             raise TypeError(
                 "reduction: expected 'mean' or 'sum' for lazy arrays, got 'none', whose result is as large as the "

@@ -1,8 +1,8 @@
 """The NumPy reference of every kernel, under the kernels' names: specification, oracle and fallback.
 
-_backend.py calls `run` and `distance` with the same arguments as the compiled kernels. The tests compare the results of
-the two. Read this package to learn what a kernel computes; the C files show how to do it fast. Files and functions have
-the same names here and in csrc/, so one search finds both.
+_backend.py calls `run`, `distance` and `jaccard_falls` with the same arguments as the compiled kernels. The tests
+compare the results of the two. Read this package to learn what a kernel computes; the C files show how to do it fast.
+Files and functions have the same names here and in csrc/, so one search finds both.
 
     real_math.py   elementary functions
     tile.py        a block of pixels, and its softmax
@@ -16,6 +16,7 @@ the same names here and in csrc/, so one search finds both.
     driver.py      blocks, weights, sums, gradients
     distance.py    the distance transform, and distances of a few elements
     confusion.py   counts of predicted and true classes
+    jaccard.py     the weights of the Lovasz losses
 
 The package imports no backend and no loss object.
 """
@@ -23,6 +24,7 @@ The package imports no backend and no loss object.
 from .confusion import confusion
 from .distance import distance, nearest
 from .driver import run
+from .jaccard import jaccard_falls
 from .table import KERNELS
 
-__all__ = ["KERNELS", "confusion", "distance", "nearest", "run"]
+__all__ = ["KERNELS", "confusion", "distance", "jaccard_falls", "nearest", "run"]

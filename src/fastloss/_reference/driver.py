@@ -60,7 +60,7 @@ def _visit(t: Tile, term: Term, k: Params, mode: int) -> Array:
     """Return the term's sums for each group of the block, (members, size). Write the map if the mode asks for it."""
     size = term.size(len(t.x), mode)
     if term.kind == "region" and mode & Mode.FORWARD:
-        return region_forward(t, term).reshape(t.members, size)
+        return region_forward(t, term, _maps(t, term)).reshape(t.members, size)
     if term.kind == "bins" and mode & Mode.FORWARD:
         sums: Array = KERNELS[term.name].forward(t, term)
         return sums
@@ -77,6 +77,11 @@ def _visit(t: Tile, term: Term, k: Params, mode: int) -> Array:
     if mode & Mode.BY_CLASS:
         columns += [_by_class(t, term, value), _by_class(t, term, mean_w)]
     return np.hstack(columns)
+
+
+def _maps(t: Tile, term: Term) -> Array | None:
+    """The maps that a region term takes as weights, (C, P), or None."""
+    return t.maps if KERNELS[term.name].maps else None
 
 
 def _weights(t: Tile, term: Term, k: Params) -> tuple[Array, Array]:
@@ -117,7 +122,7 @@ def _gradient(t: Tile, term: Term, k: Params, coef: Array | None) -> Array:
     assert coef is not None
     of_pixel = coef[t.groups].T.astype(t.x.dtype).repeat(t.each if t.members > 1 else 1, axis=1)
     if term.kind == "region":
-        return t.w * region_backward(t, term, of_pixel)
+        return t.w * region_backward(t, term, _maps(t, term), of_pixel)
     (scale,) = of_pixel
     if term.kind == "element":
         slope = kernel.slope(kernel.inputs[term.activation](t.x), t.y, k)

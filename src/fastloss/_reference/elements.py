@@ -236,6 +236,15 @@ def focal_slope(v: Prob, y: Array, k: Params) -> Array:
     return -times(k[1] * y, power(v.log_q, k[0]) * (v.dlog_p + k[0] * v.cross_q))
 
 
+def poly(v: Prob, y: Array, k: Params) -> Array:
+    """y (eps q - log p), the part of one class; k: eps."""
+    return k[0] * y * v.q - times(y, v.log_p)
+
+
+def poly_slope(v: Prob, y: Array, k: Params) -> Array:
+    return -y * (v.dlog_p + k[0] * v.dp)
+
+
 def target_mass(y: Array, k: Params) -> Array:
     """t = w ((1 - eps) y + eps / C); k: eps."""
     return k.weight * ((1 - k[0]) * y + k[0] * k.share)

@@ -22,5 +22,5 @@ class Kernel(NamedTuple):
     slope: Any = None
     inputs: tuple[Callable[[Array], Any], ...] = ()  # per activation: makes x or v of the input
     forward: Any = None  # (t, term, kernel, k); a region's takes (t, term)
-    backward: Any = None  # a region's takes (t, term, coefficients)
-    maps: int = NO_MAPS  # how a summed loss uses the distance maps
+    backward: Any = None  # a region's takes (t, term, maps, coefficients)
+    maps: int = NO_MAPS  # how a summed loss or a region uses the maps

@@ -41,6 +41,7 @@ OTHERS = {
     "nll": _summed(e.nll, e.nll_slope, OF_INPUT),
     "categorical": _summed(e.categorical, e.categorical_slope, OF_GIVEN),
     "focal": _summed(e.focal, e.focal_slope, OF_CLASS_PROB),
+    "poly": _summed(e.poly, e.poly_slope, OF_CLASS_PROB),
     "perceptron": Kernel(forward=pixels.perceptron_forward, backward=pixels.perceptron_backward),
     "js": _summed(e.js, e.js_slope, OF_CLASS_PROB),
     "multilabel": _summed(e.multilabel, e.multilabel_slope, OF_PROB),
@@ -58,6 +59,7 @@ OTHERS = {
     "interval_counts": Kernel(forward=bins.interval_counts_forward),
     # regions
     "region": Kernel(forward=regions.region_forward, backward=regions.region_backward),
+    "weighted_region": Kernel(forward=regions.region_forward, backward=regions.region_backward, maps=MAPS_AS_WEIGHT),
     # transforms
     "logsumexp": Kernel(forward=transforms.logsumexp_finish),
     "softmax": Kernel(backward=transforms.softmax_rows),

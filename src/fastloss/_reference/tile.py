@@ -24,7 +24,7 @@ class Tile:
     y: Array | None  # (C, P), the dense target, or the labels as one-hot
     w: Array  # (P,), 0 where the pixel does not count
     wc: Array | None  # (C, P), weights by class
-    maps: Array | None  # (C, P), the distance maps of a boundary loss
+    maps: Array | None  # (C, P), weights by class that some losses take
     output: Array | None  # (C, P) or (P,), which receives the block's gradient or map
 
     @property

@@ -9,7 +9,7 @@ from .._engine.measure import Measure
 from ..files.errors import FileError, shown
 from ..files.label_maps import IGNORED
 from ..files.pairing import Pair
-from ..losses import LOSSES
+from ..losses import LOSSES, TopKLoss
 from ..metrics import METRICS
 
 
@@ -42,7 +42,7 @@ def check_kind(pair: Pair, found: Kind, expected: Kind, given_by: str) -> None:
 
 def check_channels(losses: Mapping[str, Measure], file: str, found: int, dense: bool) -> None:
     """Check the number of channels. Some losses take only one. A softmax needs more, as it is 1 over one."""
-    for leaf in (leaf for loss in losses.values() for _, leaf in loss.summands()):
+    for leaf in (leaf for loss in losses.values() for leaf in leaves(loss)):
         name = loss_name(leaf)
         if found > 1 and leaf.kind == "element" and not dense:
             raise FileError(f"{file}: expected one channel and labels 0 and 1 for {name}, got {found} channels")
@@ -55,12 +55,17 @@ def check_channels(losses: Mapping[str, Measure], file: str, found: int, dense: 
 
 def check_no_own_labels(losses: Mapping[str, Measure]) -> None:
     """Refuse a loss with its own ignored labels next to a label map, after which the labels are classes."""
-    for leaf in (leaf for loss in losses.values() for _, leaf in loss.summands()):
+    for leaf in (leaf for loss in losses.values() for leaf in leaves(loss)):
         if leaf.ignore_index not in (None, IGNORED):
             raise FileError(
                 f"`labels=`: expected no ignore_index in {loss_name(leaf)}, got {leaf.ignore_index}; the label map "
                 f"decides, and `ignore_index={leaf.ignore_index}` adds a label of the files"
             )
+
+
+def leaves(loss: Measure) -> list[Measure]:
+    """Return the losses that read the input: the terms of a sum, and the loss that a top-k loss holds."""
+    return [leaf.loss if isinstance(leaf, TopKLoss) else leaf for _, leaf in loss.summands()]
 
 
 def loss_name(loss: Measure) -> str:

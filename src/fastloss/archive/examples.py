@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from .._batch import ignored_labels
+from .._engine.loss import Loss
+from .._engine.measure import Measure
 from .._engine.passes import Passes
 from .._engine.region import RegionLoss
 from .._windows import WINDOW_BYTES, Window, finer_cuts
@@ -24,7 +26,6 @@ from ..files.geometry import frame_of
 from ..files.label_maps import IGNORED
 from ..files.pairing import Pair
 from ..files.views import View
-from ..losses import Loss
 from ..numerics import sigmoid, softmax
 from ..report.examples import NO_CLASS, NOT_COUNTED, Example, Plane
 from ..report.files_report import FilesReport
@@ -62,6 +63,8 @@ def with_examples(report: FilesReport, how: Reading, count: int, pictures: Mappi
         The report with examples.
     """
     worst = report.worst(count)
+    # Pictures are made of scores, also if the metrics took label maps as they are.
+    how = dataclasses.replace(how, meaning=dataclasses.replace(how.meaning, one_hot=True))
     reader = _Reader(report.losses, how, len(worst), pictures)
     return report._with_examples([reader.example(index, report.pairs[index]) for index in worst])
 
@@ -78,15 +81,18 @@ class _Pixels:
 class _Reader:
     """Reads images for their pictures."""
 
-    def __init__(self, losses: Mapping[str, Loss], how: Reading, count: int, pictures: Mapping[str, Path]) -> None:
+    def __init__(self, losses: Mapping[str, Measure], how: Reading, count: int, pictures: Mapping[str, Path]) -> None:
         self.how, self.count, self.pictures = how, count, pictures
         leaves = [leaf for loss in losses.values() for _, leaf in loss.summands()]
         known = (expects(leaf) for leaf in leaves)
         self.logits = next((kind for kind in known if kind), "probabilities") == "logits"
         stated = (getattr(leaf, "activation", None) for leaf in leaves)
         self.activation = next((activation for activation in stated if activation), None)
-        self.loss = next((leaf for leaf in leaves if _has_map(leaf)), None)
-        self.words = "absolute error of the probabilities" if self.loss is None else repr(self.loss)
+        of_losses = [leaf for leaf in leaves if isinstance(leaf, Loss)]
+        self.loss = next((leaf for leaf in of_losses if _has_map(leaf)), None)
+        self.hard = not of_losses  # metrics do not tell whether scores are logits
+        unmapped = "pixels of another class" if self.hard else "absolute error of the probabilities"
+        self.words = unmapped if self.loss is None else repr(self.loss)
         own = how.meaning.ignored if how.meaning.labels is None else ()
         stated = (leaf.ignore_index for leaf in leaves)
         self.ignored = ignored_labels(next((one for one in stated if one is not None), own or IGNORED))
@@ -151,12 +157,12 @@ class _Reader:
         if exclusive:
             counted &= ~np.isin(target, self.ignored)
         certain = image.decoder.holds_labels or image.decoder.prediction.probabilities
-        loss = self._loss(arrays.input, arrays.target, arrays.weight, certain)
-        loss = np.where(np.isfinite(loss), loss, np.inf)
         single = exclusive and len(values) == 1
         on = values > (0.0 if self.logits and not certain else 0.5)
         own = np.argmax(values, axis=0) if exclusive and not single else _last(on)
         mask = _last(target[None] == 1) if single else target if exclusive else _last(target > 0.5)
+        loss = own != mask if self.hard else self._loss(arrays.input, arrays.target, arrays.weight, certain)
+        loss = np.where(np.isfinite(loss), loss, np.inf)
         return _Pixels(
             loss=np.where(counted, loss, np.nan).astype(np.float32),
             target=np.where(counted, mask, NOT_COUNTED).astype(np.int16),

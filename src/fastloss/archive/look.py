@@ -21,9 +21,13 @@ from ..losses import (
     CategoricalCrossEntropyLoss,
     CrossEntropyLoss,
     Loss,
+    LovaszHingeLoss,
     MultiLabelSoftMarginLoss,
     NLLLoss,
+    PolyLoss,
+    TopKLoss,
 )
+from .checks import leaves
 
 SAMPLE = 2**16
 """The number of pixels to look at in each image."""
@@ -38,6 +42,8 @@ TAKE_LOGITS = {
     CrossEntropyLoss: ("cross_entropy", "categorical_cross_entropy"),
     BCEWithLogitsLoss: ("binary_cross_entropy_with_logits", "binary_cross_entropy"),
     MultiLabelSoftMarginLoss: ("multilabel_soft_margin", "binary_cross_entropy"),
+    PolyLoss: ("poly", "categorical_cross_entropy"),
+    LovaszHingeLoss: ("lovasz_hinge", "lovasz_softmax"),
 }
 """The losses that take logits whatever their options, with their names, and the loss that takes probabilities."""
 
@@ -75,10 +81,12 @@ def taking_probabilities(name: str, loss: Measure, path: str, *, one_hot: bool =
 
 def _loss_of_probabilities(name: str, loss: Loss, path: str) -> Loss:
     for kind, (own, other) in TAKE_LOGITS.items():
-        if any(isinstance(leaf, kind) for _, leaf in loss.summands()):
+        if any(isinstance(leaf, kind) for leaf in leaves(loss)):
             raise FileError(f"{path} holds probabilities or labels, but {own} takes logits; use {other} in {name}")
-    if isinstance(loss, Composed):
+    if isinstance(loss, Composed) and not hasattr(loss, "activation"):
         return composed([(weight, _loss_of_probabilities(name, leaf, path)) for weight, leaf in loss.summands()])
+    if isinstance(loss, TopKLoss):
+        return dataclasses.replace(loss, loss=_loss_of_probabilities(name, loss.loss, path))  # type: ignore[arg-type]
     if getattr(loss, "activation", None) is None:
         return loss
     changed: Loss = dataclasses.replace(loss, activation=None)  # type: ignore[type-var]
@@ -92,7 +100,7 @@ def look(values: Array, exclusive: bool, losses: Mapping[str, Measure], path: st
     """
     seen = _Seen(values)
     for name, loss in losses.items():
-        for expected in dict.fromkeys(expects(leaf) for _, leaf in loss.summands()):
+        for expected in dict.fromkeys(expects(leaf) for leaf in leaves(loss)):
             note = seen.note(expected, loss, name, exclusive, path)
             if note:
                 yield note
@@ -157,15 +165,15 @@ class _Seen:
         sums = " that sum to 1" if self.channels > 1 and self.sum_to_one else ""
         what = f"{path} seems to hold probabilities, values in [0, 1]{sums}"
         for kind, (own, other) in TAKE_LOGITS.items():
-            if any(isinstance(leaf, kind) for _, leaf in loss.summands()):
+            if any(isinstance(leaf, kind) for leaf in leaves(loss)):
                 return f"{what}, but {own} takes logits; for probabilities, use {other}"
-        activation = next(a for _, leaf in loss.summands() if (a := getattr(leaf, "activation", None)))
+        activation = next(a for leaf in leaves(loss) if (a := getattr(leaf, "activation", None)))
         return f"{what}, but {name} applies a {activation}; if they are probabilities, give `activation=None`"
 
 
 def _way_out(loss: Measure) -> str:
     for kind, own in OF_PROBABILITIES.items():
-        if any(isinstance(leaf, kind) for _, leaf in loss.summands()):
+        if any(isinstance(leaf, kind) for leaf in leaves(loss)):
             return f"if they are logits, use {own}"
     return "if they are logits, give `activation=softmax` or `activation=sigmoid`"
 

@@ -21,7 +21,7 @@ from fastloss.report.files_report import FilesReport, check_output
 from fastloss.report.formats import json_text
 
 from . import auditing, comparing, expression, options, tables
-from .errors import FileError, UserError, shown, spelled
+from .errors import FileError, UserError, printable, shown, spelled
 from .messages import counted, note_activation, say_failures, say_speed, who_computes
 from .names import class_names as read_names
 from .options import Activation, Hash, OnError
@@ -347,7 +347,9 @@ def _losses(
     defaults: dict[str, object] = {}
     if activation is not None:
         defaults["activation"] = None if activation is Activation.none else activation.value
-    found: dict[str, Measure] = {text.strip(): expression.parse(text, defaults, notes) for text in losses}
+    found: dict[str, Measure] = {
+        text.strip(): _mergeable(text, expression.parse(text, defaults, notes)) for text in losses
+    }
     for text in (one for given in metrics for one in (expression.all_metrics() if given.strip() == "all" else [given])):
         made = expression.parse_metric(text, defaults)
         name = text.strip()
@@ -355,6 +357,14 @@ def _losses(
             name = f"{name} (metric)"
         found[name] = made
     return found
+
+
+def _mergeable(text: str, loss: Loss) -> Loss:
+    try:
+        loss.check_merging()
+    except ValueError as error:
+        raise UserError(f'--loss "{printable(text)}": {error}') from None
+    return loss
 
 
 @contextmanager

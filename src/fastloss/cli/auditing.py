@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 import fastloss
-from fastloss.report.label_audit import LabelAudit, check_audit_output
+from fastloss.report.label_audit import LabelAudit, audit_json, check_audit_output
 
 from . import options, tables
 from .errors import FileError, UserError, shown, spelled
-from .messages import shown_progress
 from .names import class_names as read_names
 from .options import Activation
+from .progress import shown_progress
 from .streams import say
 
 Output = Annotated[
@@ -56,6 +56,8 @@ def audit(
     threads: options.Threads = None,
     read_threads: options.ReadThreads = None,
     worst: options.Worst = 10,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
 ) -> None:
     """Find labels that a model contradicts: per image, per class, and the images to look at first.
 
@@ -69,7 +71,7 @@ def audit(
     names = None if class_names is None else read_names(class_names)
     if threads is not None:
         fastloss.set_num_threads(threads)
-    with shown_progress() as progress:
+    with shown_progress("auditing", quiet) as progress:
         found = fastloss.audit_files(
             predictions,
             targets,
@@ -97,8 +99,13 @@ def audit(
         say(f"note: {spelled(note)}")
     for path in output or ():
         found.write(path)
-    _tables(found, worst)
+    if json:
+        sys.stdout.write(audit_json(found))
+    else:
+        _tables(found, worst)
     sys.stdout.flush()
+    if quiet:
+        return
     count = len(found.images)
     say(f"{count} image{'s' * (count != 1)}, {found.nbytes / 1e9:.3g} GB read twice in {found.seconds:.3g} s")
 

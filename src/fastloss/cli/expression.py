@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from fastloss.losses import LOSSES, DiceCELoss, Loss
+from fastloss.losses import LOSSES, AsymmetricUnifiedFocalLoss, DiceCELoss, Loss
 from fastloss.metrics import METRICS, Metric
 
 from .errors import UserError, printable
@@ -26,6 +26,7 @@ LONGEST = 1000
 TAKEN: dict[str, Callable[..., Loss]] = {
     **{name: cls for name, cls in LOSSES.items() if cls.kind == "pixel" or cls.takes_binary},
     "dice_ce_loss": DiceCELoss,
+    "asymmetric_unified_focal_loss": AsymmetricUnifiedFocalLoss,
 }
 """The losses that an expression may name. Soft margin is missing: it takes targets -1 and 1, and a mask holds no -1."""
 
@@ -41,12 +42,9 @@ def parse(text: str, defaults: Mapping[str, object] | None = None, notes: list[s
     reader = _Reader(text, dict(defaults or {}), notes if notes is not None else [])
     node = reader.tree()
     try:
-        value = reader.term(node)
+        return reader.loss(node)
     except RecursionError:
         raise reader.error(node, "expected a simpler expression, got one that is nested too deeply") from None
-    if not isinstance(value, Loss):
-        raise reader.error(node, "expected a loss, got a number")
-    return value
 
 
 def parse_metric(text: str, defaults: Mapping[str, object] | None = None) -> Metric:
@@ -119,6 +117,13 @@ class _Reader:
         except (ValueError, RecursionError, MemoryError) as error:
             raise self._pointed(f"not an expression: {error}", 0, len(self.text)) from None
 
+    def loss(self, node: ast.expr) -> Loss:
+        """Return the loss that an expression, or the parameter of a loss, describes."""
+        value = self.term(node)
+        if not isinstance(value, Loss):
+            raise self.error(node, "expected a loss, got a number")
+        return value
+
     def term(self, node: ast.expr) -> Loss | float:
         """Return a loss, or a number that is the weight of a loss."""
         if isinstance(node, ast.BinOp):
@@ -188,8 +193,13 @@ class _Reader:
 
     def _call(self, node: ast.expr, name: str, make: Callable[..., T], keywords: list[ast.keyword]) -> T:
         own = self._parameters(name, parameters(make), keywords)
-        given = {name: value for name, value in self.defaults.items() if name in parameters(make)}
-        return self._checked(node, lambda: make(**(given | own)))
+        for option, usual in parameters(make).items():
+            if isinstance(usual, Loss) and option not in own:  # the loss of a top-k loss gets the defaults
+                own[option] = type(usual)(**self._defaults_of(type(usual)))
+        return self._checked(node, lambda: make(**(self._defaults_of(make) | own)))
+
+    def _defaults_of(self, make: Callable[..., object]) -> dict[str, object]:
+        return {name: value for name, value in self.defaults.items() if name in parameters(make)}
 
     def _name(self, func: ast.Name) -> str:
         """Return the loss's own name for the name in the expression, which may be another name of the loss."""
@@ -220,7 +230,8 @@ class _Reader:
                 raise self.error(keyword, f'expected each parameter once, got "{name}" twice')
             if name == "axis":
                 raise self.error(keyword, f"expected no axis here; --axis sets the class axis of every {self.what}")
-            found[name] = self._value(keyword.value)
+            takes_loss = isinstance(known[name], Loss)
+            found[name] = self.loss(keyword.value) if takes_loss else self._value(keyword.value)
             if name == "reduction" and found[name] == "none":
                 raise self.error(keyword, 'expected reduction "mean" or "sum", one number per loss, got "none"')
         return found

@@ -28,6 +28,7 @@ ALIASES = {
     "sensitivity_specificity": "sens_spec",
     "generalized_dice": "gdl gdice gen_dice generalised_dice",
     "dice_ce": "ce_dice dice_cross_entropy dice_xent",
+    "poly": "poly1 poly_ce",
 }
 """Maps a loss's short name here to its names in papers and other libraries. These are taken."""
 
@@ -67,6 +68,9 @@ SUGGESTED = {
     "generalized_dice": "gd generalized_dice_score",
     "boundary": "bd surface surface_distance",
     "hausdorff_dt": "hd hd95 hausdorff hausdorff_distance",
+    "lovasz_softmax": "lovasz",
+    "top_k": "ohem hard_mining",
+    "asymmetric_unified_focal": "unified_focal",
 }
 """Maps a loss to names that are only suggested. Some mean another quantity: `hausdorff_distance` is in pixels, and
 `miou` counts over a data set. Others mean several losses: Keras' `SparseCategoricalCrossentropy` takes probabilities by

@@ -25,11 +25,17 @@ from . import (
     hausdorff,
     huber,
     jensen_shannon,
+    log_dice,
+    lovasz,
     margin,
     mask_rcnn,
+    mcc,
+    poly,
     regression,
     sensitivity_specificity,
+    top_k,
     tversky,
+    unified_focal,
 )
 from .balanced_binary import *  # noqa: F403
 from .binary import *  # noqa: F403
@@ -46,11 +52,17 @@ from .generalized_dice import *  # noqa: F403
 from .hausdorff import *  # noqa: F403
 from .huber import *  # noqa: F403
 from .jensen_shannon import *  # noqa: F403
+from .log_dice import *  # noqa: F403
+from .lovasz import *  # noqa: F403
 from .margin import *  # noqa: F403
 from .mask_rcnn import *  # noqa: F403
+from .mcc import *  # noqa: F403
+from .poly import *  # noqa: F403
 from .regression import *  # noqa: F403
 from .sensitivity_specificity import *  # noqa: F403
+from .top_k import *  # noqa: F403
 from .tversky import *  # noqa: F403
+from .unified_focal import *  # noqa: F403
 
 __all__ = ["Loss", "Partial"]
 __all__ += balanced_binary.__all__
@@ -68,11 +80,17 @@ __all__ += generalized_dice.__all__
 __all__ += hausdorff.__all__
 __all__ += huber.__all__
 __all__ += jensen_shannon.__all__
+__all__ += log_dice.__all__
+__all__ += lovasz.__all__
 __all__ += margin.__all__
 __all__ += mask_rcnn.__all__
+__all__ += mcc.__all__
+__all__ += poly.__all__
 __all__ += regression.__all__
 __all__ += sensitivity_specificity.__all__
+__all__ += top_k.__all__
 __all__ += tversky.__all__
+__all__ += unified_focal.__all__
 
 # DiceCELoss is left out: it is a sum of two other losses.
 LOSSES: dict[str, type[Loss]] = {

@@ -84,17 +84,6 @@ class DistanceLoss(MapsLoss, SumLoss):
             return batch.target[n], -1 if label in batch.ignored else label, False  # -1: the mask is then empty
         return batch.target[n, c] > 0.5, 0, True
 
-    @staticmethod
-    def _counting(batch: Batch, n: int) -> Array:
-        """Which pixels of an image count: an array of shape (*S) or (C, *S)."""
-        kept: Array = np.ones(batch.input.shape[2:], np.bool_)
-        if batch.labels and batch.target is not None:
-            for label in batch.ignored:
-                kept &= batch.target[n] != label
-        if batch.weight is not None:
-            kept = kept & (batch.weight[n] > 0)
-        return kept
-
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class BoundaryLoss(DistanceLoss):

@@ -8,7 +8,7 @@ from typing import Any
 
 from .._arrays import Array
 from .._engine.functions import function_of, loss_of
-from .._engine.region import Derivatives, RegionLoss, Sums, overlap, smooth_option, smooth_pair
+from .._engine.region import Derivatives, RegionLoss, Sums, overlap, overlap_score, smooth_option, smooth_pair
 from .._options import choice, freeze
 
 __all__ = ["DiceLoss", "JaccardLoss", "dice_loss", "jaccard_loss"]
@@ -89,8 +89,13 @@ class DiceLoss(RegionLoss):
     def wants_squares(self) -> bool:
         return self.squared
 
+    def _score(self, s: Sums) -> tuple[Array, Derivatives]:
+        """The score, and minus its derivatives."""
+        return overlap_score(s, 2, 0.5, 0.5, smooth_pair(self.smooth), self.squared)
+
     def formula(self, s: Sums) -> tuple[Array, Derivatives]:
-        return overlap(s, 2, 0.5, 0.5, smooth_pair(self.smooth), self.squared)
+        score, derivatives = self._score(s)
+        return 1 - score, derivatives
 
 
 @function_of(DiceLoss)

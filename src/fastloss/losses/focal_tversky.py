@@ -112,9 +112,13 @@ class FocalTverskyLoss(RegionLoss):
             smooth=smooth_option(self.smooth),
         )
 
+    def _exponents(self, classes: int) -> Array:
+        """The exponent of each class, or of all."""
+        return np.array(self.gamma)
+
     def formula(self, s: Sums) -> tuple[Array, Derivatives]:
         loss, overlap_derivatives = overlap(s, 1, self.alpha, self.beta, smooth_pair(self.smooth), False)
-        gamma = np.array(self.gamma)
+        gamma = self._exponents(s.B.shape[1])
         factor = np.array(1.0 if self.class_alpha is None else self.class_alpha)
         base = np.maximum(loss, 0)
 

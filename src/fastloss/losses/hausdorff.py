@@ -90,7 +90,7 @@ class HausdorffDTLoss(DistanceLoss):
         return (self._term("hausdorff"),)
 
     def make_weights(self, batch: Batch) -> Array:
-        predicted = [self._predicted(x) & self._counting(batch, n) for n, x in enumerate(batch.input)]
+        predicted = [self._predicted(x) & counting for x, counting in zip(batch.input, batch.counting(), strict=True)]
 
         def fill(n: int, c: int, spacing: tuple[float, ...], out: Array) -> None:
             out[...] = self._field(self._target_mask(batch, n, c), spacing)

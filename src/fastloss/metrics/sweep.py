@@ -138,7 +138,7 @@ class Sweep(Metric):
         """What a channel's value must exceed at each threshold, in ascending order."""
         assert isinstance(self.measure, CountMetric)
         assert self.threshold is not None
-        prediction = self.measure.tally().prediction
+        prediction = self.measure.prediction()
         return tuple(prediction._replace(threshold=t).level() for t in sorted(set(self.threshold)))
 
     def _points(self, sums: Array) -> Iterator[list[Array]]:
@@ -234,7 +234,7 @@ class Sweep(Metric):
             measure.check_batch(batch)
         else:
             check_targets(batch, [p for _, p in measure.summands()])
-        if isinstance(measure, CountMetric) and measure.tally().prediction.rule(batch) != Rule.ABOVE:
+        if isinstance(measure, CountMetric) and measure.prediction().rule(batch) != Rule.ABOVE:
             raise ValueError(
                 f"threshold: expected channels that are compared with a threshold, got classes that exclude each other "
                 f"for {self!r}; give a dense target, or one channel"

@@ -133,7 +133,7 @@ def check_audit_output(path: str | os.PathLike[str]) -> None:
     check_writable(Path(path))
 
 
-def _json(audit: LabelAudit) -> str:
+def audit_json(audit: LabelAudit) -> str:
     how = config()
     data = {
         "fastloss": how["version"],
@@ -191,4 +191,4 @@ def _all_ranked(audit: LabelAudit) -> list[int]:
     return ranked + sorted(set(range(len(audit.pairs))) - set(ranked))
 
 
-WRITERS: dict[str, Callable[[LabelAudit], str]] = {".json": _json, ".csv": _csv}
+WRITERS: dict[str, Callable[[LabelAudit], str]] = {".json": audit_json, ".csv": _csv}

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from .._engine.confusion import ClassMetric
 from .._engine.loss import Composed
+from .._engine.lovasz import LovaszLoss
 from .._engine.measure import Measure
 from .._engine.metric import Metric
 from .._engine.region import RegionLoss
-from ..losses import GeneralizedDiceLoss
+from ..losses import GeneralizedDiceLoss, TopKLoss
 
 ABSENT = {"skip": ", without classes absent from the mask", "nan": ", without classes that have no value"}
 
@@ -26,6 +27,10 @@ def averaging(loss: Measure) -> str:
         return " + ".join(f"{weight:g} x ({averaging(term)})" for weight, term in loss.summands())
     if loss.reduction == "sum":
         return "the sum, not an average"
+    if isinstance(loss, LovaszLoss):
+        return "mean over the classes of each image, then over images"
+    if isinstance(loss, TopKLoss):
+        return averaging(loss.loss).replace("the pixels", "the hardest pixels")
     weighted = "weighted " if getattr(loss, "class_weight", None) is not None else ""
     if isinstance(loss, GeneralizedDiceLoss):  # one value per image
         return "pixels of all images pooled" if loss.batch else "mean over images"
