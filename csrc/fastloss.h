@@ -36,12 +36,14 @@ enum fl_activation { FL_NONE, FL_SIGMOID, FL_SOFTMAX };
 
 /* What a job does: either WEIGH or COUNT by itself, or any of the other modes together. */
 enum fl_mode {
-    FL_WEIGH = 1,    /* check labels and weights, and fill the weight sums only; the input is not read */
-    FL_FORWARD = 2,  /* fill all sums */
-    FL_GRADIENT = 4, /* write d(value)/d(input) to the output, from the terms' coefficients */
-    FL_MAP = 8,      /* write the values of the only term to the output: per pixel (pixel losses) or per element */
+    FL_WEIGH = 1,     /* check labels and weights, and fill the weight sums only; the input is not read */
+    FL_FORWARD = 2,   /* fill all sums */
+    FL_GRADIENT = 4,  /* write d(value)/d(input) to the output, from the terms' coefficients */
+    FL_MAP = 8,       /* write the values of the only term to the output: per pixel (pixel losses) or per element */
     FL_BY_CLASS = 16, /* with FL_FORWARD: pixel and element losses also keep their sums class by class */
-    FL_COUNT = 32     /* count pixels by class (fl_count); there are no terms */
+    FL_HESSIAN = 32,  /* with FL_GRADIENT only: write d2(value)/d(input)2 instead, for pixel and element losses */
+    FL_BOUND = 64,    /* with FL_HESSIAN: write a diagonal that bounds the Hessian of a pixel's classes from above */
+    FL_COUNT = 128    /* count pixels by class (fl_count); there are no terms */
 };
 
 /* Faults of the data, combined by OR in fl_faults().  The caller then finds the wrong element and names it.  A job that

@@ -20,7 +20,9 @@ from fastloss.losses import LOSSES, MULTI_INPUT_LOSSES
 ROOT = pathlib.Path(__file__).parents[1]
 LOSS_PAGES = sorted((ROOT / "docs/losses").glob("*.md"))
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-OPTIONAL = {"PIL", "dask", "distributed", "nibabel", "rasterio", "sklearn", "torch", "zarr"}
+OPTIONAL = {
+    "PIL", "catboost", "dask", "distributed", "lightgbm", "nibabel", "rasterio", "sklearn", "torch", "xgboost", "zarr",
+}  # fmt: skip
 """Libraries that a page imports and that an install may lack."""
 CONTINUED = {"docs/tutorial.md", "docs/custom-loss.md", "docs/metrics.md", "docs/recipes/"}
 """The blocks of such a page, or of a page in such a folder, run as one session."""

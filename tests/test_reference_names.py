@@ -18,6 +18,7 @@ HERE = pathlib.Path(__file__).parent
 CSRC = HERE.parent / "csrc" / "kernels"
 FAMILIES = {  # and their files in C
     "elements": ("elements",),
+    "probabilities": ("probabilities",),
     "pixels": ("pixels", "pixel_losses"),
     "regions": ("regions",),
     "bins": ("bins",),
@@ -26,7 +27,8 @@ FAMILIES = {  # and their files in C
 
 pytestmark = pytest.mark.skipif(not CSRC.exists(), reason="needs the sources, csrc/")
 
-# Macros of elements.h and transforms.h, each with the name of a loss. They define a value and its slope, or a value.
+# Macros of elements.h, probabilities.h and transforms.h, each with the name of a loss. They define a value, its slope
+# and its curve, or a value.
 LOSS = re.compile(r"^(?:ELEMENT_LOSS|PROB_LOSS|CLASS_PROB_LOSS|PROB_ROWS|FUNCTION)\((\w+)", re.MULTILINE)
 FUNCTION = re.compile(r"^(?:static|FL_INLINE)\s[\w\s*]*?\b(\w+)\(", re.MULTILINE)
 ENTRY = re.compile(r'\{\.name = "(\w+)"(.*?)\},', re.DOTALL)
@@ -55,7 +57,7 @@ def losses_in_c(family: str) -> set[str]:
     """Return the family's functions in the table, named directly or by a macro: values, slopes, forward, backward."""
     text = text_in_c(family)
     defined = functions_in_c(family)
-    named = {name for loss in LOSS.findall(text) for name in (loss, f"{loss}_slope")}
+    named = {name for loss in LOSS.findall(text) for name in (loss, f"{loss}_slope", f"{loss}_curve")}
     for name, entry in ENTRY.findall((CSRC / "table.h").read_text()):
         expanded = entry.replace("SUMMED", "OWN(sum)").replace("PICKED", "OWN(picked)")
         own = re.findall(r"\bOWN\((\w+)\)", expanded)
@@ -91,9 +93,9 @@ def test_every_reference_has_a_function_in_c(family):
 
 def test_the_losses_of_all_macros_are_found():
     """The regular expressions match what they should: they find every value and slope of the table as a function."""
-    found = functions_in_c("elements") | functions_in_c("transforms")
+    found = functions_in_c("elements") | functions_in_c("probabilities") | functions_in_c("transforms")
     table = (CSRC / "table.h").read_text()
     of_value = re.findall(r"\bOF_(?:INPUT|GIVEN|LOGIT|PROB|CLASS_PROB)\((\w+)\)", table.split("loss_table")[1])
     assert len(of_value) >= 20
     for name in of_value:
-        assert {name, f"{name}_slope"} <= found
+        assert {name, f"{name}_slope", f"{name}_curve"} <= found

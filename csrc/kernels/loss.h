@@ -53,6 +53,9 @@ struct loss_entry {
      * (fl_activation), or NULL if the loss does not have the activation.  Losses of elements have these functions.  So
      * do losses of pixels that sum them over the classes (sum_forward, sum_backward). */
     row_fn *value[3], *slope[3];
+    /* The second derivative, for the Hessian.  A loss of pixels whose value has a softmax of its own has slope and curve
+     * of log p at FL_SOFTMAX. */
+    row_fn *curve[3];
     /* Losses of pixels have these three (pixels.h).  Transforms have only `backward`.  Bins have one of the first two. */
     void (*forward)(tile *t, const term *r, ptrdiff_t c0);
     void (*finish)(tile *t, const term *r);

@@ -13,7 +13,7 @@
 #ifndef FASTLOSS_PIXELS_H
 #define FASTLOSS_PIXELS_H
 
-#include "elements.h"
+#include "probabilities.h"
 
 /* ---- sums of an element's value over the classes, for any loss whose entry has value and slope
  *
@@ -24,7 +24,7 @@ typedef struct {
 
 static row_input class_input(tile *t, const term *r, ptrdiff_t c) {
     const real *restrict x = x_row(t, c), *restrict e = t->e + c * t->width;
-    if (r->given->activation != FL_SOFTMAX) return (row_input){x, x};
+    if (r->given->activation != FL_SOFTMAX && !r->loss->softmax) return (row_input){x, x};
     real *restrict log_p = r->log_p, *restrict p = r->p;
     const real *restrict m = t->m, *restrict log_s = r->log_s, *restrict s = t->s;
     for (ptrdiff_t i = 0; i < t->padded; i++) log_p[i] = (x[i] - m[i]) - log_s[i];
@@ -93,6 +93,131 @@ static void sum_backward(tile *t, const term *r, ptrdiff_t c0, int add) {
     }
 }
 
+/* ---- the Hessian, for every loss of pixels whose entry has slope and curve
+ *
+ * Without softmax, d2/dx_c^2 is the curve of class c.  With softmax, h = d/dlog p, u = d2/dlog p^2 and H = sum_j h_j:
+ *   d2/dx_c^2 = (1 - p_c)^2 u_c + p_c^2 sum_{j != c} u_j - p_c (1 - p_c) H.
+ * The Hessian of log p_j is p p' - diag(p), and that of f_j(log p_j) adds u_j v v', where v_c = [c == j] - p_c.  Row sums
+ * bound both (Gershgorin): 2 p_c (1 - p_c) in each class bounds diag(p) - p p', and 2 (1 - p_j) |v_c| bounds v v'.
+ *
+ * Row b is H, and row a is the sum of u, or of (1 - p) max(u, 0) for the bound.  A class of more than half of the
+ * probability is left out of row a and kept in row wy, because a sum that holds it, less its own part, would cancel.
+ *
+ * In cross entropy u is 0, and the third term is all.  This is three times as fast by functions of its own. */
+static int bounds(const tile *t) { return (t->job->mode & FL_BOUND) != 0; }
+static int hessian(const tile *t) { return (t->job->mode & FL_HESSIAN) != 0; }
+
+static int is_flat(const term *r) { return r->loss->curve[FL_SOFTMAX] == categorical_curve_of_softmax; }
+
+static int hessian_activation(const term *r) { return r->loss->softmax ? FL_SOFTMAX : r->given->activation; }
+
+/* Fills the row `y`, which is free by then, with 1 - p.  The class of the label, or without labels the class of the
+ * maximum, does not cancel.  So a confident pixel's gradient and Hessian have the same size. */
+static const real *rest_row(const tile *t, const term *r, ptrdiff_t c0, ptrdiff_t c, const real *restrict p) {
+    const real *restrict x = x_row(t, c), *restrict m = t->m, *restrict s = t->s, *restrict z = t->z;
+    const real *restrict rest = t->rest;
+    const ireal *restrict label = t->label;
+    real *restrict q = r->y;
+    ireal own = (ireal)(c0 + c);
+    if (t->job->labels)
+        for (ptrdiff_t i = 0; i < t->padded; i++) q[i] = label[i] == own ? rest[i] / s[i] : 1 - p[i];
+    else
+        for (ptrdiff_t i = 0; i < t->padded; i++) q[i] = x[i] == m[i] ? z[i] / s[i] : 1 - p[i];
+    return q;
+}
+
+/* Fills the row `value` with u, or with (1 - p) max(u, 0) for the bound.  Returns 1 - p, if there is a softmax. */
+static const real *curve_row(tile *t, const term *r, ptrdiff_t c0, ptrdiff_t c, row_input in) {
+    int activation = hessian_activation(r);
+    real *restrict u = r->value;
+    class_row(t, r, c0, c, in, r->loss->curve[activation]);
+    const real *restrict q = activation == FL_SOFTMAX ? rest_row(t, r, c0, c, in.p) : NULL;
+    if (bounds(t))
+        for (ptrdiff_t i = 0; i < t->padded; i++) u[i] = u[i] < 0 ? 0 : u[i];
+    if (bounds(t) && q)
+        for (ptrdiff_t i = 0; i < t->padded; i++) u[i] = times(u[i], q[i]);
+    return q;
+}
+
+static void flat_forward(tile *t, const term *r, ptrdiff_t c0) {
+    real *restrict b = r->b;
+    const real *restrict wy = r->wy;
+    if (t->job->labels && r->given->param[0] == 0) {
+        for (ptrdiff_t i = 0; i < t->padded; i++) b[i] = -wy[i];
+        return;
+    }
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        class_row(t, r, c0, c, (row_input){x_row(t, c), x_row(t, c)}, r->loss->slope[FL_SOFTMAX]);
+        add_row(b, r->b_lost, r->value, t->padded);
+    }
+}
+
+static void flat_backward(tile *t, const term *r, ptrdiff_t c0, int add) {
+    const real *restrict b = r->b, *restrict w = t->w, *restrict k = r->k[0], *restrict s = t->s;
+    real *restrict p = r->p, *restrict scale = r->a, twice = bounds(t) ? 2 : 1;
+    for (ptrdiff_t i = 0; i < t->padded; i++) scale[i] = -twice * k[i] * w[i] * b[i];
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        const real *e = t->e + c * t->width;
+        real *g = g_row(t, c);
+        for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = e[i] / s[i];
+        const real *restrict q = rest_row(t, r, c0, c, p);
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < t->padded; i++) {
+            real v = scale[i] * p[i] * q[i];
+            g[i] = add ? g[i] + v : v;
+        }
+    }
+}
+
+static void curve_forward(tile *t, const term *r, ptrdiff_t c0) {
+    if (hessian_activation(r) != FL_SOFTMAX) return;
+    if (is_flat(r)) {
+        flat_forward(t, r, c0);
+        return;
+    }
+    real *restrict u = r->value, *restrict largest = r->wy;
+    for (ptrdiff_t i = 0; i < t->padded && c0 == 0; i++) r->log_s[i] = r_log1p(t->z[i]), largest[i] = 0;
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        row_input in = class_input(t, r, c);
+        const real *restrict p = in.p;
+        class_row(t, r, c0, c, in, r->loss->slope[FL_SOFTMAX]);
+        add_row(r->b, r->b_lost, u, t->padded);
+        curve_row(t, r, c0, c, in);
+        for (ptrdiff_t i = 0; i < t->padded; i++) {
+            largest[i] = p[i] > R(0.5) ? u[i] : largest[i];
+            u[i] = p[i] > R(0.5) ? 0 : u[i];
+        }
+        add_row(r->a, r->a_lost, u, t->padded);
+    }
+}
+
+FL_INLINE real softmax_curve(real p, real q, real own, real sum, real largest, real total, int bound) {
+    real others = p > R(0.5) ? sum : sum - own + largest;
+    if (bound) return 2 * (own * q + p * others + p * q * (total > 0 ? 0 : -total));
+    return q * (q * own) + p * (p * others) - p * q * total;
+}
+
+static void curve_backward(tile *t, const term *r, ptrdiff_t c0, int add) {
+    if (is_flat(r)) {
+        flat_backward(t, r, c0, add);
+        return;
+    }
+    int bound = bounds(t);
+    const real *restrict a = r->a, *restrict b = r->b, *restrict largest = r->wy, *restrict w = t->w, *k = r->k[0];
+    for (ptrdiff_t c = 0; c < t->classes; c++) {
+        row_input in = class_input(t, r, c);
+        real *restrict g = g_row(t, c), *restrict v = r->value;
+        const real *restrict p = in.p;
+        const real *restrict q = curve_row(t, r, c0, c, in);
+        for (ptrdiff_t i = 0; q && i < t->padded; i++)
+            v[i] = softmax_curve(p[i], q[i], v[i], a[i], largest[i], b[i], bound);
+        for (ptrdiff_t i = 0; i < t->padded; i++) {
+            real u = k[i] * w[i] * v[i];
+            g[i] = add ? g[i] + u : u;
+        }
+    }
+}
+
 /* ---- losses of only the label's input: row a is x_y, and backward writes row b at the label and 0 elsewhere */
 static void pick_forward(tile *t, const term *r, ptrdiff_t c0) {
     real *restrict a = r->a;
@@ -152,7 +277,8 @@ static void picked_backward(tile *t, const term *r, ptrdiff_t c0, int add) {
 
 static unsigned pixel_needs(const fl_job *job, const loss_entry *loss, const fl_term *given) {
     int softmax = loss->softmax || given->activation == FL_SOFTMAX;
-    int picks = job->labels && (loss->picks == ALWAYS || (loss->picks == UNSMOOTHED && given->param[0] == 0));
+    int all = (job->mode & FL_HESSIAN) != 0; /* the Hessian takes every class */
+    int picks = job->labels && !all && (loss->picks == ALWAYS || (loss->picks == UNSMOOTHED && given->param[0] == 0));
     int rows = loss->forward && !(softmax && picks); /* else the statistics are enough */
     int exps = softmax && (job->mode & FL_GRADIENT || (given->activation == FL_SOFTMAX && rows));
     return (softmax ? NEEDS_SOFTMAX : 0u) | (loss->maxima ? NEEDS_MAXIMA : 0u) | (picks ? NEEDS_PICKS : 0u) |
@@ -186,7 +312,8 @@ static void pixel_weigh(tile *t, const term *r) {
 }
 
 static void pixel_forward(tile *t, const term *r, ptrdiff_t c0) {
-    if (r->loss->forward) r->loss->forward(t, r, c0);
+    if (hessian(t)) curve_forward(t, r, c0);
+    else if (r->loss->forward) r->loss->forward(t, r, c0);
 }
 
 /* Adds each pixel's value and weight to the sums of its label's class. */
@@ -217,7 +344,9 @@ static void pixel_finish(tile *t, const term *r) {
     }
 }
 
-static void pixel_backward(tile *t, const term *r, ptrdiff_t c0, int add) { r->loss->backward(t, r, c0, add); }
+static void pixel_backward(tile *t, const term *r, ptrdiff_t c0, int add) {
+    (hessian(t) ? curve_backward : r->loss->backward)(t, r, c0, add);
+}
 
 static const family pixels = {.needs = pixel_needs,
                               .sum_count = mean_sums,

@@ -15,14 +15,20 @@
 /* The functions of an element, by what they take: the input itself (OF_INPUT), a probability (OF_GIVEN), a logit
  * (OF_LOGIT), a softmax (OF_SOFTMAX), a probability or a logit (OF_PROB).  OF_CLASS_PROB is for losses that take a
  * probability, a logit or a softmax. */
-#define OF_INPUT(NAME) .value = {NAME##_row}, .slope = {NAME##_slope_row}
-#define OF_GIVEN(NAME) .value = {NAME##_given}, .slope = {NAME##_slope_given}
-#define OF_LOGIT(NAME) .value = {NULL, NAME##_of_logit}, .slope = {NULL, NAME##_slope_of_logit}
-#define OF_SOFTMAX(NAME) .value = {NULL, NULL, NAME##_of_softmax}, .slope = {NULL, NULL, NAME##_slope_of_softmax}
-#define OF_PROB(NAME) .value = {NAME##_given, NAME##_of_logit}, .slope = {NAME##_slope_given, NAME##_slope_of_logit}
+#define OF_INPUT(NAME) .value = {NAME##_row}, .slope = {NAME##_slope_row}, .curve = {NAME##_curve_row}
+#define OF_GIVEN(NAME) .value = {NAME##_given}, .slope = {NAME##_slope_given}, .curve = {NAME##_curve_given}
+#define OF_LOGIT(NAME)                                                                                                 \
+    .value = {NULL, NAME##_of_logit}, .slope = {NULL, NAME##_slope_of_logit}, .curve = {NULL, NAME##_curve_of_logit}
+#define OF_SOFTMAX(NAME)                                                                                               \
+    .value = {NULL, NULL, NAME##_of_softmax}, .slope = {NULL, NULL, NAME##_slope_of_softmax},                          \
+    .curve = {NULL, NULL, NAME##_curve_of_softmax}
+#define OF_PROB(NAME)                                                                                                  \
+    .value = {NAME##_given, NAME##_of_logit}, .slope = {NAME##_slope_given, NAME##_slope_of_logit},                    \
+    .curve = {NAME##_curve_given, NAME##_curve_of_logit}
 #define OF_CLASS_PROB(NAME)                                                                                            \
     .value = {NAME##_given, NAME##_of_logit, NAME##_of_softmax},                                                       \
-    .slope = {NAME##_slope_given, NAME##_slope_of_logit, NAME##_slope_of_softmax}
+    .slope = {NAME##_slope_given, NAME##_slope_of_logit, NAME##_slope_of_softmax},                                     \
+    .curve = {NAME##_curve_given, NAME##_curve_of_logit, NAME##_curve_of_softmax}
 /* The functions of a pixel loss.  SUMMED: the loss is a sum over the classes.  PICKED: with labels, the loss takes only
  * the label's class; otherwise it is also a sum over the classes.  OWN: the loss has functions of its own. */
 #define SUMMED .forward = sum_forward, .finish = sum_finish, .backward = sum_backward
@@ -35,7 +41,9 @@ static const loss_entry loss_table[] = {
      .softmax = 1,
      .picks = UNSMOOTHED,
      OWN(cross_entropy),
-     .add = cross_entropy_add},
+     .add = cross_entropy_add,
+     .slope = {NULL, NULL, categorical_slope_of_softmax},
+     .curve = {NULL, NULL, categorical_curve_of_softmax}},
     {.name = "nll", .family = &pixels, .picks = ALWAYS, OF_INPUT(nll), PICKED},
     {.name = "categorical", .family = &pixels, .picks = UNSMOOTHED, OF_GIVEN(categorical), PICKED},
     {.name = "focal", .family = &pixels, .picks = ALWAYS, OF_CLASS_PROB(focal), OWN(focal)},
@@ -45,7 +53,8 @@ static const loss_entry loss_table[] = {
      .maxima = 1,
      .forward = perceptron_forward,
      .finish = sum_finish,
-     .backward = perceptron_backward},
+     .backward = perceptron_backward,
+     .curve = {l1_curve_row}}, /* 0 */
     {.name = "js", .family = &pixels, OF_CLASS_PROB(js), SUMMED},
     {.name = "multilabel", .family = &pixels, OF_LOGIT(multilabel), SUMMED},
     {.name = "boundary", .family = &pixels, .maps = MAPS_AS_TARGET, OF_CLASS_PROB(product), SUMMED},

@@ -231,6 +231,11 @@ def count(batch: Batch, rule: int, level: float, matrix: bool) -> Array:
     return counts
 
 
+def has_hessian(terms: Terms) -> bool:
+    """Whether all terms have second derivatives."""
+    return all(_reference.KERNELS[t.name].curve is not None for t in terms)
+
+
 def distance(values: Array, key: Array, inverted: bool, spacing: Sequence[float], out: Array) -> None:
     """Fill `out` with distances. The foreground is `values == key`, or `values != key` if inverted.
 

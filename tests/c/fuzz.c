@@ -160,15 +160,21 @@ static int pick_loss(int first_kind, int last_kind) {
 }
 
 static void make_modes(fl_job *job, int loss) {
-    static const int modes[] = {FL_WEIGH, FL_FORWARD, FL_FORWARD | FL_BY_CLASS, FL_GRADIENT, FL_FORWARD | FL_GRADIENT,
-                                FL_MAP};
+    static const int modes[] = {FL_WEIGH,
+                                FL_FORWARD,
+                                FL_FORWARD | FL_BY_CLASS,
+                                FL_GRADIENT,
+                                FL_FORWARD | FL_GRADIENT,
+                                FL_MAP,
+                                FL_GRADIENT | FL_HESSIAN,
+                                FL_GRADIENT | FL_HESSIAN | FL_BOUND};
     int kind = losses[loss].kind;
     if (kind >= VALUES && kind <= BINS) {
         job->mode = FL_FORWARD;
         job->nterms = 1 + (int)below(MAX_TERMS);
         return;
     }
-    job->mode = kind == TRANSFORM ? FL_GRADIENT : kind >= FUNCTION ? FL_MAP : modes[below(kind == REGION ? 5 : 6)];
+    job->mode = kind == TRANSFORM ? FL_GRADIENT : kind >= FUNCTION ? FL_MAP : modes[below(kind == REGION ? 5 : 8)];
     job->nterms = kind >= TRANSFORM || job->mode == FL_MAP ? 1 : 1 + (int)below(MAX_TERMS);
 }
 

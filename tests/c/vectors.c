@@ -262,6 +262,10 @@ static void run_modes(fl_job *job, const entry *r, int dtype) {
         array(&job->output, job, dtype, job->classes, 0);
         job->mode = FL_GRADIENT | (transform ? 0 : FL_FORWARD);
         run_and_print(job, "gradient", r->loss);
+        for (int bound = 0; bound < 2 && (kind == PIXEL || kind == ELEMENT); bound++) {
+            job->mode = FL_GRADIENT | FL_HESSIAN | (bound ? FL_BOUND : 0);
+            run_and_print(job, bound ? "bound" : "hessian", r->loss);
+        }
         free(job->output.data);
     }
 }

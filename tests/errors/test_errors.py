@@ -10,6 +10,7 @@ import pathlib
 import pickle
 import re
 import sys
+from types import SimpleNamespace
 
 import ml_dtypes  # noqa: F401 (the table's)
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from numpy.lib.stride_tricks import as_strided
 
 import fastloss as fl
+import fastloss.boost
 from fastloss._predictions import raise_fault  # noqa: F401 (the table's)
 
 X = np.zeros((2, 3, 4), np.float32)
@@ -45,6 +47,18 @@ class Lazy:
 
     def __getitem__(self, index):
         return self.array[index]
+
+
+def rows(*labels, weight=None, group=None):
+    """A data set of a boosting library."""
+    group = None if group is None else np.array(group)
+    return SimpleNamespace(get_label=lambda: np.array(labels), get_weight=lambda: weight, get_group=lambda: group)
+
+
+class Known:
+    """An estimator of scikit-learn that knows two classes."""
+
+    classes_ = (1, 2)
 
 
 def label(value, dtype=np.int64, shape=(2, 4)):
@@ -391,6 +405,71 @@ ERRORS = {
          "out: expected an array whose elements are distinct, got a broadcast one"),
         ("GRAD(X, Y, out=float32(X.shape, (4, 4, 4)))", ValueError,
          "out: expected an array whose elements are distinct, got a broadcast one"),
+    ],
+    "hessian": [
+        ("GRAD(X, Y, hessian='full')", ValueError,
+         "hessian: expected one of None, 'diagonal', 'bound', got 'full'"),
+        ("GRAD(X, Y, hessian=True)", ValueError, "hessian: expected one of None, 'diagonal', 'bound', got True"),
+        ("(fl.CrossEntropyLoss() + fl.DiceLoss()).value_and_grad(X, Y, hessian='bound')", ValueError,
+         "hessian: expected None for DiceLoss(), got 'bound'; losses of pixels and of elements have a Hessian, "
+         "such as CrossEntropyLoss, FocalLoss, BCEWithLogitsLoss, BinaryFocalLoss, MSELoss and HuberLoss"),
+        ("(fl.FocalLoss() * -1).value_and_grad(X, Y, hessian='bound')", ValueError,
+         "hessian: expected 'diagonal' for a sum with a negative factor, got 'bound' for -1.0 * FocalLoss()"),
+    ],
+    "boost": [
+        ("fl.boost.xgboost(fl.DiceLoss)", TypeError, "loss: expected a loss of one input, got type"),
+        ("fl.boost.lightgbm(-1 * fl.FocalLoss())", ValueError, "loss: expected factors > 0, got -1.0 * FocalLoss()"),
+        ("fl.boost.xgboost(fl.MSELoss(reduction='none'))", ValueError,
+         "reduction: expected 'mean' or 'sum', got 'none' in MSELoss(reduction='none')"),
+        ("fl.boost.xgboost(fl.BoundaryLoss())", ValueError,
+         "loss: expected a loss that needs no distances between pixels, got BoundaryLoss()"),
+        ("fl.boost.xgboost(fl.BCELoss())", ValueError,
+         "loss: expected a loss of raw scores, got BCELoss(); use one with activation='sigmoid' or 'softmax', "
+         "CrossEntropyLoss or BCEWithLogitsLoss"),
+        ("fl.boost.sklearn(fl.DiceLoss(activation=None))", ValueError,
+         "loss: expected a loss of raw scores, got DiceLoss(activation=None); use one with activation='sigmoid' or "
+         "'softmax', CrossEntropyLoss or BCEWithLogitsLoss"),
+        ("fl.boost.xgboost(fl.FocalLoss(axis=-1))", ValueError,
+         "axis: expected 1 (the default), because rows have no axes, got FocalLoss(axis=-1)"),
+        ("fl.boost.catboost(fl.DiceLoss())", ValueError,
+         "loss: expected a loss of single rows, since CatBoost hands over blocks, got DiceLoss()"),
+        ("fl.boost.xgboost(fl.MSELoss(), targets=np.zeros((1, 2, 3)))", ValueError,
+         "targets: expected shape (rows,) or (rows, scores per row), got (1, 2, 3)"),
+        ("fl.boost.xgboost(fl.MSELoss(), targets=np.broadcast_to(0.0, 2**24 + 1))", ValueError,
+         "targets: expected at most 16777216 rows, the most that float32 numbers, got 16777217"),
+        ("fl.boost.xgboost(fl.MSELoss())(Y[0], Y[0])", TypeError,
+         "data: expected a data set of xgboost, got ndarray; the objective is for xgboost.train, whose calls pass the "
+         "data set"),
+        ("fl.boost.xgboost(fl.MSELoss())(D[0, :, 0], rows(1, 2))", ValueError,
+         "label: expected one per row, 3, got 2"),
+        ("fl.boost.xgboost(fl.MSELoss())(D[0, :2, 0], rows(1, np.nan))", ValueError,
+         "label: expected finite numbers, got nan"),
+        ("fl.boost.xgboost(fl.MSELoss())(D[0, :2, 0], rows(1, 2, group=[3]))", ValueError,
+         "group: expected sizes that add up to 2 rows, got 3"),
+        ("fl.boost.xgboost(fl.CrossEntropyLoss())(D[0, :2, 0], rows(0, 1))", ValueError,
+         "scores: expected two or more per row for CrossEntropyLoss(reduction='sum'), got one; set the number of "
+         "classes, or use BCEWithLogitsLoss or BinaryFocalLoss"),
+        ("fl.boost.xgboost(fl.CrossEntropyLoss())(D[0, :2], rows(0, 1.5))", ValueError,
+         "label: expected whole numbers for CrossEntropyLoss(reduction='sum'), got 1.5; give soft targets by targets="),
+        ("fl.boost.xgboost(fl.CrossEntropyLoss())(D[0, :2], rows(0, 7))", fl.LabelError,
+         "target: expected labels in [0, 4) or ignore_index, got 7 at (0, 1)"),
+        ("fl.boost.xgboost(fl.BCEWithLogitsLoss())(D[0, :2], rows(0, 1))", ValueError,
+         "targets: expected an array of 4 columns for BCEWithLogitsLoss(reduction='sum') of 4 scores, got none"),
+        ("fl.boost.xgboost(fl.BCEWithLogitsLoss())(D[0, :2, 0], rows(1, 2))", ValueError,
+         "label: expected numbers in [0, 1] for BCEWithLogitsLoss(reduction='sum'), got 2"),
+        ("fl.boost.xgboost(fl.SoftMarginLoss())(D[0, :2, 0], rows(0, 1))", ValueError,
+         "label: expected -1 or 1 for SoftMarginLoss(reduction='sum'), got 0"),
+        ("fl.boost.xgboost(fl.CrossEntropyLoss(), targets=D[0])(D[0, :2, :2], rows(0, 1))", ValueError,
+         "targets: expected 2 columns, one per score of a row, got 4"),
+        ("fl.boost.xgboost(fl.CrossEntropyLoss(), targets=D[0])(D[0, :2], rows(0, 3))", ValueError,
+         "label: expected row numbers of targets, in [0, 3), got 3"),
+        ("fl.boost.xgboost(fl.CrossEntropyLoss()).base_score(rows(0, 5), classes=4)", ValueError,
+         "label: expected labels in [0, 4), got 5"),
+        ("fl.boost.xgboost(fl.CrossEntropyLoss()).base_score(rows(0, 1))", ValueError,
+         "scores: expected two or more per row for CrossEntropyLoss(reduction='sum'), got one; set the number of "
+         "classes, or use BCEWithLogitsLoss or BinaryFocalLoss"),
+        ("fl.boost.sklearn(fl.CrossEntropyLoss())(Known(), None, [1, 3])", ValueError,
+         "y: expected classes of the estimator, [1, 2], got 3"),
     ],
     "axis": [
         *((f"fl.cross_entropy(X, Y, axis={k})", ValueError, f"{AXIS}{k}") for k in (0, 3, -3, -4)),

@@ -4,6 +4,7 @@
     partial.py      Partial, the mergeable sums of some samples
     formula.py      the hooks that define a loss, and the passes over a batch that follow from them
     merged.py       value, gradient and partial of a batch, and the gradient from a partial
+    hessian.py      the diagonal of the Hessian, or an upper bound
     loss.py         Loss, with its calls, sums and products; Composed, the weighted sum
     sums.py         losses that are the weighted sum of one kernel's values
     region.py       losses that are a formula over the sums of regions

@@ -42,15 +42,17 @@ class Loss(MergedFormula):
         return self.value(self.make_batch(input, target, pixel_weight))
 
     def value_and_grad(
-        self, input: Any, target: Any, /, *, pixel_weight: Any = None, out: Array | None = None
-    ) -> tuple[float | Any, Array]:
+        self, input: Any, target: Any, /, *, pixel_weight: Any = None, out: Any = None, hessian: str | None = None
+    ) -> tuple[Any, ...]:
         """The loss and its exact gradient d(loss)/d(input), in the input's dtype and shape.
 
         out: the array to write the gradient to, of the input's shape and dtype. If a check fails, nothing is written.
-        With `reduction="none"`, the gradient is that of the sum of the map.
+        With `reduction="none"`, the gradient is that of the sum of the map. hessian: "diagonal" adds a third result,
+        d2(loss)/d(input)2, and "bound" adds a diagonal that is nowhere negative and bounds the Hessian from above
+        (docs/boosting.md). Losses of pixels and of elements, and their sums, have both.
         """
         refuse_lazy(input, target, pixel_weight)
-        return self._value_and_grad(self.make_batch(input, target, pixel_weight), out)
+        return self._value_and_grad(self.make_batch(input, target, pixel_weight), out, hessian)
 
     def partial(self, input: Any, target: Any, /, *, pixel_weight: Any = None) -> Partial:
         """The mergeable sums of these samples; see `Partial`. Samples are whole: for tiles of images, see `Tiles`."""
@@ -132,13 +134,14 @@ class MapsLoss(Loss):
         pixel_weight: Any = None,
         distance_maps: Any = None,
         out: Array | None = None,
-    ) -> tuple[float | Any, Array]:
+        hessian: str | None = None,
+    ) -> tuple[Any, ...]:
         """The loss and its gradient d(loss)/d(input), in the input's dtype and shape.
 
-        No gradient goes through the maps. See `Loss.value_and_grad` for `out`, and the call for `distance_maps`.
+        No gradient goes through the maps. See `Loss.value_and_grad` for the other arguments.
         """
         refuse_lazy(input, target, pixel_weight, distance_maps)
-        return self._value_and_grad(self.make_batch(input, target, pixel_weight, distance_maps), out)
+        return self._value_and_grad(self.make_batch(input, target, pixel_weight, distance_maps), out, hessian)
 
     def partial(self, input: Any, target: Any, /, *, pixel_weight: Any = None, distance_maps: Any = None) -> Partial:
         """The mergeable sums of these samples; see `Loss.partial`, and the call for `distance_maps`."""

@@ -15,6 +15,7 @@ from .._batch import MANY_SAMPLES, Batch
 from .._lazy import refuse_lazy
 from .._options import number
 from .._terms import Mode
+from .hessian import check_hessian, hessian_of
 from .partial import Partial
 from .windowed import WindowedFormula
 
@@ -46,10 +47,12 @@ class MergedFormula(WindowedFormula):
             raise ValueError("reduction: expected 'mean' or 'sum' for a partial, got 'none'")
         return Partial(repr(self), batch.classes, batch.sample_count, self.partial_numbers(batch))
 
-    def _value_and_grad(self, batch: Batch, out: Array | None) -> tuple[float | Any, Array]:
+    def _value_and_grad(self, batch: Batch, out: Array | None, hessian: str | None) -> tuple[Any, ...]:
+        if hessian is not None:
+            check_hessian(self, hessian)
         gradient = batch.new_gradient() if out is None else batch.check_out(out)
         value = self.value_and_gradient(batch, gradient)
-        return value, gradient
+        return (value, gradient) if hessian is None else (value, gradient, hessian_of(self, batch, gradient, hessian))
 
     def _gradient(self, batch: Batch, partial: Partial, scale: float, out: Array | None) -> Array:
         self.check_partial(partial)

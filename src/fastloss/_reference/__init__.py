@@ -7,7 +7,8 @@ Files and functions have the same names here and in csrc/, so one search finds b
     real_math.py   elementary functions
     tile.py        a block of pixels, and its softmax
     loss.py        the functions of a loss that the driver calls
-    elements.py    losses of one element: a value and its derivative
+    elements.py    losses of one element: a value and its two derivatives
+    probabilities.py  the same for losses of a probability
     pixels.py      losses with one value per pixel, computed from all its classes
     regions.py     the sums that region losses are computed from
     bins.py        counts of pixels by the interval of a probability

@@ -16,6 +16,7 @@ import numpy as np
 from .._arrays import LEAST, MOST, Array, real_dtype
 from .._batch import Batch
 from .._terms import Mode, Term
+from . import pixels
 from .regions import region_backward, region_forward
 from .table import KERNELS
 from .tile import Params, Tile
@@ -43,7 +44,7 @@ def run(
                 tempered = t if term.temperature == 1 else replace(t, x=t.x / t.x.dtype.type(term.temperature))
                 sums[t.groups, at : at + size] += _visit(tempered, term, k, mode)
                 if mode & Mode.GRADIENT:
-                    gradient = gradient + _gradient(t, term, k, coef)
+                    gradient = gradient + _gradient(t, term, k, coef, mode)
                 at += size
             if mode & Mode.GRADIENT:
                 assert t.output is not None
@@ -68,7 +69,7 @@ def _visit(t: Tile, term: Term, k: Params, mode: int) -> Array:
         return np.zeros((t.members, size))
     w, mean_w = _weights(t, term, k)
     value = np.zeros_like(w)
-    if not mode & Mode.WEIGH and mode != Mode.GRADIENT:
+    if mode & (Mode.FORWARD | Mode.MAP):
         value = np.where(w > 0, w * _value(t, term, k), 0)
     if mode & Mode.MAP:
         assert t.output is not None
@@ -114,8 +115,8 @@ def _by_class(t: Tile, term: Term, values: Array) -> Array:
     return counts.reshape(t.members, C)
 
 
-def _gradient(t: Tile, term: Term, k: Params, coef: Array | None) -> Array:
-    """d(value)/d(input) for one term, (C, P)."""
+def _gradient(t: Tile, term: Term, k: Params, coef: Array | None, mode: int) -> Array:
+    """d(value)/d(input) for one term, (C, P), or the diagonal of its Hessian."""
     kernel = KERNELS[term.name]
     if term.kind == "transform":
         return kernel.backward(t, term, kernel, k)
@@ -125,8 +126,12 @@ def _gradient(t: Tile, term: Term, k: Params, coef: Array | None) -> Array:
         return t.w * region_backward(t, term, _maps(t, term), of_pixel)
     (scale,) = of_pixel
     if term.kind == "element":
-        slope = kernel.slope(kernel.inputs[term.activation](t.x), t.y, k)
+        function = kernel.curve if mode & Mode.HESSIAN else kernel.slope
+        slope = function(kernel.inputs[term.activation](t.x), t.y, k)
+        slope = np.where(slope < 0, 0, slope) if mode & Mode.BOUND else slope
         return np.where(t.weights > 0, scale * t.weights * slope, 0)
+    if mode & Mode.HESSIAN:
+        return scale * t.w * pixels.curve_backward(t, term, kernel, k, bool(mode & Mode.BOUND))
     return scale * t.w * kernel.backward(t, term, kernel, k)
 
 

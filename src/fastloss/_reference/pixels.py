@@ -54,6 +54,50 @@ def sum_backward(t: Tile, term: Term, kernel: Kernel, k: Params) -> Array:
     return h * v.q - v.p * others  # h - p sum h, without cancellation for p near 1
 
 
+# ---- the Hessian
+
+
+def rest_row(t: Tile, v: Any) -> Array:
+    """1 - p, without cancellation for the label's class and for the maximum's."""
+    if t.label is None:
+        q: Array = v.q
+        return q
+    _, _, rest, d, _ = _label_parts(t)
+    own = np.arange(len(t.x))[:, None] == t.label
+    return np.where(own, rest / (rest + np.exp(d)), v.q)
+
+
+def _others(p: Array, rows: Array) -> Array:
+    """The sum of the other classes' rows. A class of p > 1/2 is kept apart, so no difference cancels."""
+    large = p > 0.5
+    total = np.where(large, 0, rows).sum(axis=0, dtype=np.float64)
+    largest = np.where(large, rows, 0).sum(axis=0)
+    return np.where(large, total, total - rows + largest).astype(rows.dtype)
+
+
+def curve_backward(t: Tile, term: Term, kernel: Kernel, k: Params, bound: bool) -> Array:
+    """The diagonal of the Hessian, or an upper bound of the Hessian. Without a softmax, it is the curve u of f.
+
+    With a softmax, u and the slope h are derivatives in log p, and with H = sum_j h_j the diagonal is
+    (1 - p_c)^2 u_c + p_c^2 sum_{j != c} u_j - p_c (1 - p_c) H. The Hessian of log p_j is p p' - diag(p), and u_j adds
+    u_j v v' with v_c = [c == j] - p_c. The bound is the sum of Gershgorin's for both: 2 p_c (1 - p_c) in each class for
+    diag(p) - p p', and 2 (1 - p_j) |v_c| for v v'.
+    """
+    activation = SOFTMAX if kernel.softmax else term.activation
+    v = kernel.inputs[activation](t.x)
+    u = _weighted(t, kernel, kernel.curve(v, _target(t, kernel), k) + np.zeros_like(t.x))
+    u = np.where(u < 0, 0, u) if bound else u
+    if activation != SOFTMAX:
+        return u
+    p, q = v.p, rest_row(t, v)
+    h = _weighted(t, kernel, kernel.slope(v, _target(t, kernel), k) + np.zeros_like(t.x))
+    total = h.sum(axis=0, dtype=np.float64).astype(t.x.dtype)
+    if not bound:
+        return q * (q * u) + p * (p * _others(p, u)) - p * q * total
+    u = times(u, q)
+    return 2 * (u * q + p * _others(p, u) + p * q * np.maximum(-total, 0))
+
+
 # ---- cross entropy; k: label smoothing
 #
 # With labels, the value is (1 - eps) w_y (lse - x_y) + eps/C sum_c w_c (lse - x_c). With a dense target, it is

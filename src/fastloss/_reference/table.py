@@ -14,6 +14,7 @@ from typing import Any
 from .._arrays import Array
 from . import bins, pixels, regions, transforms
 from . import elements as e
+from . import probabilities as p
 from .loss import MAPS_AS_TARGET, MAPS_AS_WEIGHT, Kernel
 
 Function = Callable[..., Array]
@@ -25,29 +26,38 @@ def _itself(x: Array) -> Any:
 
 OF_INPUT = (_itself,)
 OF_LOGIT = (_itself, _itself)
-OF_GIVEN = (e.prob_given,)
-OF_PROB = (e.prob_given, e.prob_of_logit)
-OF_CLASS_PROB = (e.prob_given, e.prob_of_logit, e.prob_of_softmax)
+OF_GIVEN = (p.prob_given,)
+OF_PROB = (p.prob_given, p.prob_of_logit)
+OF_CLASS_PROB = (p.prob_given, p.prob_of_logit, p.prob_of_softmax)
 
 
-def _summed(value: Function, slope: Function, inputs: Any, maps: int = 0) -> Kernel:
+def _summed(value: Function, slope: Function, curve: Function, inputs: Any, maps: int = 0) -> Kernel:
     """A pixel loss that sums the value of an element over the classes."""
-    return Kernel(value, slope, inputs, pixels.sum_forward, pixels.sum_backward, maps)
+    return Kernel(value, slope, curve, inputs, pixels.sum_forward, pixels.sum_backward, maps)
 
 
 OTHERS = {
     # pixels
-    "cross_entropy": Kernel(forward=pixels.cross_entropy_forward, backward=pixels.cross_entropy_backward),
-    "nll": _summed(e.nll, e.nll_slope, OF_INPUT),
-    "categorical": _summed(e.categorical, e.categorical_slope, OF_GIVEN),
-    "focal": _summed(e.focal, e.focal_slope, OF_CLASS_PROB),
-    "poly": _summed(e.poly, e.poly_slope, OF_CLASS_PROB),
-    "perceptron": Kernel(forward=pixels.perceptron_forward, backward=pixels.perceptron_backward),
-    "js": _summed(e.js, e.js_slope, OF_CLASS_PROB),
-    "multilabel": _summed(e.multilabel, e.multilabel_slope, OF_PROB),
-    "boundary": _summed(e.product, e.product_slope, OF_CLASS_PROB, MAPS_AS_TARGET),
-    "hausdorff": _summed(e.squared_error, e.squared_error_slope, OF_CLASS_PROB, MAPS_AS_WEIGHT),
-    "brier": _summed(e.brier, e.brier_slope, OF_CLASS_PROB),
+    "cross_entropy": Kernel(
+        slope=p.categorical_slope,
+        curve=p.categorical_curve,
+        inputs=OF_CLASS_PROB,
+        forward=pixels.cross_entropy_forward,
+        backward=pixels.cross_entropy_backward,
+        softmax=True,
+    ),
+    "nll": _summed(e.nll, e.nll_slope, e.nll_curve, OF_INPUT),
+    "categorical": _summed(p.categorical, p.categorical_slope, p.categorical_curve, OF_GIVEN),
+    "focal": _summed(p.focal, p.focal_slope, p.focal_curve, OF_CLASS_PROB),
+    "poly": _summed(p.poly, p.poly_slope, p.poly_curve, OF_CLASS_PROB),
+    "perceptron": Kernel(
+        curve=e.l1_curve, inputs=OF_INPUT, forward=pixels.perceptron_forward, backward=pixels.perceptron_backward
+    ),
+    "js": _summed(p.js, p.js_slope, p.js_curve, OF_CLASS_PROB),
+    "multilabel": _summed(p.multilabel, p.multilabel_slope, p.multilabel_curve, OF_PROB),
+    "boundary": _summed(p.product, p.product_slope, p.product_curve, OF_CLASS_PROB, MAPS_AS_TARGET),
+    "hausdorff": _summed(p.squared_error, p.squared_error_slope, p.squared_error_curve, OF_CLASS_PROB, MAPS_AS_WEIGHT),
+    "brier": _summed(p.brier, p.brier_slope, p.brier_curve, OF_CLASS_PROB),
     "fit_first": Kernel(forward=pixels.fit_first_forward),
     "fit_second": Kernel(forward=pixels.fit_second_forward),
     # elements without a derivative
@@ -73,14 +83,16 @@ OTHERS = {
 
 
 def _elements() -> Iterator[tuple[str, Kernel]]:
-    """Yield the element losses of elements.py. Each is NAME(x, y, k), or NAME(v, y, k) for a Prob v, and NAME_slope."""
+    """Yield the losses of one element: NAME(x, y, k), or NAME(v, y, k) for a Prob v, with NAME_slope and NAME_curve."""
+    functions = vars(e) | vars(p)
     summed = {kernel.value for kernel in OTHERS.values()}
-    for name, value in vars(e).items():
-        slope = vars(e).get(f"{name}_slope")
+    for name, value in functions.items():
+        slope = functions.get(f"{name}_slope")
         if slope and value not in summed:
             first, *rest = inspect.signature(value).parameters
             if rest == ["y", "k"]:
-                yield name.removeprefix("own_"), Kernel(value, slope, OF_PROB if first == "v" else OF_INPUT)
+                curve = functions.get(f"{name}_curve")
+                yield name.removeprefix("own_"), Kernel(value, slope, curve, OF_PROB if first == "v" else OF_INPUT)
 
 
 KERNELS: dict[str, Kernel] = dict(_elements()) | OTHERS
