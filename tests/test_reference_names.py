@@ -34,7 +34,7 @@ FUNCTION = re.compile(r"^(?:static|FL_INLINE)\s[\w\s*]*?\b(\w+)\(", re.MULTILINE
 ENTRY = re.compile(r'\{\.name = "(\w+)"(.*?)\},', re.DOTALL)
 
 # Shortcuts of sum_forward and sum_backward for labels. sum_forward and sum_backward are also their reference.
-SUMS = {"picked_forward", "picked_backward", "focal_forward", "focal_backward"}
+SUMS = {f"{loss}_{part}" for loss in ("picked", "focal", "poly") for part in ("forward", "backward")}
 
 
 def text_in_c(family: str) -> str:
