@@ -43,6 +43,8 @@ FILES_API := src/fastloss/archive/evaluate_files.py src/fastloss/archive/merge_l
     src/fastloss/archive/compare.py src/fastloss/archive/audit_files.py src/fastloss/files/stored.py \
     src/fastloss/report/files_report.py src/fastloss/report/label_audit.py
 BOOST_API := src/fastloss/boost/__init__.py src/fastloss/boost/libraries.py
+# Other names of torch and JAX are derived from the catalogue.
+ADAPTERS := src/fastloss/torch/merging.py src/fastloss/torch/modules.py src/fastloss/jax/__init__.py
 # These are for coverage and mutants.
 TOOLS := pytest-cov==7.1.0 gcovr==8.8 cmake ninja cython
 # These are installed outside of .venv, because inside it they would shuffle every run.
@@ -72,7 +74,7 @@ lint: $(VENV)/lint.stamp
 	PYTHONPATH=src lint-imports --no-cache
 	cython-lint src
 	clang-format --dry-run -Werror $(shell find csrc tests/c bench -name '*.[ch]')
-	numpydoc lint src/fastloss/[a-z]*.py src/fastloss/losses/[a-z]*.py $(BOOST_API) $(FILES_API)
+	numpydoc lint src/fastloss/[a-z]*.py src/fastloss/losses/[a-z]*.py $(BOOST_API) $(FILES_API) $(ADAPTERS)
 	git ls-files -z | xargs -0 codespell
 	python tools/house_words.py
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import importlib.util
 import math
 import pathlib
 import pkgutil
@@ -21,8 +22,9 @@ ROOT = pathlib.Path(__file__).parents[1]
 LOSS_PAGES = sorted((ROOT / "docs/losses").glob("*.md"))
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 OPTIONAL = {
-    "PIL", "catboost", "dask", "distributed", "lightgbm", "nibabel", "rasterio", "sklearn", "torch", "xgboost", "zarr",
-}  # fmt: skip
+    *("PIL", "catboost", "dask", "distributed", "imgviz", "jax", "lightgbm", "nibabel", "rasterio", "sklearn", "torch"),
+    *("xgboost", "zarr"),
+}
 """Libraries that a page imports and that an install may lack."""
 CONTINUED = {"docs/tutorial.md", "docs/custom-loss.md", "docs/metrics.md", "docs/recipes/"}
 """The blocks of such a page, or of a page in such a folder, run as one session."""
@@ -58,7 +60,9 @@ def run(test: doctest.DocTest) -> None:
 def examples() -> list[Any]:
     found = []
     for name in MODULES:
-        if not name.endswith("__main__"):
+        adapter = name.split(".")[1:2]
+        missing = adapter in (["torch"], ["jax"]) and importlib.util.find_spec(adapter[0]) is None
+        if not name.endswith("__main__") and not missing:
             finder = doctest.DocTestFinder(exclude_empty=True)
             found += [t for t in finder.find(importlib.import_module(name), name) if t.examples]
     return found

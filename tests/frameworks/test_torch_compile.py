@@ -12,6 +12,9 @@ import fastloss.torch as ft  # noqa: E402
 from fastloss._derived import key_of  # noqa: E402
 from fastloss.torch.ops import gradient_op, loss_op  # noqa: E402
 
+# torch's own code uses what torch has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script.* is deprecated:DeprecationWarning")
+
 Y = torch.tensor([[[0, 1, 2, 4], [3, 3, -100, 0]]] * 2)
 W = torch.tensor([0.0, 1.0, 2.0, 0.5])
 LOSSES = {

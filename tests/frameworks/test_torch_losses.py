@@ -256,3 +256,15 @@ def test_a_gradient_that_came_with_the_value_is_given_away_once():
     want = first.clone()
     first.zero_()
     torch.testing.assert_close(torch.autograd.grad(value, t)[0] * 3, want)
+
+
+@pytest.mark.parametrize("name", ["ce", "dice", "focal", "dice+ce", "bce"])
+@pytest.mark.parametrize("grad", [float("inf"), float("nan"), 0.0])
+def test_a_pixel_that_does_not_count_has_the_gradient_0_whatever_comes_in(name, grad, backend):
+    loss = BY_NAME[name].make(5)
+    (t, target, weight), _ = tensors(BY_NAME[name], loss)
+    value = ft.wrap(loss)(t.requires_grad_(), target, pixel_weight=weight)
+    gradient = torch.autograd.grad(value, t, torch.full_like(value, grad))[0]
+    nothing = weight == 0 if weight.ndim == t.ndim else (weight == 0)[:, None].expand(t.shape)
+    assert (gradient[nothing] == 0).all()
+    assert bool(gradient[~nothing].isfinite().all()) == (grad == 0)

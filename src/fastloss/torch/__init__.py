@@ -13,8 +13,11 @@ torch's names work as well: `CrossEntropyLoss(weight=...)`. The value is a tenso
 
     autograd.py   the forward and the backward pass, and the function that torch differentiates
     ops.py        the same passes as operators, for torch.compile
-    modules.py    the modules and functions, derived from the catalogue
+    calls.py      the choice between the two
+    modules.py    the module of a loss, and `wrap`
+    derived.py    the modules and functions, derived from the catalogue
     merging.py    sums over processes
+    memory.py     memory for gradients that is used again
 """
 
 from __future__ import annotations
@@ -28,8 +31,9 @@ except ImportError as error:
 
 from typing import TYPE_CHECKING, Any
 
+from .derived import derived
 from .merging import all_reduce
-from .modules import LossModule, derived, wrap
+from .modules import LossModule, wrap
 
 __all__ = ["LossModule", "all_reduce", "wrap"]
 

@@ -20,7 +20,7 @@ def spare(size: int) -> Array:
     The system fills fresh memory with zeros, which takes a third of the time of loss and gradient. So the last
     gradient's memory is kept, even after its tensor is gone.
     """
-    if size < LARGE or not getattr(sys, "_is_gil_enabled", _yes)():  # without the GIL, a count says little
+    if size < LARGE or not getattr(sys, "_is_gil_enabled", _yes)():  # without the GIL, a count may be wrong
         return np.empty(size, np.uint8)
     memory: Array | None
     try:
