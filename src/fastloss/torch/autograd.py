@@ -109,7 +109,8 @@ def forward_pass(loss: Loss, tensors: Tensors, group: Any = None, ahead: bool = 
     kept = batch.weight if loss.weights_in_mean else batch.maps
     made = to_tensor(kept) if loss.makes_weights and tensors.distance_maps is None and kept is not None else None
     if loss.reduction == "none":
-        return Forward(torch.from_numpy(np.asarray(loss.value_map(batch))), torch.empty(0), made, None)
+        empty = torch.empty(0, dtype=torch.float64)
+        return Forward(torch.from_numpy(np.asarray(loss.value_map(batch))), empty, made, None)
     sums: list[Array] = []
     gradient = None
     if group is not None:
