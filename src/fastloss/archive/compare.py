@@ -18,6 +18,8 @@ from .ledger_files import RECORDS, Lines, read_options
 from .merge_ledgers import places_of
 from .result_records import result_of
 
+__all__ = ["Comparison", "Difference", "compare_ledgers"]
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 SHARE = (2.5, 97.5)

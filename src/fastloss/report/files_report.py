@@ -19,6 +19,8 @@ from .facts import Facts, facts_of, facts_record
 from .formats import WRITERS
 from .rendering import missing_library
 
+__all__ = ["FilesReport"]
+
 
 class FilesReport(Report):
     """The result of `evaluate_files`: a `Report` that also knows its files.
