@@ -41,7 +41,10 @@ class Maps:
 
     @contextmanager
     def of_image(self, name: str, shape: tuple[int, ...], first: Window) -> Iterator[Writer]:
-        """Make the maps of an image, whose first window decides the chunks. An error in the block removes its files."""
+        """Make the maps of an image, whose first window decides the chunks of Zarr.
+
+        Files of NumPy get their names at the end of the block. If an error ends it, they are removed.
+        """
         with _writing(self.path):
             if self._group is None:
                 with _numpy_files(self.path, name, shape) as arrays:
