@@ -21,12 +21,15 @@ static fl_table *table_of(const fl_plan *plan, int thread) {
     return (fl_table *)(void *)fl_piece(&plan->scratch, thread);
 }
 
+int fl_counts_pixels(const fl_job *job) {
+    return job->mode & FL_COUNT && job->labels && job->label_base == 0 && job->count.rule != FL_ABOVE;
+}
+
 void fl_plan_counts(fl_plan *plan) {
     const fl_job *job = &plan->job;
     if (!(job->mode & FL_COUNT)) return;
-    int exclusive = job->labels && job->count.rule != FL_ABOVE;
     plan->ncounts = job->classes * (job->count.matrix ? job->classes : 4);
-    plan->pairs = exclusive && job->classes * job->classes <= MOST_TABLE;
+    plan->pairs = fl_counts_pixels(job) && job->classes * job->classes <= MOST_TABLE;
     plan->ntable = plan->pairs ? job->classes * job->classes : plan->ncounts;
     if (plan->members || plan->ntable > MOST_TABLE) plan->ntable = 0;
 }

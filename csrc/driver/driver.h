@@ -36,6 +36,7 @@ typedef struct {
     uint32_t count[];
 } fl_table;
 enum { NO_GROUP = -1 };
+int fl_counts_pixels(const fl_job *job); /* whether every pixel has one class in the target and one in the prediction */
 void fl_plan_counts(fl_plan *plan); /* decides where threads count */
 void fl_start_counts(fl_plan *plan); /* makes the tables empty */
 /* Makes the table one of this group, with room for `pixels` more pixels. */

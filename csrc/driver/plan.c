@@ -30,8 +30,7 @@ static ptrdiff_t *strides(fl_job *job, int o) { return ((fl_operand *)operand(jo
 
 /* The rows of a tile's input.  A label map has one row for all classes. */
 static ptrdiff_t rows_of(const fl_job *job) {
-    int label_map = job->mode & FL_COUNT && job->count.rule == FL_LABELS && job->labels;
-    return label_map ? 1 : job->classes;
+    return fl_counts_pixels(job) && job->count.rule == FL_LABELS ? 1 : job->classes;
 }
 
 /* Makes the groups the first pixel dimension. */

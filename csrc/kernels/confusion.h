@@ -170,11 +170,14 @@ FL_NOINLINE class_sum sum_above(const class_view *r, ptrdiff_t first, ptrdiff_t 
 FL_NOINLINE class_sum sum_dense(const class_view *r, ptrdiff_t first, ptrdiff_t n) {
     return sum_class(r, first, n, 0, 1);
 }
+FL_NOINLINE class_sum sum_labels(const class_view *r, ptrdiff_t first, ptrdiff_t n) {
+    return sum_class(r, first, n, 0, 0);
+}
 
 /* Adds the counts of class c for the pixels [first, first + n) of a tile, which belong to one group. */
 static void add_class(tile *t, const class_view *r, ptrdiff_t group, ptrdiff_t first, ptrdiff_t n) {
     const ptrdiff_t classes = t->job->classes, c = (ptrdiff_t)r->own;
-    class_sum s = (r->x && r->y ? sum_above_dense : r->x ? sum_above : sum_dense)(r, first, n);
+    class_sum s = (r->x ? (r->y ? sum_above_dense : sum_above) : (r->y ? sum_dense : sum_labels))(r, first, n);
     add_count(t, group, c, s.both);
     add_count(t, group, classes + c, s.predicted);
     add_count(t, group, 2 * classes + c, s.target);
@@ -216,7 +219,7 @@ static void count_tile(tile *t) {
     else if (count->rule == FL_LABELS) predict_labels(t);
     if (t->faults) return;
     if (t->table) fl_open_table(t->plan, t->table, t->group, t->n);
-    if (count->rule == FL_ABOVE || !t->job->labels) count_rows(t);
+    if (!fl_counts_pixels(t->job)) count_rows(t);
     else if (!t->table) count_pixels(t);
     else if (t->plan->pairs) table_pairs(t);
     else table_classes(t);

@@ -44,7 +44,7 @@ cdef extern from "fastloss.h" nogil:
         const int64_t *ignored
         const fl_term *terms
         fl_count count
-    int FL_COUNT, FL_LABELS
+    int FL_COUNT, FL_ABOVE, FL_LABELS
     ctypedef struct fl_plan:
         pass
     const ptrdiff_t *dtype_size
@@ -311,7 +311,7 @@ def count(Operands operands, int rule, double level, bint matrix, counts, thread
     cdef _Buffer out = _buffer(counts, True)
     if (out.view.ndim != 2 or out.view.itemsize != sizeof(int64_t) or out.view.shape[0] != operands.input.shape[0]
             or out.view.shape[1] != classes * (classes if matrix else 4) or operands.target.strides == NULL
-            or (matrix and not operands.labels)):
+            or (matrix and (rule == FL_ABOVE or not operands.labels or operands.label_base != 0))):
         raise ValueError("input: changed during the call")
     memset(&job, 0, sizeof(job))
     operands.place(&job, False)

@@ -90,6 +90,8 @@ def _counted(batch: Batch, pixels: Pixels, rule: int, level: float, matrix: bool
     if bad:
         return None
     if matrix:
+        assert batch.labels
+        assert rule != Rule.ABOVE
         return np.bincount((label * C + predicted)[keep], minlength=C * C)
     of_input = x > x.dtype.type(level) if rule == Rule.ABOVE else predicted == classes
     masks = of_input & of_target & keep, of_input & keep, of_target & keep, np.broadcast_to(keep, of_target.shape)
