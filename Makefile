@@ -74,7 +74,8 @@ lint: $(VENV)/lint.stamp
 	PYTHONPATH=src lint-imports --no-cache
 	cython-lint src
 	clang-format --dry-run -Werror $(shell find csrc tests/c bench -name '*.[ch]')
-	numpydoc lint src/fastloss/[a-z]*.py src/fastloss/losses/[a-z]*.py $(BOOST_API) $(FILES_API) $(ADAPTERS)
+	numpydoc lint src/fastloss/[a-z]*.py src/fastloss/losses/[a-z]*.py src/fastloss/metrics/[a-z]*.py \
+	    $(BOOST_API) $(FILES_API) $(ADAPTERS)
 	git ls-files -z | xargs -0 codespell
 	python tools/house_words.py
 

@@ -17,6 +17,7 @@ import pytest
 
 import fastloss
 from fastloss.losses import LOSSES, MULTI_INPUT_LOSSES
+from fastloss.metrics import METRICS
 
 ROOT = pathlib.Path(__file__).parents[1]
 LOSS_PAGES = sorted((ROOT / "docs/losses").glob("*.md"))
@@ -121,6 +122,12 @@ def test_every_loss_has_its_section(name):
     assert len(pages) == 1
     index = (ROOT / "docs/losses/README.md").read_text(encoding="utf-8")
     assert re.search(rf"^\| `{name}` \| `{cls}` \|.*\]\({pages[0].name}\) \|$", index, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_is_on_a_page(name):
+    texts = [page.read_text(encoding="utf-8") for page in PAGES if page.parent.name == "docs"]
+    assert any(f"`{name}`" in text and f"`{METRICS[name].__name__}`" in text for text in texts)
 
 
 def anchors(page: pathlib.Path) -> set[str]:
