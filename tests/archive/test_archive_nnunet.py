@@ -245,3 +245,28 @@ def test_a_summary_leaves_out_pixels_without_data(tmp_path):
     keys = ["1", "2"]
     pairs = [{key: values == int(key) for key in keys} for values in (predicted, labels)]
     check_summary(found, [(*pairs, ~own & ~other)], keys)
+
+
+@pytest.mark.parametrize("which", ["made", "ct", "ct-subregions", "mri"])
+def test_metrics_are_those_of_the_summary(tree, tmp_path, which):
+    """The means of nnU-Net's summary are the values per class, of label maps that are shifted by a voxel."""
+    v = volume(which)
+    cases = {f"case{k}": (None, np.roll(v.labels, k + 1, axis=k), v.labels, v.affine) for k in range(3)}
+    predictions, masks = tree(dataset(v.classes), cases)
+    metrics = {"Dice": fl.metrics.DiceScore(), "IoU": fl.metrics.IoU()}
+    report = fl.evaluate_files(metrics, predictions, masks, layout="nnunet", nnunet_summary=True)
+    report.write_nnunet_summary(tmp_path / "summary.json")
+    held = json.loads((tmp_path / "summary.json").read_text())
+    for name in metrics:
+        means = [held["mean"][str(label)][name] for label in range(1, v.classes)]
+        np.testing.assert_allclose(report.per_class[name][1:], means, rtol=1e-13)
+        assert held["foreground_mean"][name] == pytest.approx(
+            np.mean(report.per_class[name][1:]), rel=1e-13, nan_ok=True
+        )
+        of_cases = [
+            np.nanmean([case["metrics"][str(label)][name] for label in range(1, v.classes)])
+            for case in held["metric_per_case"]
+        ]
+        foreground = {name: type(metrics[name])(classes=range(1, v.classes))}
+        again = fl.evaluate_files(foreground, predictions, masks, layout="nnunet")
+        np.testing.assert_allclose(again.per_image[name], of_cases, rtol=1e-13)
