@@ -1,24 +1,34 @@
-"""Times the metrics of surfaces next to those of other libraries: python -m bench.surface [--rounds N] [--no-peers].
+"""Times the metrics of surfaces next to those of other libraries: python -m bench.surface [--cpu] [--no-peers].
 
 Each line shows the median times over the rounds of all surface metrics of one class, in an image of 160 x 256 x 256
 with spacing (3, 0.8, 0.8): Hausdorff distance, HD95, average surface distance, surface Dice at 2 mm and the difference
-of volumes. "ball" fills the image, "organ" a tenth of it, and "noise" is every pixel by itself. The last line has 83
-labels in 7.2 million voxels. The peers compute the same metrics as far as they have them: MedPy (no surface Dice),
-MONAI (no volumes), surface-distance (by areas) and SimpleITK (Hausdorff distances of regions). They run for the ball
-and the organ only. A peer that is not installed is left out.
+of volumes. With --cpu, it is the time of the CPU, which other programs disturb less. "ball" fills the image, "organ" a
+tenth of it, and "noise" is every pixel by itself. The last line has 83 labels in 7.2 million voxels. The peers compute
+the same metrics as far as they have them: MedPy (no surface Dice), MONAI (no volumes), surface-distance (by areas) and
+SimpleITK (Hausdorff distances of regions). They run for the ball and the organ only. A peer that is not installed is
+left out.
 """
 
 import argparse
 import importlib
+import time
 
 import numpy as np
 import scipy.ndimage
 
 import fastloss as fl
-from bench.timing import medians
+from bench.timing import medians, seconds
 
 SHAPE, SPACING, TOLERANCE = (160, 256, 256), (3.0, 0.8, 0.8), 2.0
 M = fl.metrics
+
+
+def cpu_seconds(job, calls):
+    """Return the seconds of CPU per call, of all threads together."""
+    start = time.process_time()
+    for _ in range(calls):
+        job()
+    return (time.process_time() - start) / calls
 
 
 def pairs():
@@ -115,12 +125,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="rounds of which the median is taken (default: 5)")
     parser.add_argument("--no-peers", action="store_true", help="leave out the other libraries, which take minutes")
+    parser.add_argument("--cpu", action="store_true", help="measure the time of the CPU, of all threads together")
     options = parser.parse_args()
+    clock = cpu_seconds if options.cpu else seconds
     for name, pair in (pairs() | {"83 labels": labels()}).items():
         classes = 83 if name == "83 labels" else 2
-        measured = name in ("ball", "organ") and not options.no_peers
-        peers = [medpy, monai, surface_distance, simpleitk] if measured else []
-        took = medians(jobs(*pair, classes, peers), options.rounds, failed=lambda peer, error: print(peer, error))
+        alone = options.no_peers or name not in ("ball", "organ")
+        peers = [] if alone else [medpy, monai, surface_distance, simpleitk]
+        took = medians(
+            jobs(*pair, classes, peers), options.rounds, clock, failed=lambda peer, error: print(peer, error)
+        )
         print(f"{name:10}" + "  ".join(f"{job} {s * 1e3:8.1f} ms" for job, s in took.items()), flush=True)
 
 

@@ -8,7 +8,7 @@
  *
  * The arithmetic is in double, in units of the largest spacing, so equal spacings give whole numbers.  Every element is
  * computed the same way, whatever the number of threads.  _core.pyx calls this file.  It knows nothing about threads.
- * The reference is _reference/distance.py.
+ * The NumPy backend reads the distances from a distance transform, and so does _backend.py if many elements ask.
  */
 #include "fastloss.h"
 

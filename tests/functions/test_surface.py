@@ -110,9 +110,16 @@ def test_empty_masks(way, backend):
 NEAREST = [(1,), (300,), (1, 1, 9), (33, 17), (1, 20, 40), (70, 2, 90), (26, 31, 47)]
 
 
+def searched(of, to, spacing):
+    core = pytest.importorskip("fastloss._core")
+    found = np.empty(np.count_nonzero(of), np.float32)
+    core.nearest(of, to, spacing, found, fl.get_num_threads())
+    return found
+
+
 @pytest.mark.parametrize("shape", NEAREST, ids=str)
 @pytest.mark.parametrize("spacing", SPACINGS, ids=str)
-def test_the_nearest_element_has_the_distance_of_the_transform(shape, spacing, backend):
+def test_the_search_finds_the_distance_of_the_transform(shape, spacing):
     """From dense masks to single points, near and far. Whole squares have the same bits."""
     rng = np.random.default_rng(0)
     points = np.zeros((3, *shape), bool)
@@ -122,16 +129,25 @@ def test_the_nearest_element_has_the_distance_of_the_transform(shape, spacing, b
     for to, of in itertools.product(masks, masks):
         if to.any():
             want = fl.distance_transform(~to, spacing[: len(shape)])[of]
-            got = _backend.nearest(of, to, spacing[: len(shape)])
+            got = searched(of, to, spacing[: len(shape)])
             np.testing.assert_array_max_ulp(got, want, 0 if len(set(spacing)) == 1 else 1)
 
 
 @pytest.mark.parametrize("spacing", [(1e7, 1e-7, 1.0), (1e-200, 1e-200, 1e-200)], ids=str)
-def test_extreme_spacings(spacing, backend):
+def test_extreme_spacings(spacing):
     to, of = np.random.default_rng(0).random((2, 9, 10, 11)) < 0.02
     with np.errstate(all="ignore"):
         want = fl.distance_transform(~to, spacing)[of]
-    np.testing.assert_array_max_ulp(_backend.nearest(of, to, spacing), want, 1)
+    np.testing.assert_array_max_ulp(searched(of, to, spacing), want, 1)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.5])
+def test_few_elements_and_many(share, backend):
+    """Few elements are searched, and many are read from a distance transform."""
+    to, of = np.random.default_rng(0).random((2, 30, 31, 32)) < share
+    want = fl.distance_transform(~to, (0.7, 2.3, 1.1))[of]
+    for layout in (np.asfortranarray, np.ascontiguousarray):
+        np.testing.assert_array_max_ulp(_backend.nearest(layout(of), layout(to), (0.7, 2.3, 1.1)), want, 1)
 
 
 def test_any_number_of_threads_finds_the_same_bits():
@@ -139,7 +155,7 @@ def test_any_number_of_threads_finds_the_same_bits():
     found = []
     for threads in (1, 2, 3):
         with fl.num_threads(threads):
-            found.append(_backend.nearest(of, to, (0.7, 2.3, 1.1)))
+            found.append(searched(of, to, (0.7, 2.3, 1.1)))
     assert same_bits(found[0], found[1])
     assert same_bits(found[0], found[2])
 

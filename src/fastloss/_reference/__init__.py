@@ -15,7 +15,7 @@ Files and functions have the same names here and in csrc/, so one search finds b
     transforms.py  functions of the input alone
     table.py       one entry per loss
     driver.py      blocks, weights, sums, gradients
-    distance.py    the distance transform, and distances of a few elements
+    distance.py    the distance transform
     confusion.py   counts of predicted and true classes
     jaccard.py     the weights of the Lovasz losses
 
@@ -23,9 +23,9 @@ The package imports no backend and no loss object.
 """
 
 from .confusion import confusion
-from .distance import distance, nearest
+from .distance import distance
 from .driver import run
 from .jaccard import jaccard_falls
 from .table import KERNELS
 
-__all__ = ["KERNELS", "confusion", "distance", "jaccard_falls", "nearest", "run"]
+__all__ = ["KERNELS", "confusion", "distance", "jaccard_falls", "run"]

@@ -1,7 +1,4 @@
-"""The distance transform, as in csrc/driver/distance.c, and distances of a few elements, as in nearest.c.
-
-_backend.py calls both with checked arrays.
-"""
+"""The distance transform, as in csrc/driver/distance.c. _backend.distance calls it with checked arrays."""
 
 from __future__ import annotations
 
@@ -25,16 +22,6 @@ def distance(values: Array, key: Array, inverted: bool, spacing: Sequence[float]
         for axis in range(out.ndim - 1):
             _envelope(np.moveaxis(squared, axis, 0), spacing[axis] / scale)
         out[...] = scale * np.sqrt(squared)
-
-
-def nearest(of: Array, to: Array, spacing: Sequence[float], found: Array) -> None:
-    """Fill `found` with the distance from each element of the mask `of` to the nearest element of the mask `to`.
-
-    Here it is the distance transform of the complement of `to`. In C, csrc/driver/nearest.c searches.
-    """
-    out = np.empty(to.shape, np.float32)
-    distance(to, np.array(False), False, spacing, out)
-    found[...] = out[of]
 
 
 def _steps(foreground: Array) -> Array:
