@@ -27,7 +27,7 @@ OPTIONAL = {
     *("xgboost", "zarr"),
 }
 """Libraries that a page imports and that an install may lack."""
-CONTINUED = {"docs/tutorial.md", "docs/custom-loss.md", "docs/metrics.md", "docs/recipes/"}
+CONTINUED = {"docs/tutorial.md", "docs/custom-loss.md", "docs/metrics.md", "docs/calibration.md", "docs/recipes/"}
 """The blocks of such a page, or of a page in such a folder, run as one session."""
 BLOB = "https://github.com/fastloss/fastloss/blob/main/"
 RAW = "https://raw.githubusercontent.com/fastloss/fastloss/main/"

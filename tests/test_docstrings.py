@@ -32,15 +32,15 @@ METRIC_WORDINGS = {
     "pooled": 2,  # of a percentile, or of an average
     "spacing": 1,
     "surface": 1,
-    "activation": 2,  # of channels that may overlap, or of classes that exclude each other
+    "activation": 3,  # of channels that may overlap, of classes that exclude each other, and of probabilities
     "axis": 1,
     "batch": 1,
     "classes": 1,
     "ignore_index": 1,
-    "input": 1,
+    "input": 2,  # with label maps, and without
     "num_classes": 1,
     "pixel_weight": 1,
-    "target": 2,
+    "target": 4,  # and of the calibration error, and of the Brier score
     "threshold": 1,
 }
 

@@ -14,8 +14,8 @@
  * however an image is cut into tiles.  A probability outside [0, 1] makes the sum of the probabilities NaN.  A dense
  * target other than 0 and 1, or a NaN that is only compared, makes the counts NaN.
  *
- * The term has these rows.  a is the sum of the exps, p holds integers: 1 + the first class that is the maximum, y holds
- * integers: 1 for a hit, 0 for none and -1 for a pixel that does not count.  `value` holds probabilities.
+ * The term has these rows.  a is the sum of the exps, p holds integers: 1 + the first class that is the maximum, y
+ * holds integers: 1 for a hit, 0 for none and -1 for a pixel that does not count.  `value` holds probabilities.
  * The reference is _reference/bins.py.
  */
 #ifndef FASTLOSS_BINS_H
@@ -34,7 +34,8 @@ typedef struct {
     ptrdiff_t n, step;  /* edges; the first step of a search in a bucket, a power of two */
     int32_t *before;    /* the edges in lower buckets, for BUCKETS + 1 buckets */
     /* Twice n + 1 of each, for the pixels with even and odd numbers.  A probability times 2^51 has LOW_BITS low bits.
-     * `counts` has the pixels and PACKED times the low bits, and `hits` has the hits and PACKED times the high bits. */
+     * `counts` has the pixels and PACKED times the low bits, and `hits` has the hits and PACKED times the high bits.
+     * Without probabilities, `counts` has the pixels and PACKED times the hits. */
     int64_t *counts, *hits;
     int bad; /* whether a pixel's probability (1) or target (2) is wrong */
 } intervals;
@@ -93,25 +94,26 @@ static void bins_begin(tile *t, const term *r) {
 /* Counts the pixels [first, first + n).  Neighbours often lie in the same interval, and so take turns between two
  * tables, which halves the wait for the one before. */
 FL_INLINE void bin_pixels(intervals *v, const real *x, const ireal *hit, ptrdiff_t first, ptrdiff_t n, int shares) {
+    const intervals own = *v; /* a copy, which no store can change */
+    int bad = 0;
     for (ptrdiff_t i = first; i < first + n; i++) {
         if (hit[i] < 0) {
-            v->bad |= hit[i] < -1 ? 2 : 0;
+            bad |= hit[i] < -1 ? 2 : 0;
             continue;
         }
-        ptrdiff_t j = interval_of(v, x[i]) + (i & 1) * (v->n + 1);
-        int64_t low = 0, high = 0;
+        ptrdiff_t j = interval_of(&own, x[i]) + (i & 1 ? own.n + 1 : 0);
         if (shares) {
             int good = x[i] >= 0 && x[i] <= 1;
             int64_t share = (int64_t)((double)(good ? x[i] : 0) * 0x1p51 + 0.5);
-            low = share & (((int64_t)1 << LOW_BITS) - 1);
-            high = share >> LOW_BITS;
-            v->bad |= !good;
+            own.counts[j] += 1 + (share & (((int64_t)1 << LOW_BITS) - 1)) * PACKED;
+            own.hits[j] += hit[i] + (share >> LOW_BITS) * PACKED;
+            bad |= !good;
         } else {
-            v->bad |= x[i] != x[i] ? 2 : 0;
+            own.counts[j] += 1 + (int64_t)hit[i] * PACKED;
+            bad |= x[i] != x[i] ? 2 : 0;
         }
-        v->counts[j] += 1 + low * PACKED;
-        v->hits[j] += hit[i] + high * PACKED;
     }
+    v->bad |= bad;
 }
 
 /* Adds the counts to the sums of one group, which lie `stride` apart, and clears them. */
@@ -122,7 +124,7 @@ static void flush_bins(intervals *v, double *sums, ptrdiff_t stride, int shares)
         if (!counts) continue;
         v->counts[j] = v->counts[j + n] = v->hits[j] = v->hits[j + n] = 0;
         sums[j * stride] += (double)(counts % PACKED);
-        sums[(n + j) * stride] += (double)(hits % PACKED);
+        sums[(n + j) * stride] += (double)(shares ? hits % PACKED : counts / PACKED);
         if (!shares) continue;
         sums[(2 * n + j) * stride] += (double)(hits / PACKED) * 0x1p-26;
         sums[(3 * n + j) * stride] += (double)(counts / PACKED) * 0x1p-51;

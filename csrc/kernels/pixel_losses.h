@@ -196,7 +196,8 @@ static void focal_backward(tile *t, const term *r, ptrdiff_t c0, int add) {
 
 /* ---- the derivatives of cross entropy in the factor of the logits
  *
- * With labels and logits b x, the cross entropy has the first derivative sum_c p_c v_c in log b, where v_c = b (x_c - x_y).
+ * With labels and logits b x, the cross entropy has the first derivative sum_c p_c v_c in log b, where
+ * v_c = b (x_c - x_y).
  * `fit_second` is the variance sum_c p_c v_c^2 - (sum_c p_c v_c)^2, which is b^2 times the second derivative in b.
  * Row a is sum e v and row b is sum e v^2. */
 FL_INLINE void fit_rows(tile *t, const term *r, int squares) {

@@ -25,12 +25,12 @@ cdef extern from "fastloss.h" nogil:
     ctypedef struct fl_term:
         int loss, activation
         const double *class_weight
+        const double *edges
+        const double *coef
         double *param
         const double **class_param
         double temperature
-        const double *edges
         ptrdiff_t nedges
-        const double *coef
     ctypedef struct fl_count:
         int rule, matrix
         double level
@@ -195,11 +195,9 @@ def usual(input, target, dict reals, dict labels, tuple ignored):
 
 
 cdef class Terms:
-    """The terms of a run for one number of classes.
+    """The terms of a run for one number of classes: (loss, activation, class_weight, params, temperature, edges) each.
 
-    Each is given as (loss, activation, class_weight, params, temperature, edges). A param is a float or a float64 array
-    (C,). class_weight is such an array or None. edges is a float64 array of any length or None.
-    """
+    A param is a float or a float64 array (C,). class_weight is such an array or None, and edges one of any length."""
     cdef fl_term *terms
     cdef int count
     cdef ptrdiff_t classes
@@ -218,9 +216,8 @@ cdef class Terms:
             loss, activation, class_weight, params, temperature, edges = terms[k]
             self.terms[k].loss, self.terms[k].activation = loss, activation
             self.terms[k].class_weight = _doubles(class_weight, self.held)
-            self.terms[k].temperature = temperature
+            self.terms[k].temperature, self.terms[k].nedges = temperature, 0 if edges is None else len(edges)
             self.terms[k].edges = _doubles(edges, self.held)
-            self.terms[k].nedges = 0 if edges is None else len(edges)
             for j in range(len(params)):
                 if isinstance(params[j], float):
                     self.terms[k].param[j] = params[j]
@@ -351,10 +348,8 @@ def losses():
 
 
 def select_level(cap):
-    """Choose the best instruction set, but at most `cap` ("base", "v3", "v4" or None). Return its name.
-
-    For an unknown cap, return None.
-    """
+    """Choose the best instruction set, but at most `cap` ("base", "v3", "v4" or None). Return its name, or None for an
+    unknown cap."""
     cdef bytes text = None if cap is None else cap.encode()
     cdef const char *name = fl_select_level(NULL if text is None else <const char *> text)
     return None if name == NULL else name.decode()

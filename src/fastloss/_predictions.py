@@ -147,6 +147,7 @@ def raise_nan(batch: Batch, *, probabilities: bool, masks: bool) -> None:
 
     probabilities: the input must be in [0, 1]; otherwise it is logits. masks: a dense target must be 0 or 1.
     """
+    batch = batch.whole or batch
     if masks and not batch.labels:
         _raise_for(batch, batch.target, lambda y, keep: (y != 0) & (y != 1) & keep, "target: expected 0 or 1 in a mask")
     _raise_for(batch, batch.input, lambda x, keep: np.isnan(x) & keep, "input: expected numbers where pixels count")

@@ -23,8 +23,8 @@ def calibrate(
 
     $T$ minimises the mean of $-\log \mathrm{softmax}(x / T)_y$. The cross entropy is convex in $1/T$, so there is one
     minimum. A pass over seven temperatures from 100 to 0.01 brackets it, and a bracketed Newton method on the exact
-    sums of the derivatives finds it with a relative error of about 1e-7, in some three to six further passes. The result
-    has the same bits on any number of threads.
+    sums of the derivatives finds it with a relative error of about 1e-7, in some three to six further passes. The
+    result has the same bits on any number of threads.
 
     The predicted classes do not change. Fit the temperature to data that the model was not trained on, and apply it to
     other data.

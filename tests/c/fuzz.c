@@ -305,43 +305,6 @@ static void run_nearest(const fl_distance *rows, ptrdiff_t elements) {
     fl_nearest_release(plan);
 }
 
-/* Counts predicted and true classes, from scores or a label map, whose class stride is 0. */
-static void run_count(ptrdiff_t most) {
-    fl_job job;
-    memset(&job, 0, sizeof job);
-    make_shape(&job, most);
-    job.mode = FL_COUNT;
-    job.labels = below(4) != 0;
-    int one = job.classes == 1 && job.labels && below(2), label_map = job.classes > 1 && !one && below(2);
-    int input = label_map ? integers[below(9)] : reals[below(4)];
-    job.count.rule = label_map ? FL_LABELS : (int)below(2);
-    job.count.matrix = job.labels && !one && job.count.rule != FL_ABOVE && below(2);
-    job.count.level = below(3) - 1.0;
-    job.double_precision = input == FL_F64;
-    job.label_base = one;
-    int64_t ignored[2] = {below(2) ? 255 : (int64_t)below(9) - 4, (int64_t)below(300) - 100};
-    job.ignored = ignored;
-    job.nignored = (ptrdiff_t)below(3);
-    job.threads = 1 + (int)below(4);
-    unsigned wild = below(4) ? 0 : 8;
-    operand(&job, &job.input, input, !label_map, 0, label_map ? 0 : -9, label_map ? (double)job.classes - 1e-9 : 9,
-            wild);
-    if (job.labels) operand(&job, &job.target, integers[below(9)], 0, 0, 0, (double)job.classes + one - 1e-9, wild);
-    else operand(&job, &job.target, integers[below(9)], 1, 0, 0, 2 - 1e-9, wild);
-    if (below(2)) {
-        job.weight_by_class = !job.labels && below(2);
-        operand(&job, &job.weight, integers[below(9)], job.weight_by_class, 0, 0, 2 - 1e-9, wild);
-    }
-    ptrdiff_t counts = job.groups * job.classes * (job.count.matrix ? job.classes : 4);
-    job.count.counts = keep(sizeof(int64_t) * (size_t)counts);
-    memset(job.count.counts, 0, sizeof(int64_t) * (size_t)counts);
-    fl_plan *plan = fl_prepare(&job);
-    if (!plan) abort();
-    double none = 0;
-    for (ptrdiff_t at = 0; at != FL_DONE;) at = fl_run(plan, &none, at);
-    fl_release(plan);
-}
-
 static void run_distance(ptrdiff_t most) {
     fl_distance job;
     memset(&job, 0, sizeof job);

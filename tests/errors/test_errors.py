@@ -19,7 +19,8 @@ from numpy.lib.stride_tricks import as_strided
 
 import fastloss as fl
 import fastloss.boost
-from fastloss._predictions import raise_fault  # noqa: F401 (the table's)
+from fastloss._engine.temperature import TemperatureFit  # noqa: F401 (the table's)
+from fastloss._predictions import raise_fault, raise_nan  # noqa: F401 (the table's)
 
 X = np.zeros((2, 3, 4), np.float32)
 Y = np.zeros((2, 4), np.int64)
@@ -470,6 +471,78 @@ ERRORS = {
          "classes, or use BCEWithLogitsLoss or BinaryFocalLoss"),
         ("fl.boost.sklearn(fl.CrossEntropyLoss())(Known(), None, [1, 3])", ValueError,
          "y: expected classes of the estimator, [1, 2], got 3"),
+    ],
+    "calibration": [
+        *((f"fl.metrics.{name}(np.where(LAST, np.nan, X), Y)", ValueError,
+           "input: expected numbers where pixels count, got nan at (1, 2, 3)")
+          for name in ("expected_calibration_error", "reliability_curve", "brier_score")),
+        ("fl.metrics.expected_calibration_error(np.where(LAST, np.inf, X), Y)", ValueError,
+         "input: expected finite logits, got inf at (1, 2, 3)"),
+        *((f"fl.metrics.{name}(np.where(LAST, 1.5, X), Y, activation=None)", ValueError,
+           "input: expected probabilities in [0, 1] for activation=None, got 1.5 at (1, 2, 3)")
+          for name in ("expected_calibration_error", "brier_score")),
+        ("fl.metrics.expected_calibration_error(X, D, by_class=True)", ValueError,
+         "target: expected 0 or 1 in a mask, got 0.3333333333333333 at (0, 0, 0)"),
+        ("fl.metrics.expected_calibration_error(X, D > 0)", ValueError,
+         "by_class: expected True for channels that do not exclude each other, got a dense target of shape (2, 3, 4) "
+         "for ExpectedCalibrationError(); the largest probability is that of one of several classes, with labels"),
+        ("fl.metrics.brier_score(Y, Y)", ValueError,
+         "num_classes: expected the number of classes for a label map as input, got None"),
+        ("fl.evaluate({'b': fl.metrics.BrierScore()}, Y, Y, num_classes=3)", ValueError,
+         "input: expected logits or probabilities for BrierScore(), got a label map of shape (2, 4)"),
+        ("fl.metrics.brier_score(X, Y, pixel_weight=label(0.5, float))", ValueError,
+         "pixel_weight: expected 0 or 1 for metrics, which count pixels, got 0.5 at (1, 3)"),
+        ("fl.metrics.brier_score(X, label(3))", fl.LabelError, LABELS + "3 at (1, 3)"),
+        ("fl.metrics.ExpectedCalibrationError(bins=0)", ValueError,
+         "bins: expected an integer from 1 to 1000, got 0"),
+        ("fl.metrics.Sweep(fl.CrossEntropyLoss())", ValueError,
+         "threshold, temperature: expected one of the two, got neither"),
+        ("fl.metrics.Sweep(fl.metrics.IoU(), threshold=[0.5])", ValueError,
+         "threshold: expected activation='sigmoid' or None for channels that are compared with a threshold, got IoU()"),
+        ("fl.metrics.Sweep(fl.DiceLoss(), threshold=[0.5])", ValueError,
+         "threshold: expected a metric of channels above a threshold, got DiceLoss()"),
+        ("fl.metrics.Sweep(fl.metrics.IoU(activation=None), threshold=[0.5])(X, Y)", ValueError,
+         "threshold: expected channels that are compared with a threshold, got classes that exclude each other for "
+         "Sweep(IoU(activation=None), threshold=(0.5,)); give a dense target, or one channel"),
+        ("fl.metrics.Sweep(fl.metrics.IoU(activation='sigmoid'), threshold=[0.5])(np.where(LAST, np.nan, X), D > 0)",
+         ValueError, "input: expected numbers where pixels count, got nan at (1, 2, 3)"),
+        ("fl.metrics.Sweep(fl.metrics.IoU(activation='sigmoid'), threshold=[1])", ValueError,
+         "threshold: expected a number between 0 and 1 for a sigmoid, got 1.0"),
+        ("fl.metrics.Sweep(fl.CrossEntropyLoss(), temperature=0.5)", TypeError,
+         "temperature: expected a sequence of numbers, got 0.5"),
+        ("fl.metrics.Sweep(fl.CrossEntropyLoss(), temperature=[])", ValueError,
+         "temperature: expected 1 to 1000 numbers, got 0"),
+        ("fl.metrics.Sweep(fl.CrossEntropyLoss(), temperature=[0])", ValueError,
+         "temperature: expected a finite number > 0, got 0"),
+        ("fl.metrics.Sweep(fl.MSELoss(), temperature=[2])", ValueError,
+         "temperature: expected a measure of logits, got MSELoss()"),
+        ("fl.metrics.Sweep(fl.metrics.IoU(), temperature=[2])", ValueError,
+         "temperature: expected a loss or a calibration metric, got IoU()"),
+        ("fl.metrics.Sweep(fl.BoundaryLoss(), temperature=[2])", ValueError,
+         "temperature: expected a loss that is a sum over pixels, got BoundaryLoss()"),
+        ("fl.metrics.Sweep(3, temperature=[2])", TypeError, "measure: expected a loss or a metric, got 3"),
+        ("fl.calibrate(X, Y)", ValueError,
+         "logits: expected logits that differ between the classes, got equal ones at every pixel"),
+        ("fl.calibrate(-fl.one_hot(Y, 3), Y)", ValueError,
+         "logits: expected logits that tell something about the labels, but the cross entropy falls up to a "
+         "temperature of 100; check that the channels are in the order of the labels"),
+        ("fl.calibrate(X, Y, ignore_index=0)", ValueError, "labels: expected pixels that count, got none"),
+        ("fl.calibrate(X, D)", ValueError,
+         "labels: expected labels for activation='softmax', got a dense target of shape (2, 3, 4); if it is one-hot, "
+         "pass labels.argmax(axis)"),
+        ("fl.calibrate(X, Y, activation='sigmoid')", ValueError,
+         "labels: expected a dense target for channels that may overlap, got labels with logits of shape (2, 3, 4); "
+         "give activation='softmax' if the classes exclude each other"),
+        ("fl.calibrate(np.where(LAST, np.nan, X), Y)", ValueError,
+         "input: expected numbers where pixels count, got nan at (1, 2, 3)"),
+        ("raise_nan(fl.metrics.IoU()._checked(X, Y, None, None), probabilities=False, masks=True)", ValueError,
+         "input or target: changed during the call"),
+        ("fl.metrics.BrierScore().of_probabilities(one_hot=True)", ValueError,
+         "input: expected logits or probabilities for BrierScore(), got label maps, which have neither"),
+        ("fl.metrics.Sweep(fl.CrossEntropyLoss(), temperature=[2]).of_probabilities(one_hot=False)", ValueError,
+         "input: expected logits for Sweep(CrossEntropyLoss(), temperature=(2.0,)), got probabilities or label maps"),
+        ("TemperatureFit().of_probabilities(one_hot=False)", ValueError,
+         "logits: expected logits, got probabilities; a temperature divides logits"),
     ],
     "axis": [
         *((f"fl.cross_entropy(X, Y, axis={k})", ValueError, f"{AXIS}{k}") for k in (0, 3, -3, -4)),

@@ -43,9 +43,7 @@ def test_partials_of_small_samples(case, backend):
 
 
 LARGE_OR_MANY = [(case, (4, 5, 300)) for case in MERGING_CASES]
-LARGE_OR_MANY += [(case, (1030, 5, 2)) for case in MERGING_CASES if case.family == "region"]  # more than a part has
-    (case, (1030, 5, 2)) for case in MERGING_CASES if case.family == "region"
-]  # more samples than a part has
+LARGE_OR_MANY += [(case, (1030, 5, 2)) for case in MERGING_CASES if case.family == "region"]  # many samples
 
 
 @pytest.mark.parametrize(("case", "shape"), LARGE_OR_MANY, ids=str)

@@ -1,7 +1,7 @@
 """The fit of a temperature: TemperatureFit, the sums that it needs, and `fitted`, which finds the best temperature.
 
-calibrate.py fits to arrays, and archive/calibrate_files.py to files. Both call `fitted` with a function that passes over
-the data.
+calibrate.py fits to arrays, and archive/calibrate_files.py to files. Both call `fitted` with a function that passes
+over the data.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ class TemperatureFit(Metric):
         super().check_batch(batch)
         if not batch.labels and self.activation == "softmax":
             raise ValueError(
-                f"labels: expected labels for activation='softmax', got a dense target of shape {batch.shape}; if it is "
-                "one-hot, pass labels.argmax(axis)"
+                f"labels: expected labels for activation='softmax', got a dense target of shape {batch.shape}; if it "
+                "is one-hot, pass labels.argmax(axis)"
             )
         if batch.labels and self.activation == "sigmoid" and batch.classes > 1:
             raise ValueError(

@@ -55,7 +55,7 @@ class TermTally(Tally):
 
 
 class CalibrationMetric(Metric):
-    """A metric of probabilities, computed from the sums of kernels. Images are pooled: its numbers merge by addition."""
+    """A metric of probabilities, computed from the sums of kernels. The pixels of all images are pooled."""
 
     higher_is_better = False
     of_scale = True

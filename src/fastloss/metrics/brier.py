@@ -23,7 +23,8 @@ class BrierScore(CalibrationMetric):
 
     The value of a pixel is $\sum_c (p_c - y_c)^2$, from 0 to 2; for a single channel it is $(p - y)^2$. With
     "sigmoid", it is the mean over the channels instead of the sum. The score is the mean over all pixels of all images.
-    In a report, `per_class` is the mean over the pixels with that label.
+    In a report, `per_class` is the mean over the pixels with that label. scikit-learn's `brier_score_loss` is the same
+    with `scale_by_half=False`, or for a single channel.
 
     Parameters
     ----------
@@ -95,7 +96,8 @@ def brier_score(
 
     The value of a pixel is $\sum_c (p_c - y_c)^2$, from 0 to 2; for a single channel it is $(p - y)^2$. With
     "sigmoid", it is the mean over the channels instead of the sum. The score is the mean over all pixels of all images.
-    scikit-learn's `brier_score_loss` is the same with `scale_by_half=False`, or for a single channel.
+    In a report, `per_class` is the mean over the pixels with that label. scikit-learn's `brier_score_loss` is the same
+    with `scale_by_half=False`, or for a single channel.
 
     Parameters
     ----------

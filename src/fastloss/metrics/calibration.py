@@ -46,7 +46,7 @@ class Reliability(NamedTuple):
 
 
 class BinnedMetric(CalibrationMetric):
-    """What the metrics of bins share."""
+    """Base of the metrics of bins."""
 
     bins: int
     by_class: bool
@@ -177,8 +177,10 @@ def expected_calibration_error(
     $\sum_k \frac{n_k}{n} |\mathrm{accuracy}_k - \mathrm{confidence}_k|$ over bins of the probability. $n_k$ is the
     number of pixels in bin $k$, $\mathrm{confidence}_k$ is their mean probability, and $\mathrm{accuracy}_k$ is the
     fraction of them whose prediction is right. Bins are right-closed: bin $k$ of $K$ holds $k/K < p \le (k + 1)/K$, and
-    the first bin also holds 0. The edges are rounded to the dtype of the arithmetic. The pixels of all images are
-    pooled.
+    the first bin also holds 0. The edges are rounded to the dtype of the arithmetic.
+
+    The pixels of all images are pooled. `per_image` of a report has the error of each image by itself, and `per_class`
+    has that of each class with `by_class`, otherwise nan.
 
     Parameters
     ----------
@@ -240,8 +242,8 @@ def expected_calibration_error(
 class ReliabilityCurve(BinnedMetric):
     r"""Reliability curve: counts, mean probability and accuracy in bins of the probability.
 
-    In a `Report`, the value is the expected calibration error of the bins; `finalize(report.partial(name))` returns the
-    curve. `ExpectedCalibrationError` describes the bins.
+    `expected_calibration_error` describes the bins. The pixels of all images are pooled. In a `Report`, the value is
+    the error of the bins; `finalize(report.partial(name))` returns the curve.
 
     Parameters
     ----------
@@ -303,7 +305,8 @@ def reliability_curve(
 ) -> Reliability:
     r"""Reliability curve: counts, mean probability and accuracy in bins of the probability.
 
-    `expected_calibration_error` describes the bins and the arrays. The pixels of all images are pooled.
+    `expected_calibration_error` describes the bins. The pixels of all images are pooled. In a `Report`, the value is
+    the error of the bins; `finalize(report.partial(name))` returns the curve.
 
     Parameters
     ----------

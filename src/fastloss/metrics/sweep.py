@@ -106,8 +106,8 @@ class Sweep(Metric):
             raise ValueError(f"threshold: expected a metric of channels above a threshold, got {measure!r}")
         if measure.activation == "softmax":
             raise ValueError(
-                f"threshold: expected activation='sigmoid' or None for channels that are compared with a threshold, got "
-                f"{measure!r}"
+                "threshold: expected activation='sigmoid' or None for channels that are compared with a threshold, "
+                f"got {measure!r}"
             )
         for t in self.threshold or ():
             dataclasses.replace(measure, threshold=t)  # type: ignore[type-var] # raises if the metric does not take it
@@ -135,7 +135,7 @@ class Sweep(Metric):
         return TermTally(terms, counted=is_metric, finite=is_metric)
 
     def _levels(self) -> tuple[float, ...]:
-        """What a channel's value must exceed at each threshold, in ascending order."""
+        """The levels that a channel must exceed at the thresholds, in ascending order."""
         assert isinstance(self.measure, CountMetric)
         assert self.threshold is not None
         prediction = self.measure.prediction()
@@ -263,7 +263,7 @@ def _terms(measure: Measure) -> tuple[Term, ...]:
 
 
 def _activation(measure: Measure) -> str | None:
-    """What turns the input into probabilities."""
+    """The function that turns the input into probabilities."""
     if isinstance(measure, Metric):
         return measure.activation
     found = [ACTIVATIONS[t.activation] or "softmax" for t in _terms(measure)]  # cross entropy states no activation
