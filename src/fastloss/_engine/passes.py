@@ -114,11 +114,10 @@ class _Pass:
     def by_source(self, sums: Sequence[Array], classes: int) -> dict[Any, Array]:
         """Map each term, and each tally that a metric asks for, to its sums."""
         found: dict[Any, Array] = dict(zip([*self.terms, *self.tallies], sums, strict=True))
-        for metric in self.losses.values():
-            if isinstance(metric, Metric):
-                wanted = metric.tally()
-                host = next(t for t in self.tallies if t.covers(wanted))
-                found[wanted] = host.taken_as(wanted, found[host], classes)
+        tallies = dict.fromkeys(metric.tally() for metric in self.losses.values() if isinstance(metric, Metric))
+        for wanted in tallies:
+            host = next(t for t in self.tallies if t.covers(wanted))
+            found[wanted] = host.taken_as(wanted, found[host], classes)
         return found
 
 
