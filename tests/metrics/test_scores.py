@@ -146,6 +146,8 @@ def test_monai(ignore_empty):
         report = fl.evaluate({"it": metric(absent=absent)}, X, y)
         np.testing.assert_allclose(report["it"], np.nanmean(values), rtol=1e-6)
         np.testing.assert_allclose(report.per_class["it"], np.nanmean(values, axis=0), rtol=1e-6)
+        mean = np.asarray(peer.aggregate(reduction="mean"))
+        np.testing.assert_allclose(np.nanmean(report.per_image["it"]), mean, rtol=1e-6)
     counts = monai.get_confusion_matrix(*as_tensor, include_background=True)
     for metric, name in (
         (m.Recall, "sensitivity"),
