@@ -16,7 +16,7 @@ SHAPES = ((), (1,), (7,), (48,), (300,), (16, 17), (3, 5, 9), (2100,))
 CLASSES = (1, 2, 3, 5, 19, 130, 400)  # 130 has two blocks of classes, and 400 no table of pairs
 
 NEEDED = {"surface_dice": {"tolerance": 1.0}}  # options without a default
-ALL = {name: cls(**NEEDED.get(name, {})) for name, cls in fl.metrics.METRICS.items()}
+ALL = {name: cls(**NEEDED.get(name, {})) for name, cls in fl.metrics.METRICS.items() if not cls.of_scale}
 
 
 @dataclass(frozen=True)

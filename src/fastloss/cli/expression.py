@@ -60,7 +60,8 @@ def parse_metric(text: str, defaults: Mapping[str, object] | None = None) -> Met
 def all_metrics() -> list[str]:
     """Return the names of all metrics that need no parameter."""
     missing = inspect.Parameter.empty
-    return [name for name, make in METRICS.items() if missing not in parameters(make).values()]
+    known = ((name, make) for name, make in METRICS.items() if not make.of_scale)  # the others need probabilities
+    return [name for name, make in known if missing not in parameters(make).values()]
 
 
 def names() -> dict[str, str]:

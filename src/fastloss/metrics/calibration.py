@@ -84,23 +84,23 @@ class BinnedMetric(CalibrationMetric):
     def class_partial_of(self, sums: list[Array]) -> Array:
         return sums[0]
 
-    def binned(self, rows: Array) -> tuple[Array, Array, Array]:
+    def _binned(self, rows: Array) -> tuple[Array, Array, Array]:
         """The counts, the hits and the sums of probabilities, each (n, C, bins), or (n, 1, bins) if not by class."""
         count, hits, high, low = np.moveaxis(rows.reshape(len(rows), -1, PARTS, self.bins), 2, 0)
         return count, hits, high + low
 
-    def errors(self, rows: Array) -> Array:
+    def _errors(self, rows: Array) -> Array:
         """The calibration error of each row and class, (n, C), or (n, 1) if not by class."""
-        count, hits, share = (np.ascontiguousarray(part) for part in self.binned(rows))
+        count, hits, share = (np.ascontiguousarray(part) for part in self._binned(rows))
         return quotient(np.abs(hits - share).sum(axis=2), count.sum(axis=2))
 
     def values_of(self, rows: Array, classes: int) -> Array:
-        errors = self.errors(rows)
+        errors = self._errors(rows)
         keep = ~np.isnan(errors)
         return quotient(np.where(keep, errors, 0).sum(axis=1), keep.sum(axis=1))
 
     def class_values_of(self, numbers: Array, classes: int) -> Array:
-        errors = self.errors(numbers[None])[0]
+        errors = self._errors(numbers[None])[0]
         return errors if len(errors) == classes else np.full(classes, np.nan)
 
 
@@ -283,9 +283,20 @@ class ReliabilityCurve(BinnedMetric):
     axis: int = 1
 
     def finalize(self, partial: Partial, /) -> Reliability:
-        """The curve of all images that went into `partial`."""
+        """Compute the curve of all images that went into `partial`.
+
+        Parameters
+        ----------
+        partial : Partial
+            The sums of the images.
+
+        Returns
+        -------
+        Reliability
+            The bins.
+        """
         super().finalize(partial)
-        count, hits, share = (part[0] if self.by_class else part[0, 0] for part in self.binned(partial.numbers[:1]))
+        count, hits, share = (part[0] if self.by_class else part[0, 0] for part in self._binned(partial.numbers[:1]))
         edges = np.array([k / self.bins for k in range(self.bins + 1)])
         return Reliability(edges, count.astype(np.int64), quotient(share, count), quotient(hits, count))
 

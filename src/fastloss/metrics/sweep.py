@@ -189,7 +189,18 @@ class Sweep(Metric):
         return self._best(np.stack(values, axis=1))
 
     def finalize(self, partial: Partial, /) -> Array:
-        """The values at all points, of all images that went into `partial`."""
+        """Compute the values at all points, of all images that went into `partial`.
+
+        Parameters
+        ----------
+        partial : Partial
+            The sums of the images.
+
+        Returns
+        -------
+        array, shape (points,)
+            The values, in the order of the thresholds or temperatures.
+        """
         super().finalize(partial)
         values: Array = self._values(partial.numbers[:1], partial.classes)[0]
         return values
