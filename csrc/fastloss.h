@@ -41,9 +41,9 @@ enum fl_mode {
     FL_GRADIENT = 4,  /* write d(value)/d(input) to the output, from the terms' coefficients */
     FL_MAP = 8,       /* write the values of the only term to the output: per pixel (pixel losses) or per element */
     FL_BY_CLASS = 16, /* with FL_FORWARD: pixel and element losses also keep their sums class by class */
-    FL_HESSIAN = 32,  /* with FL_GRADIENT only: write d2(value)/d(input)2 instead, for pixel and element losses */
-    FL_BOUND = 64,    /* with FL_HESSIAN: write a diagonal that bounds the Hessian of a pixel's classes from above */
-    FL_COUNT = 128    /* count pixels by class (fl_count); there are no terms */
+    FL_COUNT = 32,    /* count pixels by class (fl_count); there are no terms */
+    FL_HESSIAN = 64,  /* with FL_GRADIENT only: write d2(value)/d(input)2 instead, for pixel and element losses */
+    FL_BOUND = 128    /* with FL_HESSIAN: write a diagonal that bounds the Hessian of a pixel's classes from above */
 };
 
 /* Faults of the data, combined by OR in fl_faults().  The caller then finds the wrong element and names it.  A job that

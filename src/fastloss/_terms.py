@@ -17,8 +17,8 @@ class Mode:
     GRADIENT = 4
     MAP = 8
     BY_CLASS = 16
-    HESSIAN = 32  # with GRADIENT: the diagonal of the Hessian in place of the gradient
-    BOUND = 64  # with HESSIAN: an upper bound of the Hessian
+    HESSIAN = 64  # with GRADIENT: the diagonal of the Hessian in place of the gradient
+    BOUND = 128  # with HESSIAN: an upper bound of the Hessian
 
 
 class Background(NamedTuple):

@@ -214,11 +214,11 @@ def test_rare_voxels_of_a_scan(xgb, monkeypatch):
     example = pytest.importorskip("boosting")
     if importlib.util.find_spec("TPTBox") is None:
         pytest.skip("TPTBox is not installed: make test-all does it")
-    monkeypatch.setattr(example, "ROUNDS", 5)
     ct, mask = example.scan()
     halves = np.split(example.features(ct[:, :46]), 2, axis=1), np.split(mask[:, :46], 2, axis=1)
     train, test = (xgb.DMatrix(x.reshape(-1, x.shape[-1]), y.ravel()) for x, y in zip(*halves, strict=True))
-    table = [line.split(" | ") for line in example.rows(train, test, threads=1)]
+    with fl.num_threads(1):
+        table = [line.split(" | ") for line in example.rows(train, test, threads=1, rounds=20)]
     assert len(table) == len(example.LOSSES) + 2
     assert table[0][1:3] == table[1][1:3]  # XGBoost's own objective and ours
     assert all(0.1 < float(precision) < 1 for _, precision, *_ in table)

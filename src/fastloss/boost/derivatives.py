@@ -93,29 +93,35 @@ def derivatives(parts: list[tuple[float, Loss]], rows: Rows, softmax: float | No
 
     softmax: cross entropy's Hessian is this number times its diagonal. None: it is the upper bound of the Hessian.
     """
-    gradient, hessian = np.zeros_like(rows.scores, order="C"), np.zeros_like(rows.scores, order="C")
+    total: list[Array] = []
     for factor, part in parts:
         scale = factor if isinstance(part, SumLoss) else factor * rows.total_weight / len(rows.groups(part))
-        for where, g, h in _of_part(part, rows, softmax):
-            gradient[where] += scale * g
-            hessian[where] += scale * h
-    return gradient, np.clip(hessian, LEAST_HESSIAN, 1 / LEAST_HESSIAN)
+        for where, *both in _of_part(part, rows, softmax):
+            if not total and where == slice(0, len(rows.scores)):
+                total = both if scale == 1 else [np.multiply(scale, own, out=own) for own in both]
+                continue
+            total = total or [np.zeros(rows.scores.shape, own.dtype) for own in both]
+            for whole, own in zip(total, both, strict=True):
+                whole[where] += scale * own
+    gradient, hessian = total
+    return gradient, np.clip(hessian, LEAST_HESSIAN, 1 / LEAST_HESSIAN, out=hessian)
 
 
 def _of_part(part: Loss, rows: Rows, softmax: float | None) -> Iterator[tuple[slice, Array, Array]]:
-    """Yield the rows of each group with their gradient and Hessian, of shape (rows, K)."""
+    """Yield the rows of each group with their gradient and Hessian, of shape (rows, K). Both are new arrays."""
     kind = "bound" if softmax is None or not isinstance(part, fl.CrossEntropyLoss) else "diagonal"
-    times = softmax if softmax is not None and kind == "diagonal" else 1.0
     known = has_hessian(part.kernel_terms)
     for where, x, y, w in rows.batches(part):
         results = part.value_and_grad(x, y, pixel_weight=w, hessian=kind if known else None)
-        g, h = results[1], results[2] if known else np.zeros(())
+        g, h = results[1], results[2] if known else np.abs(results[1])
         if isinstance(part, REGRESSION):
             d = x - y.astype(x.dtype)
             h = np.divide(g, d, out=h, where=d != 0)
-        elif not isinstance(part, CONVEX):
-            h = np.maximum(h, np.abs(g))
-        yield where, g[0].T, times * h[0].T
+        elif kind == "diagonal" and softmax is not None:
+            h *= softmax
+        elif known and not isinstance(part, CONVEX):
+            h = np.maximum(h, np.abs(g), out=h)
+        yield where, g[0].T, h[0].T
 
 
 def value(loss: Loss, rows: Rows) -> float:
