@@ -107,9 +107,10 @@ def write_index(app: Sphinx, config: Config) -> None:
     for title, names in groups().items():
         own = title.startswith("fastloss.")
         about = f"{summary(importlib.import_module(title))}." if own else ""
-        lines += [title, "-" * len(title), "", about, "", ".. currentmodule:: fastloss", ""]
+        module = title if own else "fastloss"
+        lines += [title, "-" * len(title), "", about, "", f".. currentmodule:: {module}", ""]
         lines += [".. autosummary::", "   :toctree: .", "   :nosignatures:", ""]
-        lines += [f"   {name.removeprefix('fastloss.')}" for name in names]
+        lines += [f"   {name.removeprefix(f'{module}.')}" for name in names]
         lines.append("")
     (folder / "index.rst").write_text("\n".join(lines), encoding="utf-8")
 
