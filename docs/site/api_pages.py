@@ -115,7 +115,16 @@ def write_index(app: Sphinx, config: Config) -> None:
     (folder / "index.rst").write_text("\n".join(lines), encoding="utf-8")
 
 
+def find_in_package(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
+    """Resolve a name that the package exports, from the docstring of any module."""
+    if node.get("refdomain") != "py":
+        return None
+    python, target = env.get_domain("py"), f"fastloss.{node['reftarget']}"
+    return python.resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, content)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", write_index)
     app.connect("autodoc-process-docstring", translate, priority=400)  # before numpydoc
+    app.connect("missing-reference", find_in_package)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -50,7 +50,7 @@ class LabelAudit:
 
     See Also
     --------
-    fastloss.audit_files : Makes an audit.
+    audit_files : Makes an audit.
     """
 
     pairs: tuple[Pair, ...]
