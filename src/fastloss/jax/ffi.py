@@ -2,7 +2,8 @@
 
 XLA calls a C function with a frame that describes its buffers. Here, ctypes makes that function from a Python one, and
 the structures below are those of XLA's `c_api.h`. `jax.pure_callback` copies its arguments and its results instead:
-value and gradient of 80 MB of logits then take 8 times as long. A version of XLA that is unknown here gets that way.
+value and gradient of 80 MB of logits then take 6 times as long (335 and 53 ms). A version of XLA
+that is unknown here gets that way.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def _madvise() -> Any:
 def _on_huge_pages(array: Array) -> None:
     """Ask for huge pages for a result that nothing has touched, as NumPy does.
 
-    Without them, value and gradient of 80 MB of logits take 2.4 times as long.
+    Without them, value and gradient of 80 MB of logits take 1.9 times as long (101 and 53 ms).
     """
     madvise = _madvise()
     if array.nbytes >= HUGE and madvise is not None:
