@@ -42,6 +42,14 @@ class Calibration:
     at_bound : bool
         Whether the temperature is the least that is tried, 0.01, because the cross entropy falls down to it. Every
         label then has the largest logit, or nearly so, and no temperature is best.
+
+    Examples
+    --------
+    >>> import numpy as np, fastloss as fl
+    >>> logits = np.array([[[4.0, 4.0, 4.0, 0.0], [0.0, 0.0, 0.0, 4.0]]])  # right in three of four pixels
+    >>> found = fl.calibrate(logits, np.array([[0, 0, 1, 1]]))
+    >>> float(fl.cross_entropy(logits / found.temperature, np.array([[0, 0, 1, 1]]))) == found.after
+    True
     """
 
     temperature: float

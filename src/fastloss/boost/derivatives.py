@@ -37,7 +37,7 @@ CONVEX = (
     fl.MultiLabelSoftMarginLoss,
 )
 REGRESSION = (fl.MSELoss, fl.L1Loss, fl.HuberLoss, fl.SmoothL1Loss, fl.LogCoshLoss, fl.PseudoHuberLoss)
-OF_SCORES = (*CONVEX, *REGRESSION, fl.PerceptronLoss)  # the losses without an activation that take scores
+OF_SCORES = (*CONVEX, *REGRESSION, fl.PerceptronLoss, fl.PolyLoss)  # the losses without an activation that take scores
 
 
 def check_loss(loss: Any) -> list[tuple[float, Loss]]:
