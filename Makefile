@@ -50,6 +50,9 @@ TOOLS := pytest-cov==7.1.0 gcovr==8.8 cmake ninja cython
 # These are installed outside of .venv, because inside it they would shuffle every run.
 SHUFFLE := pytest-randomly==5.1.0 pytest-xdist==3.8.0 execnet==2.1.2
 
+# The processes that run tests, each with threads of its own.
+JOBS ?= 2
+
 .PHONY: demo test test-all lint processors bench bench-docs docs figures coverage shuffled sanitize mutants wheel wheel-check clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # one pip at a time in one .venv
@@ -58,11 +61,11 @@ demo: $(VENV)/demo.stamp
 	$(VENV)/bin/python examples/demo.py
 
 test: $(VENV)/test.stamp
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest -n $(JOBS) $(ARGS)
 
 # Runs all tests except those marked slow, which take hours. ARGS="-m slow" runs the slow ones.
 test-all: $(VENV)/test.stamp $(VENV)/data.stamp $(VENV)/peers.stamp
-	$(VENV)/bin/python -m pytest -m "not slow" $(ARGS)
+	$(VENV)/bin/python -m pytest -m "not slow" -n $(JOBS) $(ARGS)
 
 # mypy needs the libraries that the tests install, but no rebuild after a change. PATH is set because cython-lint calls
 # pycodestyle.
