@@ -279,6 +279,7 @@ CASES = [
     composed(
         "ce+lovasz",
         lambda C, **k: fl.CrossEntropyLoss(**k) + 0.5 * of(fl.LovaszSoftmaxLoss, per_image=True)(C, **k),
+        cancels=32,
         image_weights=True,
     ),
     composed("unified-focal", of(fl.AsymmetricUnifiedFocalLoss)),

@@ -281,7 +281,7 @@ def _summand(record: Any, depth: int) -> Loss:
 
 
 def _given(value: Any, what: str, depth: int) -> Any:
-    if type(value) is dict and depth < DEEPEST_SUM:
+    if type(value) is dict and value.keys() & {"loss", "metric", "sum"} and depth < DEEPEST_SUM:
         return _made(value, depth + 1)
     if type(value) is list:
         if any(type(one) not in (int, float, bool, str) for one in value):

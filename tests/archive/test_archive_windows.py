@@ -60,6 +60,7 @@ def variants(one_channel):
         if not one_channel and any(leaf.kind == "element" for _, leaf in loss.summands()):
             continue
         own = {"activation": "sigmoid"} if one_channel and "activation" in options else {}
+        own |= {"per_image": True} if "per_image" in options else {}
         found[name] = own
         found |= {
             f"{name}, {k}={v}": own | {k: v} for k, v in {"batch": True, "reduction": "sum"}.items() if k in options

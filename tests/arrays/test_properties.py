@@ -17,7 +17,7 @@ import fastloss as fl
 
 @st.composite
 def calls(draw):
-    case = draw(st.sampled_from(CASES))
+    case = draw(st.sampled_from([c for c in CASES if not c.image_weights]))  # those depend on the order of values
     several = [2, 3, 5, 17] if case.cancels > 1 else [2, 3, 5, 17, 130, 300, 513]  # of many, all may cancel in a pixel
     C = draw(st.sampled_from([1, *several] if case.takes_one_channel else several))
     loss = case.make(C)

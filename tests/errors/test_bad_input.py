@@ -86,6 +86,8 @@ RIGHT = {
     **dict.fromkeys(("input", "a", "x", "cls", "box", "box_target", "d_real", "d_fake", "mask_logits"), X),
     **dict.fromkeys(("target", "labels", "mask", "mask_a", "mask_b", "cls_target", "y"), Y),
     "p": D,
+    "logits": np.array([[1, 3, 2, 1], [2, 1, 0, 0], [0, 0, 1, 3]], np.float32)[None].repeat(2, 0),
+    "tolerance": 1.0,
     "num_classes": 3,
     "epsilon": 0.1,
     "class_ids": [0, 1],
@@ -105,7 +107,7 @@ OWN = {
 # tests/archive calls.
 NOT_CALLED = {
     *("Loss", "LabelError", "FileError", "Partial", "Report", "Tiles", "set_num_threads"),
-    *("audit_files", "evaluate_files", "merge_ledgers", "compare_ledgers"),
+    *("audit_files", "calibrate_files", "evaluate_files", "merge_ledgers", "compare_ledgers"),
 }
 PUBLIC = {
     name: getattr(fl, name)
@@ -159,7 +161,7 @@ def test_any_argument_is_computed_or_refused_by_name(name):
     function = PUBLIC[name]
     arguments = usual(name, function)
     names = {n for n, p in inspect.signature(function).parameters.items() if p.kind is not p.VAR_KEYWORD}
-    names |= {"input", "target"} if name == "check_grad" else set()
+    names |= {"input", "target"} if name in ("check_grad", "calibrate") else set()
     for argument in sorted(names & inspect.signature(function).parameters.keys()):
         for kind in WRONG:
             found = []

@@ -487,7 +487,7 @@ ERRORS = {
          "by_class: expected True for channels that do not exclude each other, got a dense target of shape (2, 3, 4) "
          "for ExpectedCalibrationError(); the largest probability is that of one of several classes, with labels"),
         ("fl.metrics.brier_score(Y, Y)", ValueError,
-         "num_classes: expected the number of classes for a label map as input, got None"),
+         "input: expected logits or probabilities for BrierScore(), got a label map of shape (2, 4)"),
         ("fl.evaluate({'b': fl.metrics.BrierScore()}, Y, Y, num_classes=3)", ValueError,
          "input: expected logits or probabilities for BrierScore(), got a label map of shape (2, 4)"),
         ("fl.metrics.brier_score(X, Y, pixel_weight=label(0.5, float))", ValueError,

@@ -14,11 +14,13 @@ import functools
 from contextlib import closing
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 from .._arrays import Array
 from .._batch import Batch, ignored_labels
 from .._lazy import any_lazy
 from .._options import check_common
-from .._predictions import prediction_batch
+from .._predictions import holds_labels, prediction_batch
 from .._terms import ACTIVATIONS
 from .exact_sum import AT_ONCE, ExactTotal, exact_sum
 from .measure import Measure
@@ -75,6 +77,10 @@ class Metric(Measure):
         """Return the tally that counts for this metric."""
         raise NotImplementedError
 
+    def refuse_label_map(self, shape: tuple[int, ...]) -> None:
+        """Refuse a label map of this shape, because the metric needs scores."""
+        raise ValueError(f"input: expected logits or probabilities for {self!r}, got a label map of shape {shape}")
+
     def check_batch(self, batch: Batch) -> None:
         """Refuse data of which the metric makes no sense."""
         self.check_channels(batch)
@@ -123,6 +129,8 @@ class Metric(Measure):
 
     def _checked(self, input: Any, target: Any, pixel_weight: Any, num_classes: int | None) -> Batch:
         axis = 1 if self.axis is None else self.axis
+        if self.of_scale and holds_labels(input):
+            self.refuse_label_map(np.shape(input))
         batch = prediction_batch(input, target, pixel_weight, axis, self._ignored, num_classes)
         self.check_batch(batch)
         return batch

@@ -224,7 +224,7 @@ class SurfaceDistance(SurfaceMetric):
     def __post_init__(self) -> None:
         super().__post_init__()
         choice(self.absent, "absent", ("nan", "zero", "skip"))
-        if self.missing is not None and self.missing != math.inf:
+        if self.missing is not None and not (isinstance(self.missing, float) and self.missing == math.inf):
             freeze(self, missing=number(self.missing, "missing", 0))
 
     def scores_of(self, rows: Array) -> tuple[Counts, Array, Array]:

@@ -20,7 +20,7 @@ from .._terms import ACTIVATIONS, Mode, Term
 from .measure import quotient
 from .metric import Metric
 from .sums import bce_term
-from .term_tally import TermTally, refuse_label_map, tempered
+from .term_tally import TermTally, tempered
 
 LEAST, MOST = 0.01, 100.0  # the bounds of a temperature
 GRID = tuple(10.0 ** (2 * k / 3) for k in range(3, -4, -1))  # falling temperatures, from MOST over 1 to LEAST
@@ -96,7 +96,8 @@ class TemperatureFit(Metric):
         return TermTally(every, counted=False, mode=Mode.FORWARD)
 
     def check_batch(self, batch: Batch) -> None:
-        refuse_label_map(batch, self)
+        if batch.label_map:
+            self.refuse_label_map(batch.shape)
         super().check_batch(batch)
         if not batch.labels and self.activation == "softmax":
             raise ValueError(

@@ -68,7 +68,8 @@ class CalibrationMetric(Metric):
         return TermTally(self.terms())
 
     def check_batch(self, batch: Batch) -> None:
-        refuse_label_map(batch, self)
+        if batch.label_map:
+            self.refuse_label_map(batch.shape)
         super().check_batch(batch)
 
     def of_probabilities(self, *, one_hot: bool) -> Self:
@@ -80,13 +81,6 @@ class CalibrationMetric(Metric):
 
     def value_of(self, numbers: Array, classes: int) -> float:
         return float(self.values_of(numbers[None], classes)[0])
-
-
-def refuse_label_map(batch: Batch, metric: Metric) -> None:
-    if batch.label_map:
-        raise ValueError(
-            f"input: expected logits or probabilities for {metric!r}, got a label map of shape {batch.shape}"
-        )
 
 
 def tempered(terms: Sequence[Term], temperature: float) -> tuple[Term, ...]:

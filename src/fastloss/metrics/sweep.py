@@ -16,7 +16,7 @@ from .._engine.loss import Loss, check_targets
 from .._engine.measure import Measure
 from .._engine.metric import Metric
 from .._engine.partial import Partial
-from .._engine.term_tally import CalibrationMetric, TermTally, refuse_label_map, tempered
+from .._engine.term_tally import CalibrationMetric, TermTally, tempered
 from .._options import freeze, number, positive
 from .._terms import ACTIVATIONS, Rule, Term
 
@@ -242,7 +242,8 @@ class Sweep(Metric):
     # ---- Metric
 
     def check_batch(self, batch: Batch) -> None:
-        refuse_label_map(batch, self)
+        if batch.label_map:
+            self.refuse_label_map(batch.shape)
         measure = self.measure
         if isinstance(measure, Metric):
             measure.check_batch(batch)
