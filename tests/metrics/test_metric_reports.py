@@ -58,6 +58,26 @@ def test_a_metric_does_not_depend_on_what_else_is_in_the_call(backend):
         assert together[name] == losses[name]
 
 
+def test_metrics_of_every_kind_share_a_call(backend):
+    """Counts, surfaces and sums of kernels, in any order."""
+    kinds = {
+        "ece": m.ExpectedCalibrationError(),
+        "brier": m.BrierScore(),
+        "curve": m.ReliabilityCurve(),
+        "sweep": m.Sweep(fl.CrossEntropyLoss(), temperature=[1.0, 2.0]),
+        "surface": m.SurfaceDice(tolerance=1.0),
+        "region": m.AverageSurfaceDistance(surface="region"),
+        "iou": m.IoU(),
+        "matrix": m.ConfusionMatrix(),
+    }
+    apart = {name: fl.evaluate({name: metric}, X, Y, ignore_index=255) for name, metric in kinds.items()}
+    for names in (kinds, reversed(kinds), sorted(kinds)):
+        together = fl.evaluate(LOSSES | {name: kinds[name] for name in names}, X, Y, ignore_index=255)
+        for name, alone in apart.items():
+            assert together.partial(name) == alone.partial(name)
+            assert same_bits(together.per_image[name], alone.per_image[name])
+
+
 def test_the_tallies_are_counted_once():
     planned = Passes(COUNTED, None)
     assert [p.tallies for p in planned._passes] == [[m.ConfusionMatrix().tally()]]

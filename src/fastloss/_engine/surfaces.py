@@ -89,7 +89,7 @@ class SurfaceTally(Tally):
     def covers(self, other: Tally) -> bool:
         if isinstance(other, ConfusionTally):
             return other == ConfusionTally(self.prediction)
-        return self.joined(other) == self
+        return isinstance(other, SurfaceTally) and self.joined(other) == self
 
     def joined(self, other: Tally) -> Tally | None:
         if not isinstance(other, SurfaceTally):
