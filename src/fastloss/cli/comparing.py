@@ -87,7 +87,8 @@ def tables_of(found: Comparison, names: Sequence[str], worst: int) -> None:
 
 
 def _of_class(difference: Difference, k: int) -> str:
-    return f"{number(difference.per_class[k], '-')} {_interval(difference.class_intervals[k])}"
+    value = difference.per_class[k]
+    return f"{number(value, '-')} {_interval(difference.class_intervals[k])}" if value == value else "-"
 
 
 def _ranked(found: Comparison, count: int) -> list[int]:
