@@ -183,6 +183,12 @@ static void fill_tops(tile *t, const term *r) {
     }
 }
 
+/* The integers of a row of hits.  They have the width of a real, so that GCC vectorises the selects. */
+#define YES ((ireal)1)
+#define NO ((ireal)0)
+#define LEFT_OUT ((ireal) - 1)
+#define WRONG ((ireal) - 2)
+
 static void reliability_finish(tile *t, const term *r) {
     real *restrict p = r->value;
     const real *restrict s = r->a, *restrict top = t->top, *restrict w = t->w;
@@ -193,7 +199,8 @@ static void reliability_finish(tile *t, const term *r) {
         for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = 1 / s[i];
     else
         for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = top[i];
-    for (ptrdiff_t i = 0; i < t->padded; i++) hit[i] = w[i] > 0 ? label[i] == first[i] - 1 : -1;
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < t->padded; i++) hit[i] = w[i] > 0 ? (label[i] == first[i] - 1 ? YES : NO) : LEFT_OUT;
     bin_row(t, r, p, 0, 1);
 }
 
@@ -203,9 +210,15 @@ static void class_hits(tile *t, const term *r, ptrdiff_t c0, ptrdiff_t c) {
     const real *restrict w = t->wc ? t->wc + c * t->width : t->w, *restrict y = t->y ? t->y + c * t->width : w;
     const ireal *restrict label = t->label;
     if (t->job->labels)
-        for (ptrdiff_t i = 0; i < t->padded; i++) hit[i] = w[i] > 0 ? label[i] == own : -1;
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < t->padded; i++) hit[i] = w[i] > 0 ? (label[i] == own ? YES : NO) : LEFT_OUT;
     else
-        for (ptrdiff_t i = 0; i < t->padded; i++) hit[i] = !(w[i] > 0) ? -1 : y[i] == 0 ? 0 : y[i] == 1 ? 1 : -2;
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < t->padded; i++) {
+            ireal seen = y[i] == 1 ? YES : WRONG;
+            seen = y[i] == 0 ? NO : seen;
+            hit[i] = w[i] > 0 ? seen : LEFT_OUT;
+        }
 }
 
 static void class_reliability_forward(tile *t, const term *r, ptrdiff_t c0) {

@@ -242,8 +242,9 @@ CLASS_PROB_LOSS(squared_error)
 
 /* Brier score, one class's part: k[0] (p - y)^2.  It is NaN if p is no probability. */
 FL_INLINE real brier(prob v, real y, const real *k) {
-    real d = v.p - y;
-    return v.p >= 0 && v.p <= 1 ? k[0] * d * d : R_NAN;
+    real d = v.p - y, value = k[0] * d * d;
+    value = v.p < 0 ? R_NAN : value;
+    return v.p > 1 ? R_NAN : value;
 }
 FL_INLINE real brier_slope(prob v, real y, const real *k) { return squared_error_slope(v, y, k); }
 FL_INLINE real brier_curve(prob v, real y, const real *k) { return squared_error_curve(v, y, k); }
