@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import functional as functional
 from . import losses
-from . import metrics as metrics
 from ._backend import backend, config, get_backend, show_config
 from ._engine.temperature import Calibration
 from ._faults import LabelError
@@ -30,6 +29,7 @@ from .results import Report
 from .tiles import Tiles
 
 if TYPE_CHECKING:
+    from . import metrics as metrics
     from .archive.audit_files import audit_files as audit_files
     from .archive.calibrate_files import calibrate_files as calibrate_files
     from .archive.compare import compare_ledgers as compare_ledgers
@@ -53,6 +53,8 @@ def __getattr__(name: str) -> Any:
     """Import what few programs need only on request: it would add a third to the time of the import."""
     import importlib
 
+    if name == "metrics":
+        return importlib.import_module(".metrics", __name__)
     if name in _ON_REQUEST:
         return getattr(importlib.import_module(_ON_REQUEST[name], __name__), name)
     if name == "__version__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -85,7 +86,7 @@ class Report(ShowsItself):
     def __len__(self) -> int:
         return len(self.losses)
 
-    @property
+    @functools.cached_property
     def images(self) -> tuple[str, ...]:
         """Name the images.
 

@@ -16,10 +16,10 @@ from ..report.label_audit import LabelAudit
 from .audit_maps import Maps, Writer
 from .checks import check_classes
 from .collector import listed
-from .images import Image, open_image
+from .images import Image
 from .label_scores import ClassScores, ImageScores, Rivals, Scored, log_loss, pairs_of, rivals, scored, two_channels
 from .look import look
-from .parts import Part, Parts, naming
+from .parts import Part, Parts, naming, open_checked
 from .sources import Sources
 from .worker import LOOKED_AT
 
@@ -120,13 +120,7 @@ class Audit:
                     self.progress(self.done, 2 * len(self.pairs), self.nbytes)
 
     def _opened(self, pair: Pair) -> Image:
-        image = open_image(pair, self.sources.reading, whole=False)
-        try:
-            self._check(image)
-        except FileError:
-            image.stack.close()
-            raise
-        return image
+        return open_checked(pair, self.sources.reading, self._check, whole=False)
 
     def _check(self, image: Image) -> None:
         """Check that the files of an image can be audited, and that they are like those of the first image."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..files.errors import FileError, shown
 from ..files.stored import Array, Window
+from ..files.writing import writing
 
 KINDS: dict[str, np.dtype[Any]] = {"quality": np.dtype(np.float32), "suggested": np.dtype(np.int16)}
 
@@ -33,7 +34,7 @@ class Maps:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _writing(path):
+        with writing(path):
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
                 raise FileError(f"`maps=`: expected a folder that is new or empty, got {shown(path)}")
             path.mkdir(parents=True, exist_ok=True)
@@ -45,7 +46,7 @@ class Maps:
 
         Files of NumPy get their names at the end of the block. If an error ends it, they are removed.
         """
-        with _writing(self.path):
+        with writing(self.path):
             if self._group is None:
                 with _numpy_files(self.path, name, shape) as arrays:
                     yield _writer(arrays)
@@ -97,11 +98,3 @@ def _zarr_arrays(group: Any, name: str, shape: tuple[int, ...], first: Window) -
         kind: group.create_array(f"{name}.{kind}", shape=shape, dtype=dtype, chunks=chunks)
         for kind, dtype in KINDS.items()
     }
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise FileError(f"{shown(path)}: cannot be written: {error.strerror or error}") from error

@@ -18,7 +18,7 @@ from .._faults import LabelError
 from ..files.errors import FileError, shown
 from ..files.pairing import Pair
 from ..files.stored import Window
-from .images import Image
+from .images import Image, Reading, open_image
 from .meaning import Arrays, bad_prediction
 
 
@@ -37,6 +37,17 @@ class Part:
             assert isinstance(self.arrays, FileError)
             raise self.arrays
         return self.image, self.arrays
+
+
+def open_checked(pair: Pair, how: Reading, check: Callable[[Image], None], *, whole: bool) -> Image:
+    """Open an image and check it. One that is refused is closed again."""
+    image = open_image(pair, how, whole=whole)
+    try:
+        check(image)
+    except FileError:
+        image.stack.close()
+        raise
+    return image
 
 
 class Parts:

@@ -21,10 +21,10 @@ from ..report.nnunet import Case, Counts, Label
 from ..results import Report, closed
 from .checks import Kind, check_channels, check_classes, check_kind, check_no_own_labels
 from .hard_counts import Counter
-from .images import Image, Reading, open_image
+from .images import Image, Reading
 from .look import look, taking_probabilities
 from .meaning import Arrays
-from .parts import Part, Parts, naming
+from .parts import Part, Parts, naming, open_checked
 
 LOOKED_AT = 3
 """The number of images whose values are looked at."""
@@ -148,13 +148,7 @@ class Worker:
                     parts.close(index)
 
     def _opened(self, pair: Pair) -> Image:
-        image = open_image(pair, self.task.how, whole=self.passes.needs_whole_images)
-        try:
-            self._check(image)
-        except FileError:
-            image.stack.close()
-            raise
-        return image
+        return open_checked(pair, self.task.how, self._check, whole=self.passes.needs_whole_images)
 
     def _check(self, image: Image) -> None:
         """Check what all images must have in common. The first image decides it."""

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 import fastloss
-from fastloss.files.writing import write_file
+from fastloss.files.writing import check_ending, write_file
 from fastloss.losses import LOSSES, MULTI_INPUT_LOSSES, Loss
 from fastloss.metrics import METRICS, Measure
 from fastloss.report.files_report import FilesReport, check_output
@@ -250,8 +250,7 @@ def compare(
     wanted = comparing.conditions(fail_if or ())
     if output is not None:
         with _output(output):
-            if output.suffix.lower() not in (".html", ".json"):
-                raise FileError(f"{shown(output)}: expected a name ending in .html or .json")
+            check_ending(output, (".html", ".json"))
             check_output(output)
     found = fastloss.compare_ledgers(first, second, samples=samples, seed=seed)
     comparing.check_names(wanted, found)

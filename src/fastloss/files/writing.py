@@ -3,7 +3,7 @@
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from .errors import FileError, shown
 
 def check_writable(path: Path) -> None:
     """Refuse a file that could not be written, before any work is done."""
-    with _writing(path):
+    with writing(path):
         final = Path(os.path.realpath(path))  # a link stays a link, and the file that it points to is replaced
         if final.is_dir():
             raise FileError(f"{shown(path)}: expected a file, got a folder")
@@ -25,14 +25,21 @@ def check_writable(path: Path) -> None:
             raise FileError(f"{shown(path)}: expected a writable folder, got {shown(folder)}")
 
 
+def check_ending(path: Path, endings: Iterable[str]) -> None:
+    """Refuse a file whose name has none of the endings."""
+    if path.suffix.lower() not in endings:
+        raise FileError(f"{shown(path)}: expected a name ending in {' or '.join(endings)}")
+
+
 def write_file(path: Path, data: str | bytes) -> None:
     """Write everything to `path`, or nothing. A temporary file in the same folder is renamed at the end."""
-    with _writing(path):
+    with writing(path):
         _replace(os.path.realpath(path), data.encode() if isinstance(data, str) else data)
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """Name the file in an error of the system."""
     try:
         yield
     except OSError as error:

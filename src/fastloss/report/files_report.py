@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files.errors import FileError, shown, well_formed
-from ..files.writing import check_writable, write_file
+from ..files.writing import check_ending, check_writable, write_file
 from ..results import Report
 from . import nnunet
 from .examples import Example
@@ -200,8 +200,7 @@ def check_output(path: str | os.PathLike[str]) -> None:
     FileError
         If the name has no known ending, or the file cannot be written.
     """
-    if Path(path).suffix.lower() not in WRITERS:
-        raise FileError(f"{shown(path)}: expected a name ending in {' or '.join(WRITERS)}")
+    check_ending(Path(path), WRITERS)
     if Path(path).suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
         raise FileError(f'{shown(path)}: needs pyarrow, which is not installed; run: pip install "fastloss[table]"')
     if Path(path).suffix.lower() == ".html" and (missing := missing_library()):

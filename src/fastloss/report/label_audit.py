@@ -12,9 +12,9 @@ from typing import Any
 
 from .._arrays import Array
 from .._backend import config
-from ..files.errors import FileError, shown, well_formed
+from ..files.errors import well_formed
 from ..files.pairing import Pair
-from ..files.writing import check_writable, write_file
+from ..files.writing import check_ending, check_writable, write_file
 from .formats import _csv_text, _finite, _named, _text_cell
 
 __all__ = ["LabelAudit"]
@@ -128,8 +128,7 @@ def check_audit_output(path: str | os.PathLike[str]) -> None:
     FileError
         If the name has no known ending, or the file cannot be written.
     """
-    if Path(path).suffix.lower() not in WRITERS:
-        raise FileError(f"{shown(path)}: expected a name ending in {' or '.join(WRITERS)}")
+    check_ending(Path(path), WRITERS)
     check_writable(Path(path))
 
 
