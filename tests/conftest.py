@@ -32,11 +32,11 @@ def refused(item: pytest.Item) -> bool:
 OF_TEST_ALL = {
     *("test_archive_workers", "test_archive_worker_ends", "test_archive_ledger", "test_archive_plugins"),
     *("test_archive_reading", "test_archive_formats", "test_archive_windows", "test_archive_carried"),
-    *("test_torch_compile", "test_jax"),
+    *("test_torch_losses", "test_torch_compile", "test_jax", "test_hessian", "test_libraries", "test_large_differences"),
     *("test_tiff", "test_geo", "test_zarr", "test_hdf5", "test_nibabel_formats", "test_itk_formats", "test_dicom_seg"),
 }
-"""Modules that are left to `make test-all`: other processes, every format with its damaged files, and compilers take
-minutes."""
+"""Modules that are left to `make test-all`: other processes, every format with its damaged files, other libraries and
+second derivatives take minutes."""
 
 
 def mark_extended(items: list[pytest.Item]) -> None:

@@ -24,14 +24,14 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="signals and limits of POSIX"
 # The command, in a process that notes the name of each image whose files it opens, and reads slowly.
 COMMAND = """
 import sys, time
-import fastloss.archive.worker as worker
+import fastloss.archive.parts as parts
 from fastloss.cli import main
-original, log = worker.open_image, open(sys.argv.pop(1), "a")
+original, log = parts.open_image, open(sys.argv.pop(1), "a")
 def noted(pair, *rest, **options):
     print(pair.name, file=log, flush=True)
     time.sleep(0.004)
     return original(pair, *rest, **options)
-worker.open_image = noted
+parts.open_image = noted
 sys.exit(main())
 """
 

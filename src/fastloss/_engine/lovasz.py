@@ -236,9 +236,8 @@ class LovaszLoss(Loss):
         return result
 
     def value_map(self, batch: Batch) -> Array:
-        rows = np.concatenate(self.sums(batch), axis=1)
-        if not self.per_image:
-            rows = self.merged(self.sums(batch))[:1]
+        sums = self.sums(batch)
+        rows = np.concatenate(sums, axis=1) if self.per_image else self.merged(sums)[:1]
         value, count = self._values(rows).T
         out = np.where(count > 0, value, np.nan).astype(real_dtype(batch.input.dtype))
         return out if self.per_image and len(batch.shape) > 1 else out.reshape(())

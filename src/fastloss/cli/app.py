@@ -328,7 +328,8 @@ def list_losses() -> None:
 def list_metrics() -> None:
     """List the metrics with their parameters and defaults."""
     header = ["metric", *HEADER[1:]]
-    tables.catalogue("Metrics that evaluate takes; --metric all takes all of them", header, _catalogue_rows(METRICS))
+    title = "Metrics that evaluate takes; --metric all takes those that need no parameter and no probabilities"
+    tables.catalogue(title, header, _catalogue_rows(METRICS))
 
 
 @app.command()

@@ -64,7 +64,7 @@ Loss = Annotated[
 
 Metric = Annotated[
     list[str] | None,
-    typer.Option(help='A metric, e.g. iou, "fbeta(beta=2)", or all of them: all. May be repeated.'),
+    typer.Option(help='A metric, e.g. iou, "fbeta(beta=2)", or all. May be repeated.'),
 ]
 
 Match = Annotated[

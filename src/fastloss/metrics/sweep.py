@@ -34,8 +34,8 @@ class Sweep(Metric):
     best of them for all images, each image and each class: the largest, or for losses and errors the smallest.
     `finalize(report.partial(name))` returns the array.
 
-    The number of thresholds has little effect on the time: pixels are counted once, by the interval between two
-    thresholds. Temperatures share the reading of the input.
+    Pixels are counted once, by the interval between two thresholds, however many there are. Temperatures share the
+    reading of the input. docs/calibration.md has the times.
 
     Parameters
     ----------
