@@ -36,7 +36,7 @@ compile() {
 
 fuzz() {
     compile clang "-O1 -Wno-pass-failed -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all" "base v3" "$out/fuzz" tests/c/fuzz.c
-    "$out/fuzz" -max_total_time="${1:-120}" -artifact_prefix="$out/" -max_len=128 -print_final_stats=1 -timeout=20 "$out/corpus"
+    "$out/fuzz" -max_total_time="${1:-120}" -artifact_prefix="$out/" -max_len=128 -len_control=0 -print_final_stats=1 -timeout=20 "$out/corpus"
 }
 
 threads() {

@@ -37,14 +37,14 @@ from equivalent import EQUIVALENT  # noqa: E402
 from rules import Mutant, mutants  # noqa: E402
 
 HEAVY = ("numpy", "ml_dtypes", "mpmath", "hypothesis", "pytest", "scipy.special", "scipy.ndimage", "torch")
-MOST = ["conversions", "distance", "hard_boundary", "hard_region", "joint", "numerics", "properties", "streams"]
+MOST = ["conversions", "distance", "hard_boundary", "hard_region", "joint", "lovasz", "numerics", "properties", "streams"]
 STAGES = [
     [
         path.relative_to(ROOT / "tests").as_posix()
         for path in (ROOT / "tests").glob("*/test_*.py")
         if path.stem[5:] in MOST
     ],
-    ["functions", "errors", "losses", "arrays"],
+    ["metrics", "functions", "errors", "losses", "arrays"],
     ["peers", "processes"],
 ]
 # The build has one instruction set and is not optimised, for which one test is too large; and C is not what the other
