@@ -169,15 +169,16 @@ static void maximum_stage(tile *t) {
 /* Up to so many classes, the label's logit is selected class by class.  With more, it is loaded by its index. */
 enum { FL_SELECTED = 8 };
 
-/* Rows of many classes that are read in place may lie a power of two apart, and push each other out of L1.  So only a
- * few rows are fetched ahead, those of the next classes and at the end those of the next column
- * (docs/internals/kernels.md). */
-enum { FL_ROWS_AHEAD = 12 };
+/* Rows that are read in place may lie a power of two apart, and push each other out of L1.  So only a few rows are
+ * fetched ahead, those of the next classes and at the end those of the next column.  Beyond FL_FAR_ROWS rows, the
+ * hardware foresees no row.  Then a row is fetched as a whole, before its first column is computed. */
+enum { FL_FAR_ROWS = 64 };
 
 FL_INLINE void prefetch_in_place(const tile *t, ptrdiff_t i, ptrdiff_t c) {
-    ptrdiff_t row = c + FL_ROWS_AHEAD, at = i;
+    ptrdiff_t row = c + FL_ROWS_AHEAD, at = i, n = FL_COLUMNS;
     if (row >= t->classes) row -= t->classes, at += FL_COLUMNS;
-    prefetch((const char *)(x_row(t, row) + at), FL_COLUMNS * (ptrdiff_t)sizeof(real));
+    if (t->classes > FL_FAR_ROWS) n = at == 0 || at == t->padded ? t->padded : 0;
+    if (n) prefetch((const char *)(x_row(t, row) + at), n * (ptrdiff_t)sizeof(real));
 }
 
 FL_INLINE void column_labels(const tile *t, ptrdiff_t i, ireal *label, real *base) {

@@ -104,8 +104,13 @@ typedef struct {
  * (docs/internals/kernels.md). */
 enum { FL_AHEAD = 1 << 16 };
 
+/* How many rows ahead of the current one rows are fetched (docs/internals/kernels.md). */
+enum { FL_ROWS_AHEAD = 12 };
+
 static void prefetch(const char *p, ptrdiff_t bytes) {
-    for (const char *end = p + bytes; p < end; p += 64) FL_PREFETCH(p);
+    const char *last = p + bytes - 1;
+    for (; p < last; p += 64) FL_PREFETCH(p);
+    FL_PREFETCH(last); /* rows need not start with a cache line */
 }
 
 static real *g_row(const tile *t, ptrdiff_t c) { return t->g + c * t->g_width; }
@@ -166,6 +171,17 @@ static int channels_last(const fl_operand *a, ptrdiff_t rows, ptrdiff_t n) {
     return a->stride[1] == dtype_size[a->dtype] && !a->swapped && rows >= 4 && n >= FL_LINE_PIXELS;
 }
 
+/* Loads many rows of n pixels that lie side by side, and fetches the next rows meanwhile. */
+FL_NOINLINE void load_far_rows(const tile *t, const fl_operand *a, const char *in, ptrdiff_t rows, ptrdiff_t n,
+                               real *out) {
+    ptrdiff_t size = dtype_size[a->dtype], stride = a->stride[1];
+    for (ptrdiff_t c = 0; c < rows; c += FL_ROWS_AHEAD) {
+        ptrdiff_t next = least(c + FL_ROWS_AHEAD, rows), end = least(next + FL_ROWS_AHEAD, rows);
+        for (ptrdiff_t k = next; k < end; k++) prefetch(in + k * stride, n * size);
+        load_reals(out + c * t->width, t->width, in + c * stride, stride, next - c, size, n, one_stretch, a->dtype);
+    }
+}
+
 /* Loads rows [c0, c0 + rows) of an operand, padded with zeros. */
 static void load_rows(const tile *t, int o, real *out, ptrdiff_t c0, ptrdiff_t rows) {
     const fl_operand *a = operand(t->job, o);
@@ -173,6 +189,7 @@ static void load_rows(const tile *t, int o, real *out, ptrdiff_t c0, ptrdiff_t r
     const char *base = a->data + c0 * a->stride[1];
     const stretches all = {t->nruns, a->stride[2]};
     int at_once = t->alike && !a->swapped && !channels_last(a, rows, t->each);
+    int far = stride == size && rows > FL_ROWS_AHEAD && (o != INPUT || rows > t->ahead_rows);
     if (at_once)
         load_reals(out, t->width, base + t->runs[0].offset[o], a->stride[1], rows, stride, t->each, all, a->dtype);
     for (int r = 0; r < t->nruns && !at_once; r++) {
@@ -185,6 +202,8 @@ static void load_rows(const tile *t, int o, real *out, ptrdiff_t c0, ptrdiff_t r
             }
         } else if (channels_last(a, rows, u->length)) {
             load_pixels(out + u->start, t->width, in, stride, rows, u->length, a->dtype, (real *)(void *)t->buffer);
+        } else if (far) {
+            load_far_rows(t, a, in, rows, u->length, out + u->start);
         } else {
             load_reals(out + u->start, t->width, in, a->stride[1], rows, stride, u->length, one_stretch, a->dtype);
         }
