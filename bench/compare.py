@@ -3,8 +3,9 @@
     python -m bench.compare BEFORE [AFTER] [--rounds N] [--threads N]
 
 Each of the two is a commit or a directory. AFTER is this directory by default. Both are built into temporary
-directories, and this directory's benchmark runs each in its own process. Each line shows the times of BEFORE and AFTER
-and their ratio, which is above 1 if AFTER is faster. The last line shows the geometric mean of the ratios.
+directories, and this directory's benchmark runs each in its own process. Jobs that only one of them has are left out.
+Each line shows the times of BEFORE and AFTER and their ratio, which is above 1 if AFTER is faster. The last line shows
+the geometric mean of the ratios.
 """
 
 import argparse
@@ -46,9 +47,10 @@ def main():
             build(what, target)
             environment = {"PYTHONPATH": target, "FASTLOSS_NUM_THREADS": str(options.threads)}
             workers.append(stack.enter_context(Worker(**environment)))
-        jobs = {(k, name): (w, name) for name in workers[0].names for k, w in enumerate(workers)}
+        names = [name for name in workers[0].names if name in workers[1].names]
+        jobs = {(k, name): (w, name) for name in names for k, w in enumerate(workers)}
         took = medians(jobs, options.rounds, remote)
-    pairs = {name: (took[0, name], took[1, name]) for name in workers[0].names}
+    pairs = {name: (took[0, name], took[1, name]) for name in names}
     ratios = {name: before / after for name, (before, after) in pairs.items()}
     rows = [[name.replace("_", " "), *map(duration, pairs[name]), f"{ratios[name]:.2f}"] for name in pairs]
     rows.append(["all", "", "", f"{statistics.geometric_mean(ratios.values()):.2f}"])
