@@ -33,7 +33,8 @@ OF_TEST_ALL = {
     *("test_archive_workers", "test_archive_worker_ends", "test_archive_ledger", "test_archive_plugins"),
     *("test_archive_reading", "test_archive_formats", "test_archive_windows", "test_archive_carried"),
     *("test_lazy", "test_cli_streams", "test_cli_interrupt"),
-    *("test_torch_losses", "test_torch_compile", "test_jax", "test_hessian", "test_libraries", "test_large_differences"),
+    *("test_torch_losses", "test_torch_compile", "test_jax", "test_libraries"),
+    *("test_hessian", "test_large_differences"),
     *("test_tiff", "test_geo", "test_zarr", "test_hdf5", "test_nibabel_formats", "test_itk_formats", "test_dicom_seg"),
 }
 """Modules that are left to `make test-all`: other processes, every format with its damaged files, other libraries and

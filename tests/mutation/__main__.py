@@ -37,7 +37,8 @@ from equivalent import EQUIVALENT  # noqa: E402
 from rules import Mutant, mutants  # noqa: E402
 
 HEAVY = ("numpy", "ml_dtypes", "mpmath", "hypothesis", "pytest", "scipy.special", "scipy.ndimage", "torch")
-MOST = ["conversions", "distance", "hard_boundary", "hard_region", "joint", "lovasz", "numerics", "properties", "streams"]
+MOST = ["conversions", "distance", "hard_boundary", "hard_region", "joint", "lovasz", "numerics"]
+MOST += ["properties", "streams"]
 STAGES = [
     [
         path.relative_to(ROOT / "tests").as_posix()
