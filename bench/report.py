@@ -17,7 +17,10 @@ from bench.goals import JOBS, Found, of_the_first, share
 ROOT = pathlib.Path(__file__).parents[1]
 KEPT = ROOT / "bench/results.json"
 INTERNALS = ROOT / "docs/internals"
-PAGES = ("README.md", "docs/internals/performance.md", "docs/internals/performance-sweeps.md")
+PAGES = (
+    "README.md",
+    *(f"docs/internals/performance{part}.md" for part in ("", "-sweeps", "-losses")),
+)
 RELATIVE = {
     "dtypes",
     "labels",
