@@ -14,11 +14,10 @@
 /* Merges the classes of a block with the best class so far.  `odd` becomes 1 where a score is nan. */
 FL_INLINE void column_argmax(const tile *t, ptrdiff_t i, ptrdiff_t c0, real *m, ireal *best, ireal *odd) {
     const real *x = t->x + i;
-    int in_place = t->x != t->own_x && t->classes > FL_ROWS_AHEAD;
+    int in_place = fetches_in_place(t);
     for (ptrdiff_t c = 0; c < t->classes; c++, x += t->x_width) {
         ireal own = (ireal)(c0 + c);
-        if (in_place) prefetch_in_place(t, i, c);
-        else prefetch_row(t, i, c0 + c);
+        fetch_ahead(t, i, c0, c, in_place);
 #pragma omp simd
         for (int j = 0; j < FL_COLUMNS; j++) {
             real v = x[j];

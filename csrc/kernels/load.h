@@ -166,7 +166,7 @@ static void load_labels(tile *t) {
 static void look_ahead(tile *t) {
     const fl_operand *x = &t->job->input, *y = &t->job->target;
     ptrdiff_t last = t->job->ndim + 1, item = dtype_size[x->dtype], label = dtype_size[y->dtype], n = t->n;
-    t->ahead = NULL, t->ahead_rows = 0;
+    t->ahead_rows = 0;
     if (t->nruns != 1) return;
     if (t->job->labels && y->stride[last] == label)
         prefetch(y->data + t->runs[0].offset[TARGET] + n * label, n * label);

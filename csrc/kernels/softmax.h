@@ -59,7 +59,28 @@ static void tile_maxima(tile *t) {
 /* Fetches the next tile's part of a row. */
 FL_INLINE void prefetch_row(const tile *t, ptrdiff_t i, ptrdiff_t c) {
     ptrdiff_t item = dtype_size[t->job->input.dtype];
-    if (t->ahead && c < t->ahead_rows) prefetch(t->ahead + c * t->ahead_stride + i * item, FL_COLUMNS * item);
+    if (c < t->ahead_rows) prefetch(t->ahead + c * t->ahead_stride + i * item, FL_COLUMNS * item);
+}
+
+/* Rows that are read in place may lie a power of two apart, and push each other out of L1.  So only a few rows are
+ * fetched ahead, those of the next classes and at the end those of the next column.  Beyond FL_FAR_ROWS rows, the
+ * hardware foresees no row.  Then a row is fetched as a whole, before its first column is computed. */
+enum { FL_FAR_ROWS = 64 };
+
+FL_INLINE void prefetch_in_place(const tile *t, ptrdiff_t i, ptrdiff_t c) {
+    ptrdiff_t row = c + FL_ROWS_AHEAD, at = i, n = FL_COLUMNS;
+    if (row >= t->classes) row -= t->classes, at += FL_COLUMNS;
+    if (t->classes > FL_FAR_ROWS) n = at == 0 || at == t->padded ? t->padded : 0;
+    if (n) prefetch((const char *)(x_row(t, row) + at), n * (ptrdiff_t)sizeof(real));
+}
+
+/* Whether the rows to fetch are those of this tile, and not of the next. */
+FL_INLINE int fetches_in_place(const tile *t) { return t->x != t->own_x && t->classes > FL_ROWS_AHEAD; }
+
+/* Fetches a row while row c of the block from class c0 on is computed. */
+FL_INLINE void fetch_ahead(const tile *t, ptrdiff_t i, ptrdiff_t c0, ptrdiff_t c, int in_place) {
+    if (in_place) prefetch_in_place(t, i, c);
+    else prefetch_row(t, i, c0 + c);
 }
 
 /* Adds the exps of a block to s.  With labels, s leaves out the label's exp, and d takes the label's logit.  Without
@@ -169,18 +190,6 @@ static void maximum_stage(tile *t) {
 /* Up to so many classes, the label's logit is selected class by class.  With more, it is loaded by its index. */
 enum { FL_SELECTED = 8 };
 
-/* Rows that are read in place may lie a power of two apart, and push each other out of L1.  So only a few rows are
- * fetched ahead, those of the next classes and at the end those of the next column.  Beyond FL_FAR_ROWS rows, the
- * hardware foresees no row.  Then a row is fetched as a whole, before its first column is computed. */
-enum { FL_FAR_ROWS = 64 };
-
-FL_INLINE void prefetch_in_place(const tile *t, ptrdiff_t i, ptrdiff_t c) {
-    ptrdiff_t row = c + FL_ROWS_AHEAD, at = i, n = FL_COLUMNS;
-    if (row >= t->classes) row -= t->classes, at += FL_COLUMNS;
-    if (t->classes > FL_FAR_ROWS) n = at == 0 || at == t->padded ? t->padded : 0;
-    if (n) prefetch((const char *)(x_row(t, row) + at), n * (ptrdiff_t)sizeof(real));
-}
-
 FL_INLINE void column_labels(const tile *t, ptrdiff_t i, ireal *label, real *base) {
     const real *x = t->x + i;
     for (int j = 0; j < FL_COLUMNS; j++) label[j] = t->label[i + j];
@@ -224,7 +233,7 @@ FL_INLINE void column_rest(const tile *t, ptrdiff_t i, const ireal *label, const
 FL_INLINE void column_exps_by_label(tile *t, ptrdiff_t i, const ireal *label, const real *base, int keep, real *rest) {
     const real *x = t->x + i;
     real *e = t->e + i, first[FL_COLUMNS];
-    int in_place = t->x != t->own_x && t->classes > FL_ROWS_AHEAD;
+    int in_place = fetches_in_place(t);
     for (int j = 0; j < FL_COLUMNS; j++) rest[j] = base[j] - base[j];
 #pragma omp simd
     for (int j = 0; j < FL_COLUMNS; j++) {
@@ -232,8 +241,7 @@ FL_INLINE void column_exps_by_label(tile *t, ptrdiff_t i, const ireal *label, co
         if (keep) e[j] = first[j];
     }
     for (ptrdiff_t c = 1; c < t->classes; c++) {
-        if (in_place) prefetch_in_place(t, i, c);
-        else prefetch_row(t, i, c);
+        fetch_ahead(t, i, 0, c, in_place);
         x += t->x_width, e += t->width;
 #pragma omp simd
         for (int j = 0; j < FL_COLUMNS; j++) {

@@ -54,8 +54,8 @@ typedef struct {
     ptrdiff_t ready_ones; /* how many weights are 1 from the tile before */
 
     /* The next tile. */
-    const char *ahead; /* its address in the input; NULL: nothing is prefetched */
-    ptrdiff_t ahead_stride, ahead_rows; /* bytes from row to row; how many rows are prefetched during the exps */
+    const char *ahead; /* its address in the input */
+    ptrdiff_t ahead_stride, ahead_rows; /* bytes from row to row; how many rows are prefetched during the exps, or 0 */
 
     /* One number per pixel. */
     ireal *label; /* the class of the pixel, or -1 */

@@ -15,9 +15,6 @@ EQUIVALENT: dict[tuple[str, str], dict[str, str]] = {
     ("bins.h", "block_tops"): {
         "i, c0, 1)": "the sums of exps are computed, and not used",
     },
-    ("confusion.h", "column_argmax"): {
-        "t->x != t->own_x ||": "rows are prefetched, whatever their number",
-    },
     ("half.h", "real_from_f16"): {
         "a <= 0x400": "0x400 is 2^-14, and so 0 is added",
         "a < 0x401": "0x400 is 2^-14, and so 0 is added",
@@ -26,6 +23,9 @@ EQUIVALENT: dict[tuple[str, str], dict[str, str]] = {
         "a > 0x477ff000u": "the largest rounds up to infinity by itself",
         "+ 0x3f000000u": "the result has the low 16 bits of the difference",
         "a >= 0x477ff001u": "the largest rounds up to infinity by itself",
+    },
+    ("softmax.h", "fetches_in_place"): {
+        "t->x != t->own_x ||": "rows are prefetched, whatever their number",
     },
     ("stream.h", "stream_bytes"): {
         "i + FL_LINE < n": "a whole line is held, and written by the next call or the flush",
