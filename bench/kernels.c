@@ -2,8 +2,8 @@
  *
  *     kernels LOSS CLASSES PIXELS GROUPS THREADS MODE
  *
- * It prints the median of the nanoseconds per 16 logits.  The data are float32 logits and int64 labels, or with bce
- * dense float32 targets.  MODE is a sum of enum fl_mode. */
+ * It prints the median of the nanoseconds per 16 logits.  The data are float32 logits and int64 labels.  With bce, mse
+ * and a region of one class, which has a sigmoid, they are dense float32 targets.  MODE is a sum of enum fl_mode. */
 #define _POSIX_C_SOURCE 199309L
 #include <stdint.h>
 #include <stdio.h>
@@ -47,7 +47,8 @@ static int by_size(const void *a, const void *b) {
 int main(int argc, char **argv) {
     if (argc != 7) return 2;
     ptrdiff_t C = atol(argv[2]), pixels = atol(argv[3]), groups = atol(argv[4]), n = C * pixels * groups;
-    int dense = strcmp(argv[1], "bce") == 0, mode = atoi(argv[6]);
+    int bce = strcmp(argv[1], "bce") == 0, region = strcmp(argv[1], "region") == 0, mode = atoi(argv[6]);
+    int dense = bce || strcmp(argv[1], "mse") == 0 || (region && C == 1);
     float *x = need(sizeof *x * (size_t)n), *y = need(dense ? sizeof *y * (size_t)n : 1);
     float *out = need(mode & FL_GRADIENT ? sizeof *out * (size_t)n : 1);
     int64_t *labels = need(sizeof *labels * (size_t)(pixels * groups));
@@ -58,9 +59,8 @@ int main(int argc, char **argv) {
     for (ptrdiff_t i = 0; i < pixels * groups; i++) labels[i] = (int64_t)(noise() % (uint64_t)C);
     for (ptrdiff_t i = 0; i < 3 * C * groups; i++) coef[i] = 1e-3;
     fl_select_level(NULL);
-    fl_term term = {.loss = fl_find_loss(argv[1]), .coef = coef, .param = {dense, dense}};
-    if (dense) term.activation = FL_SIGMOID;
-    if (strcmp(argv[1], "region") == 0) term.activation = FL_SOFTMAX;
+    fl_term term = {.loss = fl_find_loss(argv[1]), .coef = coef, .param = {bce, bce}};
+    if (bce || region) term.activation = region && C > 1 ? FL_SOFTMAX : FL_SIGMOID;
     ptrdiff_t size = sizeof *x, group = C * pixels * size;
     fl_job job = {.groups = groups,
                   .classes = C,

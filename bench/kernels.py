@@ -20,17 +20,20 @@ FLAGS += ["-ffp-contract=off", "-fopenmp-simd", "-fno-thread-jumps", "-DFL_LEVEL
 VALUE, GRADIENT = 2, 6  # enum fl_mode
 CACHED = 131_072  # logits
 MEMORY = 80_000_000
+FAR = 1 << 18  # pixels
+# A region of one class has a sigmoid and a dense target.
+FEW = [("cross_entropy", 2), ("cross_entropy", 4), ("region", 1), ("region", 2), ("bce", 1), ("mse", 1)]
+MANY = [("cross_entropy", 19), ("region", 19), ("cross_entropy", 150), ("region", 150)]
 
 
 def jobs(threads):
     """Yield the name of each job and the arguments of kernels.c."""
     for mode, what in ((VALUE, "value"), (GRADIENT, "value and gradient")):
-        for loss, counts in (("cross_entropy", (2, 4, 8, 19, 150)), ("region", (2, 19, 150)), ("bce", (1,))):
-            for count in counts:
-                yield f"{loss}, {count} classes, {what}, in cache", (loss, count, CACHED // count, 1, 1, mode)
-    for loss, count, pixels in (("cross_entropy", 2, 1 << 20), ("cross_entropy", 19, 1 << 18), ("bce", 1, 1 << 20)):
-        groups = MEMORY // (count * pixels)
-        yield f"{loss}, {count} classes, value, from memory", (loss, count, pixels, groups, threads, VALUE)
+        for loss, count in [*FEW, *MANY]:
+            yield f"{loss}, {count} classes, {what}, in cache", (loss, count, CACHED // count, 1, 1, mode)
+        for loss, count in [*FEW, MANY[0]]:
+            far = (loss, count, FAR, MEMORY // (count * FAR), threads, mode)
+            yield f"{loss}, {count} classes, {what}, from memory", far
     yield "cross_entropy, 150 classes, value, from memory", ("cross_entropy", 150, 1 << 18, 2, threads, VALUE)
     yield "the same, no power of two apart", ("cross_entropy", 150, 133_120, 4, threads, VALUE)
 

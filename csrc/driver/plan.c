@@ -77,15 +77,15 @@ static ptrdiff_t gang_of(const fl_plan *plan) {
 }
 
 /* The more classes there are, the fewer pixels a tile has, so that a block of classes stays in the caches.  The plan
- * depends only on the shape.  With 256 pixels per tile, cross entropy is 16 % faster than with 512, and 10 % faster
- * than with 128.  For a single class (element losses), 2048 pixels are 29 % faster than 256, because with 256 the cost
- * of each tile shows (docs/internals/kernels.md). */
+ * depends only on the shape.  With 256 pixels per tile, cross entropy of 19 classes is 16 % faster than with 512, and 10
+ * % faster than with 128.  Where there are few classes, the cost of each tile shows.  So a tile has 512 pixels up to
+ * four classes (6 to 14 % faster than 256), and 2048 with a single class (29 %; docs/internals/kernels.md). */
 static void plan_tiles(fl_plan *plan) {
     fl_job *job = &plan->job;
     plan->pixels = 1;
     for (int k = 0; k < job->ndim; k++) plan->pixels *= job->shape[k];
     ptrdiff_t rows = rows_of(job);
-    plan->width = rows == 1 ? 2048 : rows <= 128 ? 256 : rows <= 256 ? 128 : 64;
+    plan->width = rows == 1 ? 2048 : rows <= 4 ? 512 : rows <= 128 ? 256 : rows <= 256 ? 128 : 64;
     plan->block = TILE_ELEMENTS / plan->width;
     ptrdiff_t small = rows == 1 ? MEMBER_ELEMENTS : least(MEMBER_PIXELS, plan->width / 4);
     plan->members = plan->pixels > 0 && plan->pixels <= small ? plan->width / plan->pixels : 0;

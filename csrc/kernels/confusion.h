@@ -17,7 +17,7 @@ FL_INLINE void column_argmax(const tile *t, ptrdiff_t i, ptrdiff_t c0, real *m, 
     int in_place = fetches_in_place(t);
     for (ptrdiff_t c = 0; c < t->classes; c++, x += t->x_width) {
         ireal own = (ireal)(c0 + c);
-        fetch_ahead(t, i, c0, c, in_place);
+        fetch_class(t, i, c0, c, in_place);
 #pragma omp simd
         for (int j = 0; j < FL_COLUMNS; j++) {
             real v = x[j];

@@ -20,7 +20,10 @@ FL_INLINE real times(real a, real b) { return a == 0 ? 0 : a * b; }
     static void NAME(const real *restrict x, const real *restrict p, const real *restrict y, real *restrict out,       \
                      ptrdiff_t n, const real *restrict k) {                                                            \
         (void)p, (void)y, (void)k;                                                                                     \
-        _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) out[i] = CALL;                                           \
+        for (ptrdiff_t first = 0; first < n; first += FL_PAD) {                                                        \
+            fetch_on(x + first), fetch_on(y + first);                                                                  \
+            _Pragma("omp simd") for (ptrdiff_t i = first; i < first + FL_PAD; i++) out[i] = CALL;                      \
+        }                                                                                                              \
     }
 #define ELEMENT_LOSS(NAME)                                                                                             \
     ROW(NAME##_row, NAME(x[i], y[i], k))                                                                               \
@@ -153,7 +156,9 @@ static double element_sum(tile *t, const term *r, ptrdiff_t c0, ptrdiff_t c) {
     real k[K_ALL];
     if (!r->loss->sum || r->given->activation != FL_SIGMOID || t->members || t->job->weight.data) return NAN;
     row_params(t, r, c0 + c, k);
-    return r->loss->sum(x_row(t, c), target_row(t, r, c0, c), t->w, t->padded, k);
+    double lane[FL_LANES] = {0};
+    int summed = r->loss->sum(x_row(t, c), target_row(t, r, c0, c), t->w, t->padded, k, lane);
+    return summed ? tree_total(lane) : NAN;
 }
 
 static void element_forward(tile *t, const term *r, ptrdiff_t c0) {
@@ -189,9 +194,10 @@ static void element_backward(tile *t, const term *r, ptrdiff_t c0, int add) {
             for (ptrdiff_t i = 0; i < t->padded; i++) v[i] = v[i] < 0 ? 0 : v[i];
         if (t->members)
             for (ptrdiff_t i = 0; i < t->padded; i++) v[i] = w[i] > 0 ? k[i] * w[i] * v[i] : 0;
-        else
+        else if (!t->unweighted)
             for (ptrdiff_t i = 0; i < t->padded; i++) v[i] = w[i] > 0 ? all * w[i] * v[i] : 0;
-        for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = add ? g[i] + v[i] : v[i];
+        real factor = t->unweighted && !t->members ? all : 1;
+        for (ptrdiff_t i = 0; i < t->padded; i++) g[i] = add ? g[i] + factor * v[i] : factor * v[i];
     }
 }
 

@@ -196,6 +196,7 @@ static int run_chunks(const fl_plan *plan, ptrdiff_t chunk, char *scratch, doubl
     t.group = group;
     t.temperature = 1;
     every_term(&t);
+    plan_ahead(&t);
     int gradient = plan->job.mode & FL_GRADIENT, spread_once = gradient && !plan->members && plan->gang == 1;
     if (spread_once) spread_coefficients(&t);
     ptrdiff_t tile_0 = chunk % plan->chunks_per_group * plan->chunk_tiles;

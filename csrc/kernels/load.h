@@ -5,7 +5,7 @@
 #ifndef FASTLOSS_LOAD_H
 #define FASTLOSS_LOAD_H
 
-#include "tile.h"
+#include "ahead.h"
 
 /* Whether a weight is 0, or within the limits of options (LEAST and MOST in _batch.py).  Within them, float holds
  * the weight and its inverse. */
@@ -16,12 +16,13 @@ FL_INLINE int good_weight(real w) { return w == 0 || (w >= R(1e-30) && w <= R(1e
 static void load_weights(tile *t) {
     const fl_job *job = t->job;
     real *restrict w = t->w;
-    int bad = 0, ones = t->n == t->padded;
+    int bad = 0, other = 0, ones = t->n == t->padded;
     if (job->weight.data && !job->weight_by_class) {
         if (t->staged[WEIGHT]) memcpy(w, gang_row(t, WEIGHT), (size_t)t->padded * sizeof(real));
         else load_rows(t, WEIGHT, w, 0, 1);
         for (ptrdiff_t i = 0; i < t->padded; i++) bad |= !good_weight(w[i]);
         for (ptrdiff_t i = 0; i < t->padded; i++) ones &= w[i] == 1;
+        for (ptrdiff_t i = 0; i < t->padded; i++) other |= w[i] != 1 && w[i] != 0;
     } else if (!ones || t->ready_ones < t->n) {
         for (ptrdiff_t i = 0; i < t->padded; i++) w[i] = i < t->n ? 1 : 0;
     }
@@ -41,6 +42,7 @@ static void load_weights(tile *t) {
         ones = 0;
     }
     t->unweighted = ones;
+    t->once = !other && !job->weight_by_class;
     t->ready_ones = ones ? t->n : 0;
     if (bad) t->faults |= FL_BAD_WEIGHT;
 }
@@ -161,28 +163,6 @@ static void load_labels(tile *t) {
     if (outside && any_bad_label(t, end)) t->faults |= FL_BAD_LABEL;
 }
 
-/* If the next tile follows this tile in memory without gaps, prefetches its labels and notes the address of its
- * rows. */
-static void look_ahead(tile *t) {
-    const fl_operand *x = &t->job->input, *y = &t->job->target;
-    ptrdiff_t last = t->job->ndim + 1, item = dtype_size[x->dtype], label = dtype_size[y->dtype], n = t->n;
-    t->ahead_rows = 0;
-    if (t->nruns != 1) return;
-    if (t->job->labels && y->stride[last] == label)
-        prefetch(y->data + t->runs[0].offset[TARGET] + n * label, n * label);
-    if (!x->data) return;
-    if (x->stride[last] == item) {
-        t->ahead_stride = x->stride[1];
-        t->ahead_rows = FL_AHEAD / (n * item);
-    } else if (x->stride[1] == item && x->stride[last] == t->job->classes * item) {
-        t->ahead_stride = n * item; /* channels last: one stretch of memory, taken as if it were rows */
-        t->ahead_rows = t->job->classes;
-    } else {
-        return;
-    }
-    t->ahead = x->data + t->runs[0].offset[INPUT] + n * x->stride[last];
-}
-
 /* Starts a tile with n pixels, from pixel `first` of a group on.  If tiles have members, the pixels are those of the
  * groups from `group` on.  Loads everything but the class rows. */
 static void tile_start(tile *t, ptrdiff_t group, ptrdiff_t first, ptrdiff_t n) {
@@ -200,6 +180,7 @@ static void tile_start(tile *t, ptrdiff_t group, ptrdiff_t first, ptrdiff_t n) {
     load_weights(t);
     if (job->labels) load_labels(t);
     look_ahead(t);
+    if (job->labels && !(t->needs & NEEDS_SOFTMAX)) fetch_row(t, TARGET, 0, n, 0);
 }
 
 /* Fills one row with exp(x - m). */
@@ -231,8 +212,6 @@ static const real *class_rows(const tile *t, int o, real *buffer, ptrdiff_t c0, 
     load_rows(t, o, buffer, c0, t->classes);
     return buffer;
 }
-
-static const real *x_row(const tile *t, ptrdiff_t c) { return t->x + c * t->x_width; }
 
 /* Divides the rows of the input by the temperature. */
 static void temper_rows(tile *t) {

@@ -61,11 +61,11 @@ struct loss_entry {
     void (*finish)(tile *t, const term *r);
     void (*backward)(tile *t, const term *r, ptrdiff_t c0, int add);
     /* Two ways to a sum without the values one by one.  Either may be NULL.  Losses of pixels add the sum of a tile, or
-     * return 0 if they cannot.  Losses of elements of logits return the sum of a row, where an element counts if w > 0,
-     * or NaN if they cannot. */
+     * return 0 if they cannot.  Losses of elements of logits add a row to 16 lanes, where an element counts if w > 0, or
+     * return 0 if they cannot. */
     int (*add)(tile *t, const term *r);
-    double (*sum)(const real *restrict x, const real *restrict y, const real *restrict w, ptrdiff_t n,
-                  const real *restrict k);
+    int (*sum)(const real *restrict x, const real *restrict y, const real *restrict w, ptrdiff_t n,
+               const real *restrict k, double *restrict lane);
 };
 
 /* The rows have one number per pixel.  If a loss uses a row for another purpose, its comment explains it. */

@@ -78,12 +78,12 @@ FL_INLINE bce_parts bce_split(real x, real y, real w, real slope, real shift) {
     return (bce_parts){w > 0 ? linear : 0, w > 0 ? u : 0};
 }
 
-static double bce_sum(const real *restrict x, const real *restrict y, const real *restrict w, ptrdiff_t n,
-                      const real *restrict k) {
-    double lane[FL_LANES] = {0};
+static int bce_sum(const real *restrict x, const real *restrict y, const real *restrict w, ptrdiff_t n,
+                   const real *restrict k, double *restrict lane) {
     const real slope = 1 - k[2], shift = k[2] / 2;
-    if (k[0] != 1 || k[1] != 1) return NAN;
-    for (ptrdiff_t i = 0; i < n; i += 4 * FL_LANES)
+    if (k[0] != 1 || k[1] != 1) return 0;
+    for (ptrdiff_t i = 0; i < n; i += 4 * FL_LANES) {
+        fetch_on(x + i), fetch_on(y + i);
 #pragma omp simd
         for (int j = 0; j < FL_LANES; j++) {
             ptrdiff_t at = i + j, to = at + FL_LANES, too = to + FL_LANES, last = too + FL_LANES;
@@ -94,7 +94,8 @@ static double bce_sum(const real *restrict x, const real *restrict y, const real
             real logs = r_log1p(both_less_1(both_less_1(a.u, b.u), both_less_1(c.u, d.u)));
             lane[j] += (double)((a.linear + b.linear) + (c.linear + d.linear)) + (double)logs;
         }
-    return tree_total(lane);
+    }
+    return 1;
 }
 
 /* Multi-label soft margin: one class's part of the mean of the binary cross entropy over the classes.  k holds w. */

@@ -14,18 +14,6 @@
 
 #include "load.h"
 
-/* What a term needs of a tile.  It is found once per chunk. */
-enum needs {
-    NEEDS_SOFTMAX = 1, /* the softmax's statistics */
-    NEEDS_MAXIMA = 2,  /* the maximum of each pixel's logits */
-    NEEDS_EXPS = 4,    /* the exps themselves, after the statistics: for gradients and sums of probabilities */
-    NEEDS_INPUT = 8,   /* the input itself, in addition to the exps */
-    NEEDS_ROWS = 16,   /* the class rows, for its values or sums */
-    NEEDS_PICKS = 32   /* no class but the label's (pixels.h) */
-};
-
-#define FL_COLUMNS (FL_REAL_BITS == 32 ? 64 : 32)
-
 /* The maximum's exp.  It is 1, or 0 if all logits are -inf.  If the maximum is inf it is NaN, because inf - inf is
  * NaN. */
 FL_INLINE real exp_of_maximum(real m) { return m == -R_INF ? 0 : 1 + (m - m); }
@@ -56,33 +44,6 @@ static void tile_maxima(tile *t) {
     }
 }
 
-/* Fetches the next tile's part of a row. */
-FL_INLINE void prefetch_row(const tile *t, ptrdiff_t i, ptrdiff_t c) {
-    ptrdiff_t item = dtype_size[t->job->input.dtype];
-    if (c < t->ahead_rows) prefetch(t->ahead + c * t->ahead_stride + i * item, FL_COLUMNS * item);
-}
-
-/* Rows that are read in place may lie a power of two apart, and push each other out of L1.  So only a few rows are
- * fetched ahead, those of the next classes and at the end those of the next column.  Beyond FL_FAR_ROWS rows, the
- * hardware foresees no row.  Then a row is fetched as a whole, before its first column is computed. */
-enum { FL_FAR_ROWS = 64 };
-
-FL_INLINE void prefetch_in_place(const tile *t, ptrdiff_t i, ptrdiff_t c) {
-    ptrdiff_t row = c + FL_ROWS_AHEAD, at = i, n = FL_COLUMNS;
-    if (row >= t->classes) row -= t->classes, at += FL_COLUMNS;
-    if (t->classes > FL_FAR_ROWS) n = at == 0 || at == t->padded ? t->padded : 0;
-    if (n) prefetch((const char *)(x_row(t, row) + at), n * (ptrdiff_t)sizeof(real));
-}
-
-/* Whether the rows to fetch are those of this tile, and not of the next. */
-FL_INLINE int fetches_in_place(const tile *t) { return t->x != t->own_x && t->classes > FL_ROWS_AHEAD; }
-
-/* Fetches a row while row c of the block from class c0 on is computed. */
-FL_INLINE void fetch_ahead(const tile *t, ptrdiff_t i, ptrdiff_t c0, ptrdiff_t c, int in_place) {
-    if (in_place) prefetch_in_place(t, i, c);
-    else prefetch_row(t, i, c0 + c);
-}
-
 /* Adds the exps of a block to s.  With labels, s leaves out the label's exp, and d takes the label's logit.  Without
  * labels (label is NULL), s leaves out every class that is the maximum, and d counts these classes. */
 FL_INLINE void column_exps(tile *t, ptrdiff_t i, ptrdiff_t c0, const ireal *label, int keep, const real *m,
@@ -91,7 +52,8 @@ FL_INLINE void column_exps(tile *t, ptrdiff_t i, ptrdiff_t c0, const ireal *labe
     real *e = t->e + i;
     ptrdiff_t width = t->width;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        prefetch_row(t, i, c0 + c);
+        fetch_row(t, INPUT, i, FL_COLUMNS, c0 + c);
+        if (!label) fetch_row(t, TARGET, i, FL_COLUMNS, c0 + c);
         ireal own = (ireal)(c0 + c);
 #pragma omp simd
         for (int j = 0; j < FL_COLUMNS; j++) {
@@ -115,6 +77,7 @@ FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int 
     const ireal *restrict all_label = t->label + i;
     real m[FL_COLUMNS], base[FL_COLUMNS], s[FL_COLUMNS], d[FL_COLUMNS];
     ireal label[FL_COLUMNS];
+    if (c0 == 0) fetch_pixels(t, i, FL_COLUMNS);
     column_maxima(t, i, m);
     if (c0) later_maxima(all_m, m);
     for (int j = 0; j < FL_COLUMNS; j++) base[j] = m[j] == -R_INF ? 0 : m[j];
@@ -216,9 +179,9 @@ FL_INLINE void column_rest(const tile *t, ptrdiff_t i, const ireal *label, const
     real first[FL_COLUMNS];
     for (int j = 0; j < FL_COLUMNS; j++) rest[j] = base[j] - base[j]; /* 0, or NaN */
     for (int j = 0; j < FL_COLUMNS; j++) first[j] = x[j];
-    prefetch_row(t, i, 0);
+    fetch_row(t, INPUT, i, FL_COLUMNS, 0);
     for (ptrdiff_t c = 1; c < t->classes; c++) {
-        prefetch_row(t, i, c);
+        fetch_row(t, INPUT, i, FL_COLUMNS, c);
         x += t->x_width;
 #pragma omp simd
         for (int j = 0; j < FL_COLUMNS; j++) {
@@ -240,8 +203,9 @@ FL_INLINE void column_exps_by_label(tile *t, ptrdiff_t i, const ireal *label, co
         first[j] = r_exp_both(x[j] - base[j]);
         if (keep) e[j] = first[j];
     }
+    fetch_class(t, i, 0, 0, in_place);
     for (ptrdiff_t c = 1; c < t->classes; c++) {
-        fetch_ahead(t, i, 0, c, in_place);
+        fetch_class(t, i, 0, c, in_place);
         x += t->x_width, e += t->width;
 #pragma omp simd
         for (int j = 0; j < FL_COLUMNS; j++) {
@@ -260,6 +224,7 @@ FL_INLINE int label_columns(tile *t, int keep, int few) {
     for (ptrdiff_t i = 0; i < t->padded; i += FL_COLUMNS) {
         real base[FL_COLUMNS], rest[FL_COLUMNS];
         ireal label[FL_COLUMNS];
+        fetch_pixels(t, i, FL_COLUMNS);
         column_labels(t, i, label, base);
         if (few && !keep) column_rest(t, i, label, base, rest);
         else column_exps_by_label(t, i, label, base, keep, rest);

@@ -19,10 +19,21 @@
 
 #define FL_TILE 2048 /* the most pixels that a tile has (plan.c) */
 #define FL_PAD 64    /* a multiple of the number of lanes, 16, and of FL_COLUMNS */
+#define FL_COLUMNS (FL_REAL_BITS == 32 ? 64 : 32) /* the pixels of a column (softmax.h) */
 /* A worker's stack may be only 16 KiB (OMP_STACKSIZE), so arrays longer than a cache line or two are in the scratch. */
 enum { FL_BUFFER = FL_TILE * 8 > BUFFERED *(int)sizeof(real) ? FL_TILE * 8 : BUFFERED *(int)sizeof(real) };
 
 static ptrdiff_t padded(ptrdiff_t n) { return (n + FL_PAD - 1) / FL_PAD * FL_PAD; }
+
+/* What a term needs of a tile.  It is found once per chunk. */
+enum needs {
+    NEEDS_SOFTMAX = 1, /* the softmax's statistics */
+    NEEDS_MAXIMA = 2, /* the maximum of each pixel's logits */
+    NEEDS_EXPS = 4, /* the exps themselves, after the statistics: for gradients and sums of probabilities */
+    NEEDS_INPUT = 8, /* the input itself, in addition to the exps */
+    NEEDS_ROWS = 16, /* the class rows, for its values or sums */
+    NEEDS_PICKS = 32 /* no class but the label's (pixels.h) */
+};
 
 /* A stretch of the tile along the innermost pixel dimension: its first pixel, its number of pixels, and its byte offset
  * in each operand. */
@@ -30,12 +41,19 @@ typedef struct {
     ptrdiff_t start, length, offset[OPERANDS];
 } run;
 
+/* The rows that an operand has in the next tile: where the first begins, the bytes from row to row and from pixel to
+ * pixel, and the number of rows. */
+typedef struct {
+    const char *at;
+    ptrdiff_t row, pixel, rows;
+} next_rows;
+
 typedef struct term term; /* loss.h */
 
 typedef struct {
     const fl_job *job;
     const fl_plan *plan;
-    unsigned needs; /* what the terms need of a tile, together (enum needs in softmax.h) */
+    unsigned needs; /* what the terms need of a tile, together (enum needs) */
 
     /* The tile's pixels. */
     ptrdiff_t group, n, padded, width; /* group, pixels, pixels with padding; `width` is the stride between rows */
@@ -51,11 +69,10 @@ typedef struct {
     int has_exps; /* whether e holds the exps of the block */
     int faults; /* the faults (enum fl_fault) of the chunk so far */
     int unweighted; /* whether every pixel has weight 1 and there is no padding */
+    int once; /* whether every pixel has weight 1 or 0 */
     ptrdiff_t ready_ones; /* how many weights are 1 from the tile before */
 
-    /* The next tile. */
-    const char *ahead; /* its address in the input */
-    ptrdiff_t ahead_stride, ahead_rows; /* bytes from row to row; how many rows are prefetched during the exps, or 0 */
+    next_rows next[OPERANDS]; /* the rows of the next tile that are fetched while this one is computed (ahead.h) */
 
     /* One number per pixel. */
     ireal *label; /* the class of the pixel, or -1 */
@@ -100,10 +117,6 @@ typedef struct {
 #define FL_PREFETCH(p) (void)(p)
 #endif
 
-/* The number of bytes of the next tile's rows that are prefetched while this tile is computed
- * (docs/internals/kernels.md). */
-enum { FL_AHEAD = 1 << 16 };
-
 /* How many rows ahead of the current one rows are fetched (docs/internals/kernels.md). */
 enum { FL_ROWS_AHEAD = 12 };
 
@@ -113,6 +126,7 @@ static void prefetch(const char *p, ptrdiff_t bytes) {
     FL_PREFETCH(last); /* rows need not start with a cache line */
 }
 
+static const real *x_row(const tile *t, ptrdiff_t c) { return t->x + c * t->x_width; }
 static real *g_row(const tile *t, ptrdiff_t c) { return t->g + c * t->g_width; }
 
 /* Makes one run per member.  All runs are alike: the pixels have one stride, and so have the groups. */
@@ -189,7 +203,8 @@ static void load_rows(const tile *t, int o, real *out, ptrdiff_t c0, ptrdiff_t r
     const char *base = a->data + c0 * a->stride[1];
     const stretches all = {t->nruns, a->stride[2]};
     int at_once = t->alike && !a->swapped && !channels_last(a, rows, t->each);
-    int far = stride == size && rows > FL_ROWS_AHEAD && (o != INPUT || rows > t->ahead_rows);
+    int fetched = t->nruns == 1 && rows <= t->next[o].rows; /* during the tile before */
+    int far = stride == size && rows > FL_ROWS_AHEAD && !fetched;
     if (at_once)
         load_reals(out, t->width, base + t->runs[0].offset[o], a->stride[1], rows, stride, t->each, all, a->dtype);
     for (int r = 0; r < t->nruns && !at_once; r++) {
