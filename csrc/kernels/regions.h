@@ -6,8 +6,8 @@
  *   if param[1]: W = sum w.
  * In weighted_region, w also contains the map, which has a weight for every pixel and class.
  * A loss is a formula over these sums, written in Python.  It returns d(loss)/dI, d(loss)/dA and, if there is an A2,
- * d(loss)/dA2 as coefficients.  The sums run in double.  The common case is an unweighted tile with labels and a
- * softmax.  In this case the sums within a tile run in `real`, over 16 lanes of at most 16 pixels each.
+ * d(loss)/dA2 as coefficients.  The sums run in double.  The common case has labels and a softmax, and no weights but
+ * those of ignored pixels.  In this case the sums of 256 pixels run in `real`, over 16 lanes of at most 16 pixels each.
  *
  * The reference is _reference/regions.py.
  *
@@ -42,6 +42,8 @@ static const real *region_weights(const tile *t, const term *r, ptrdiff_t c, con
     return w ? out : map;
 }
 
+static int region_weighted(const tile *t, const term *r) { return t->wc || r->loss->maps; }
+
 /* Computes the probabilities of one class's row. */
 static const real *region_probabilities(tile *t, const term *r, ptrdiff_t c) {
     const real *restrict x = x_row(t, c), *restrict e = t->e + c * t->width;
@@ -50,30 +52,71 @@ static const real *region_probabilities(tile *t, const term *r, ptrdiff_t c) {
     if (r->given->activation == FL_SOFTMAX)
         for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = e[i] * inverse[i];
     else if (r->given->activation == FL_SIGMOID)
-        for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = r_sigmoid(x[i]);
+        for (ptrdiff_t first = 0; first < t->padded; first += FL_PAD) {
+            fetch_on(x + first);
+            for (ptrdiff_t i = first; i < first + FL_PAD; i++) p[i] = r_sigmoid(x[i]);
+        }
     else
         for (ptrdiff_t i = 0; i < t->padded; i++) p[i] = x[i];
     return p;
 }
 
-/* Computes I, A and B of one class in the common case, where every pixel counts once.  p times `inverse` is the
- * probability.  This is the hot loop (docs/internals/kernels.md has its measurement).  The lanes are added up only at
- * the end of the chunk, because a tree takes as long as the row itself. */
-static void region_row_common(const real *restrict p, const real *restrict inverse, const ireal *restrict label,
-                              ireal own, ptrdiff_t n, double *restrict lanes) {
-    real I[FL_LANES], A[FL_LANES], B[FL_LANES];
-    for (int j = 0; j < FL_LANES; j++) I[j] = A[j] = B[j] = 0;
+/* The most pixels whose probabilities are added up in `real`, 16 per lane, before they are added in double. */
+enum { REAL_PIXELS = 16 * FL_LANES };
+
+/* Computes I, A and B of one class in the common case, where a pixel counts once or, if w is 0, not at all.  If w is
+ * NULL, all count.  p times `inverse` is the probability.  This is the hot loop (docs/internals/kernels.md has its
+ * measurement).  The lanes are added up only at the end of the chunk, because a tree takes as long as the row itself. */
+FL_INLINE void region_row_common(const real *restrict p, const real *restrict inverse, const ireal *restrict label,
+                                 const real *restrict w, ireal own, ptrdiff_t n, double *restrict lanes) {
+    for (ptrdiff_t first = 0; first < n; first += REAL_PIXELS) {
+        real I[FL_LANES], A[FL_LANES], B[FL_LANES];
+        ptrdiff_t end = least(n, first + REAL_PIXELS);
+        for (int j = 0; j < FL_LANES; j++) I[j] = A[j] = B[j] = 0;
+        for (ptrdiff_t i = first; i < end; i += FL_LANES)
+#pragma omp simd
+            for (int j = 0; j < FL_LANES; j++) {
+                real v = p[i + j] * inverse[i + j];
+                ireal in = label[i + j] == own, counts = w ? w[i + j] > 0 : 1;
+                A[j] = counts ? A[j] + v : A[j];
+                I[j] = in & counts ? I[j] + v : I[j];
+                B[j] = in & counts ? B[j] + 1 : B[j];
+            }
+        for (int j = 0; j < FL_LANES; j++) lanes[j] += (double)I[j];
+        for (int j = 0; j < FL_LANES; j++) lanes[FL_LANES + j] += (double)A[j];
+        for (int j = 0; j < FL_LANES; j++) lanes[2 * FL_LANES + j] += (double)B[j];
+    }
+}
+
+/* Does the same in double for any target and any weights, with the bits of add_product.  If w is NULL, they are 1. */
+FL_INLINE void region_row_general(const real *restrict p, const real *restrict y, const real *restrict w, ptrdiff_t n,
+                                  double *restrict sums, ptrdiff_t step) {
+    double I[FL_LANES] = {0}, A[FL_LANES] = {0}, B[FL_LANES] = {0};
     for (ptrdiff_t i = 0; i < n; i += FL_LANES)
 #pragma omp simd
         for (int j = 0; j < FL_LANES; j++) {
-            real v = p[i + j] * inverse[i + j];
-            A[j] += v;
-            I[j] = label[i + j] == own ? I[j] + v : I[j];
-            B[j] = label[i + j] == own ? B[j] + 1 : B[j];
+            double v = (double)p[i + j], hit = (double)y[i + j], weight = w ? (double)w[i + j] : 1;
+            A[j] += v * weight;
+            I[j] += v * weight * hit;
+            B[j] += hit * weight;
         }
-    for (int j = 0; j < FL_LANES; j++) lanes[j] += (double)I[j];
-    for (int j = 0; j < FL_LANES; j++) lanes[FL_LANES + j] += (double)A[j];
-    for (int j = 0; j < FL_LANES; j++) lanes[2 * FL_LANES + j] += (double)B[j];
+    sums[0] += tree_total(I);
+    sums[step] += tree_total(A);
+    sums[2 * step] += tree_total(B);
+}
+
+/* Adds I, A and B of one class. */
+static void region_add_row(const tile *t, ptrdiff_t at, const real *p, const real *y, const real *w, int ones) {
+    const ptrdiff_t C = t->job->classes;
+    if (!t->members && ones) {
+        region_row_general(p, y, NULL, t->padded, t->sums + at, C);
+    } else if (!t->members) {
+        region_row_general(p, y, w, t->padded, t->sums + at, C);
+    } else {
+        add_product(t, at, p, y, w);
+        add_product(t, at + C, p, NULL, w);
+        add_product(t, at + 2 * C, y, NULL, w);
+    }
 }
 
 /* Adds the lanes of classes [c0, c0 + n), which region_row_common has filled, to the sums. */
@@ -88,22 +131,23 @@ static void region_add_lanes(const tile *t, const term *r, ptrdiff_t c0, ptrdiff
 
 static void region_add_rows(tile *t, const term *r, ptrdiff_t c0) {
     ptrdiff_t C = t->job->classes;
-    int fast = t->job->labels && t->unweighted && !t->members && t->plan->gang == 1 && !squared(r->given) &&
-               r->given->activation == FL_SOFTMAX && !r->loss->maps;
+    int weights = region_weighted(t, r), ones = t->unweighted && !weights;
+    int fast = t->once && !weights && t->job->labels && !t->members && t->plan->gang == 1 && !squared(r->given) &&
+               r->given->activation == FL_SOFTMAX;
     if (r->given->activation == FL_SOFTMAX && c0 == 0)
         for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] = 1 / t->s[i];
     for (ptrdiff_t c = 0; c < t->classes; c++) {
         ptrdiff_t at = r->sums + c0 + c;
         const real *w = region_weights(t, r, c, t->wc ? t->wc + c * t->width : t->w);
         if (fast) {
-            region_row_common(t->e + c * t->width, r->b, t->label, (ireal)(c0 + c), t->padded,
-                              (double *)r->kept + 3 * c * FL_LANES);
+            const real *e = t->e + c * t->width;
+            double *lanes = (double *)r->kept + 3 * c * FL_LANES;
+            if (ones) region_row_common(e, r->b, t->label, NULL, (ireal)(c0 + c), t->padded, lanes);
+            else region_row_common(e, r->b, t->label, t->w, (ireal)(c0 + c), t->padded, lanes);
         } else {
             const real *p = counted(t, r, region_probabilities(t, r, c), w, r->value);
             const real *y = counted(t, r, target_row(t, r, c0, c), w, r->y);
-            add_product(t, at, p, y, w);
-            add_product(t, at + C, p, NULL, w);
-            add_product(t, at + 2 * C, y, NULL, w);
+            region_add_row(t, at, p, y, w, ones);
             if (squared(r->given)) add_product(t, at + 3 * C, p, p, w);
             if (squared(r->given)) add_product(t, at + 4 * C, y, y, w);
         }
@@ -114,14 +158,17 @@ static void region_add_rows(tile *t, const term *r, ptrdiff_t c0) {
         region_add_lanes(t, r, c0, t->classes);
 }
 
-/* Returns u_c, which is d(loss)/d(p_c) divided by the pixel weight.  It is kI y + kA + 2 kA2 p, times the weight by
- * class if there is one.  With step 1, every pixel has its own coefficients.  With step 0, all pixels have the
- * coefficients of the first pixel. */
-FL_INLINE real region_slope(const ireal *label, const real *y, const real *wc, ireal own, ptrdiff_t i, real p,
-                            real *const *k, int step) {
-    real kI = k[0][i * step], kA2 = 2 * k[2][i * step], u = kA2 == 0 ? k[1][i * step] : R_FMA(kA2, p, k[1][i * step]);
-    u = y ? R_FMA(kI, y[i], u) : label[i] == own ? u + kI : u;
-    return wc ? u * wc[i] : u;
+/* d(loss)/d(p_c) of a pixel, divided by its weight: u = kI y + kA + 2 kA2 p. */
+typedef struct {
+    real I, A, A2;
+} region_numbers;
+
+FL_INLINE region_numbers numbers_of(const term *r, ptrdiff_t i) {
+    return (region_numbers){r->k[0][i], r->k[1][i], 2 * r->k[2][i]};
+}
+
+FL_INLINE real region_slope(region_numbers k, real y, real p) {
+    return R_FMA(k.I, y, k.A2 == 0 ? k.A : R_FMA(k.A2, p, k.A));
 }
 
 /* Returns the address of coefficient j of class c for group 0.  The coefficients of the other groups follow. */
@@ -181,19 +228,31 @@ static void region_backward_common(tile *t, const term *r, ptrdiff_t c0, int add
     }
 }
 
+/* What a row of the general form takes.  `weights` are the weights by class or NULL.  If `each`, every pixel has its own
+ * coefficients, and otherwise all have those of the first.  The compiler knows whether there are weights, and `each`.
+ * Loops that ask took three times as long. */
+typedef struct {
+    const real *x, *y, *weights;
+    region_numbers same;
+} region_row;
+
+static region_row row_of_class(tile *t, const term *r, ptrdiff_t c0, ptrdiff_t c) {
+    const real *wc = region_weights(t, r, c, t->wc ? t->wc + c * t->width : NULL);
+    const real *x = counted(t, r, x_row(t, c), wc, r->value), *y = counted(t, r, target_row(t, r, c0, c), wc, r->y);
+    region_coefficients(t, r, c0 + c);
+    return (region_row){x, y, wc, numbers_of(r, 0)};
+}
+
 /* For a softmax only: a = sum over classes of p_c u_c. */
-FL_INLINE void region_prepare_rows(tile *t, const term *r, ptrdiff_t c0, int step) {
+FL_INLINE void region_prepare_rows(tile *t, const term *r, ptrdiff_t c0, int each, int weighted) {
+    real *restrict a = r->a;
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        const real *e = t->e + c * t->width, *wc = region_weights(t, r, c, t->wc ? t->wc + c * t->width : NULL);
-        const real *y = counted(t, r, t->y ? t->y + c * t->width : NULL, wc, r->y);
-        real *a = r->a;
-        const real *inverse = r->b;
-        const ireal *label = t->label;
-        region_coefficients(t, r, c0 + c);
+        const region_row row = row_of_class(t, r, c0, c);
+        const real *e = t->e + c * t->width, *inverse = r->b;
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
-            real p = e[i] * inverse[i];
-            a[i] = R_FMA(p, region_slope(label, y, wc, (ireal)(c0 + c), i, p, r->k, step), a[i]);
+            real p = e[i] * inverse[i], u = region_slope(each ? numbers_of(r, i) : row.same, row.y[i], p);
+            a[i] = R_FMA(p, weighted ? u * row.weights[i] : u, a[i]);
         }
     }
 }
@@ -203,53 +262,48 @@ static void region_prepare(tile *t, const term *r, ptrdiff_t c0) {
     if (c0 == 0)
         for (ptrdiff_t i = 0; i < t->padded; i++) r->b[i] = 1 / t->s[i];
     if (region_is_common(t, r)) region_prepare_common(t, r, c0);
-    else if (t->members) region_prepare_rows(t, r, c0, 1);
-    else region_prepare_rows(t, r, c0, 0);
+    else if (t->members && region_weighted(t, r)) region_prepare_rows(t, r, c0, 1, 1);
+    else if (t->members) region_prepare_rows(t, r, c0, 1, 0);
+    else if (region_weighted(t, r)) region_prepare_rows(t, r, c0, 0, 1);
+    else region_prepare_rows(t, r, c0, 0, 0);
 }
 
-FL_INLINE void region_backward_rows(tile *t, const term *r, ptrdiff_t c0, int add, int activation, int step) {
+FL_INLINE void region_backward_rows(tile *t, const term *r, ptrdiff_t c0, int add, int activation, int each,
+                                    int weighted) {
     for (ptrdiff_t c = 0; c < t->classes; c++) {
-        const real *e = t->e + c * t->width, *wc = region_weights(t, r, c, t->wc ? t->wc + c * t->width : NULL);
-        const real *x = counted(t, r, x_row(t, c), wc, r->value);
-        const real *y = counted(t, r, t->y ? t->y + c * t->width : NULL, wc, r->y);
-        const real *w = t->w, *dot = r->a, *inverse = r->b;
-        const ireal *label = t->label;
+        const region_row row = row_of_class(t, r, c0, c);
+        const real *e = t->e + c * t->width, *w = t->w, *dot = r->a, *inverse = r->b;
         real *g = g_row(t, c);
-        region_coefficients(t, r, c0 + c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
-            real p, dp, u;
+            real p = row.x[i], dp = 1;
             if (activation == FL_SOFTMAX) {
-                p = e[i] * inverse[i];
-                u = region_slope(label, y, wc, (ireal)(c0 + c), i, p, r->k, step) - dot[i];
-                dp = p;
+                p = dp = e[i] * inverse[i];
             } else if (activation == FL_SIGMOID) {
-                real tail = r_exp(-r_abs(x[i])), large = 1 / (1 + tail);
-                p = x[i] < 0 ? tail * large : large;
-                u = region_slope(label, y, wc, (ireal)(c0 + c), i, p, r->k, step);
+                real tail = r_exp(-r_abs(p)), large = 1 / (1 + tail);
+                p = p < 0 ? tail * large : large;
                 dp = tail * large * large; /* p (1 - p), without cancellation */
-            } else {
-                p = x[i];
-                u = region_slope(label, y, wc, (ireal)(c0 + c), i, p, r->k, step);
-                dp = 1;
             }
-            real v = w[i] * dp * u;
+            real u = region_slope(each ? numbers_of(r, i) : row.same, row.y[i], p);
+            u = weighted ? u * row.weights[i] : u;
+            real v = w[i] * dp * (activation == FL_SOFTMAX ? u - dot[i] : u);
             g[i] = add ? g[i] + v : v;
         }
     }
 }
 
-FL_INLINE void region_backward_stepped(tile *t, const term *r, ptrdiff_t c0, int add, int step) {
-    if (r->given->activation == FL_SOFTMAX && add) region_backward_rows(t, r, c0, 1, FL_SOFTMAX, step);
-    else if (r->given->activation == FL_SOFTMAX) region_backward_rows(t, r, c0, 0, FL_SOFTMAX, step);
-    else if (r->given->activation == FL_SIGMOID) region_backward_rows(t, r, c0, add, FL_SIGMOID, step);
-    else region_backward_rows(t, r, c0, add, FL_NONE, step);
+FL_INLINE void region_backward_general(tile *t, const term *r, ptrdiff_t c0, int add, int each, int weighted) {
+    if (r->given->activation == FL_SOFTMAX) region_backward_rows(t, r, c0, add, FL_SOFTMAX, each, weighted);
+    else if (r->given->activation == FL_SIGMOID) region_backward_rows(t, r, c0, add, FL_SIGMOID, each, weighted);
+    else region_backward_rows(t, r, c0, add, FL_NONE, each, weighted);
 }
 
 static void region_backward(tile *t, const term *r, ptrdiff_t c0, int add) {
     if (region_is_common(t, r)) region_backward_common(t, r, c0, add);
-    else if (t->members) region_backward_stepped(t, r, c0, add, 1);
-    else region_backward_stepped(t, r, c0, add, 0);
+    else if (t->members && region_weighted(t, r)) region_backward_general(t, r, c0, add, 1, 1);
+    else if (t->members) region_backward_general(t, r, c0, add, 1, 0);
+    else if (region_weighted(t, r)) region_backward_general(t, r, c0, add, 0, 1);
+    else region_backward_general(t, r, c0, add, 0, 0);
 }
 
 /* ---- the family */
