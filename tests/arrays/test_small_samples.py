@@ -65,6 +65,16 @@ def test_a_sample_has_its_own_numbers_whatever_is_beside_it(case, shape, backend
         assert loss.finalize(merged) == pytest.approx(loss.finalize(whole), rel=1e-12, nan_ok=True)
 
 
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_full_tiles_without_weights_have_the_numbers_of_each_sample(case, backend):
+    loss = case.make(3)
+    x, y, _ = images(case, loss, (64, 3, 16))
+    own, whole = [loss.partial(x[n : n + 1], y[n : n + 1]) for n in range(64)], loss.partial(x, y)
+    assert loss.finalize(fl.Partial.sum(own)) == pytest.approx(loss.finalize(whole), rel=1e-12, nan_ok=True)
+    if all(leaf.by_sample() for _, leaf in loss.summands()):
+        np.testing.assert_array_equal(fl.Partial.sum(own).numbers, whole.numbers)
+
+
 @table
 def test_both_backends(case, shape):
     loss = case.make(shape[1])
