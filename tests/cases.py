@@ -175,6 +175,7 @@ CASES = [
     region("dice-sigmoid", of(fl.DiceLoss, activation="sigmoid")),
     region("dice-none", of(fl.DiceLoss, activation=None), input="probabilities"),
     region("dice-dense", of(fl.DiceLoss), target="dense"),
+    region("dice-squared", of(fl.DiceLoss, squared=True)),
     region("dice-squared-batch", of(fl.DiceLoss, squared=True, batch=True), target="dense"),
     region("dice-skip", of(fl.DiceLoss, absent="skip", class_weight=class_weight)),
     region("dice-zero", of(fl.DiceLoss, absent="zero", smooth=(0.0, 1.0))),

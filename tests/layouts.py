@@ -46,6 +46,17 @@ def misaligned(a: np.ndarray) -> np.ndarray:
     return b
 
 
+def odd_rows(a: np.ndarray) -> np.ndarray:
+    """Return an equal array whose second axis has a stride of one byte too many, so only the first row is aligned."""
+    if a.ndim < 2:
+        return a
+    row = a[:1, :1].nbytes + 1
+    strides = (row * a.shape[1], row, *np.empty(a.shape[2:], a.dtype).strides)
+    b = np.ndarray(a.shape, a.dtype, np.empty(row * a.shape[0] * a.shape[1], np.uint8), strides=strides)
+    b[...] = a
+    return b
+
+
 def byte_swapped(a: np.ndarray) -> np.ndarray:
     return a if a.dtype == BFLOAT16 else a.astype(a.dtype.newbyteorder())
 
@@ -72,6 +83,7 @@ LAYOUTS = [
     first_axis_inside,
     every_second,
     misaligned,
+    odd_rows,
     byte_swapped,
     read_only,
     memory_mapped,

@@ -19,6 +19,12 @@ EQUIVALENT: dict[tuple[str, str], dict[str, str]] = {
     ("ahead.h", "fetch_class"): {"": FETCHES},
     ("ahead.h", "fetch_on"): {"": FETCHES},
     ("load.h", "tile_start"): {"fetch_row(": FETCHES},
+    ("load.h", "load_direct_labels"): {
+        "(inside & skip)": "load_labels then does the same for any labels",
+        "inside & (skip | 1)": "an ignored pixel has weight 0, whatever its label",
+    },
+    ("regions.h", "region_bytes"): {"most(": "it takes more memory than it needs"},
+    ("regions.h", "region_forward"): {"| FL_FORWARD": "the sums are computed, and not used"},
     ("tile.h", "prefetch"): {"": FETCHES},
     ("tile.h", "load_rows"): {"int fetched": FETCHES, "int far": "the rows are loaded in steps, or at once"},
     ("softmax.h", "column_exps"): {"fetch_row(": FETCHES},
