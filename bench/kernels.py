@@ -23,7 +23,7 @@ MEMORY = 80_000_000
 FAR = 1 << 18  # pixels
 # A region of one class has a sigmoid and a dense target.
 FEW = [("cross_entropy", 2), ("cross_entropy", 4), ("region", 1), ("region", 2), ("bce", 1), ("mse", 1)]
-MANY = [("cross_entropy", 19), ("region", 19), ("cross_entropy", 150), ("region", 150)]
+MANY = [("cross_entropy", 19), ("cross_entropy", 8), ("cross_entropy", 150), ("region", 19), ("region", 150)]
 
 
 def jobs(threads):

@@ -56,10 +56,10 @@ FL_INLINE void fetch_row(const tile *t, int o, ptrdiff_t i, ptrdiff_t n, ptrdiff
     if (c < next->rows) prefetch(next->at + c * next->row + i * next->pixel, n * next->pixel);
 }
 
-/* Fetches pixels [i, i + n) of the labels and of the weights. */
-FL_INLINE void fetch_pixels(const tile *t, ptrdiff_t i, ptrdiff_t n) {
-    if (t->job->labels) fetch_row(t, TARGET, i, n, 0);
-    fetch_row(t, WEIGHT, i, n, 0);
+/* Fetches the labels and weights of a column. */
+FL_INLINE void fetch_pixels(const tile *t, ptrdiff_t i) {
+    if (t->job->labels) fetch_row(t, TARGET, i, FL_COLUMNS, 0);
+    fetch_row(t, WEIGHT, i, FL_COLUMNS, 0);
 }
 
 /* ---- the next rows of this tile

@@ -228,7 +228,7 @@ static void region_backward_common(tile *t, const term *r, ptrdiff_t c0, int add
     }
 }
 
-/* What a row of the general form takes.  `weights` are the weights by class or NULL.  If `each`, every pixel has its own
+/* What a row of the general form takes.  With a softmax, x is NULL.  `weights` are the weights by class or NULL.  If `each`, every pixel has its own
  * coefficients, and otherwise all have those of the first.  The compiler knows whether there are weights, and `each`.
  * Loops that ask took three times as long. */
 typedef struct {
@@ -238,7 +238,8 @@ typedef struct {
 
 static region_row row_of_class(tile *t, const term *r, ptrdiff_t c0, ptrdiff_t c) {
     const real *wc = region_weights(t, r, c, t->wc ? t->wc + c * t->width : NULL);
-    const real *x = counted(t, r, x_row(t, c), wc, r->value), *y = counted(t, r, target_row(t, r, c0, c), wc, r->y);
+    const real *x = r->given->activation == FL_SOFTMAX ? NULL : counted(t, r, x_row(t, c), wc, r->value);
+    const real *y = counted(t, r, target_row(t, r, c0, c), wc, r->y);
     region_coefficients(t, r, c0 + c);
     return (region_row){x, y, wc, numbers_of(r, 0)};
 }
@@ -276,9 +277,9 @@ FL_INLINE void region_backward_rows(tile *t, const term *r, ptrdiff_t c0, int ad
         real *g = g_row(t, c);
 #pragma omp simd
         for (ptrdiff_t i = 0; i < t->padded; i++) {
-            real p = row.x[i], dp = 1;
+            real p = activation == FL_SOFTMAX ? e[i] * inverse[i] : row.x[i], dp = 1;
             if (activation == FL_SOFTMAX) {
-                p = dp = e[i] * inverse[i];
+                dp = p;
             } else if (activation == FL_SIGMOID) {
                 real tail = r_exp(-r_abs(p)), large = 1 / (1 + tail);
                 p = p < 0 ? tail * large : large;

@@ -77,7 +77,7 @@ FL_INLINE void column_stats(tile *t, ptrdiff_t i, ptrdiff_t c0, int labels, int 
     const ireal *restrict all_label = t->label + i;
     real m[FL_COLUMNS], base[FL_COLUMNS], s[FL_COLUMNS], d[FL_COLUMNS];
     ireal label[FL_COLUMNS];
-    if (c0 == 0) fetch_pixels(t, i, FL_COLUMNS);
+    if (c0 == 0) fetch_pixels(t, i);
     column_maxima(t, i, m);
     if (c0) later_maxima(all_m, m);
     for (int j = 0; j < FL_COLUMNS; j++) base[j] = m[j] == -R_INF ? 0 : m[j];
@@ -224,7 +224,7 @@ FL_INLINE int label_columns(tile *t, int keep, int few) {
     for (ptrdiff_t i = 0; i < t->padded; i += FL_COLUMNS) {
         real base[FL_COLUMNS], rest[FL_COLUMNS];
         ireal label[FL_COLUMNS];
-        fetch_pixels(t, i, FL_COLUMNS);
+        fetch_pixels(t, i);
         column_labels(t, i, label, base);
         if (few && !keep) column_rest(t, i, label, base, rest);
         else column_exps_by_label(t, i, label, base, keep, rest);
