@@ -1,15 +1,14 @@
 """Times the C core of one or two versions without Python: python -m bench.kernels [BEFORE] [--threads N].
 
 BEFORE is a directory or a commit from 2240904 on, whose C interface is that of now. Each version is compiled for this
-machine, and their runs alternate. A line shows the nanoseconds per 16 logits: in the caches on one thread, and from
-memory. The columns are the medians of --rounds runs, each of which is a median itself.
+machine as a shared library, and one process runs them in turn. A line shows the medians of the nanoseconds per 16
+logits, and of the ratio of neighbouring runs: in the caches on one thread, and from memory.
 """
 
 import argparse
 import contextlib
 import os
 import pathlib
-import statistics
 import subprocess
 import tempfile
 
@@ -22,7 +21,7 @@ CACHED = 131_072  # logits
 MEMORY = 80_000_000
 FAR = 1 << 18  # pixels
 # A region of one class has a sigmoid and a dense target.
-FEW = [("cross_entropy", 2), ("cross_entropy", 4), ("region", 1), ("region", 2), ("bce", 1), ("mse", 1)]
+FEW = [("cross_entropy", 2), ("cross_entropy", 4), ("dense", 4), ("region", 1), ("region", 2), ("bce", 1), ("mse", 1)]
 MANY = [("cross_entropy", 19), ("cross_entropy", 8), ("cross_entropy", 150), ("region", 19), ("region", 150)]
 
 
@@ -39,45 +38,41 @@ def jobs(threads):
 
 
 def compiled(what, folder):
-    """Compile the C core of a directory or commit, and return the program."""
+    """Compile the C core of a directory or commit as a shared library."""
     source = pathlib.Path(what)
     if not source.is_dir():
         source = folder / "source"
         source.mkdir()
         archive = subprocess.run(["git", "archive", what, "csrc"], cwd=ROOT, stdout=subprocess.PIPE, check=True)
         subprocess.run(["tar", "-x", "-C", str(source)], input=archive.stdout, check=True)
-    program, compiler = folder / "kernels", [os.environ.get("CC", "cc"), *FLAGS, f"-I{source}/csrc"]
-    objects = []
+    compiler, objects = [os.environ.get("CC", "cc"), *FLAGS, "-fPIC", f"-I{source}/csrc"], []
     for bits in (32, 64):
         objects.append(str(folder / f"kernels{bits}.o"))
         kernels = f"{source}/csrc/kernels/kernels.c"
         subprocess.run([*compiler, f"-DFL_REAL_BITS={bits}", "-c", kernels, "-o", objects[-1]], check=True)
     driver = [str(f) for f in sorted((source / "csrc" / "driver").glob("*.c"))]
-    own = str(pathlib.Path(__file__).with_suffix(".c"))
-    subprocess.run([*compiler, "-fopenmp", *driver, own, *objects, "-lm", "-o", str(program)], check=True)
-    return program
+    library = folder / "core.so"
+    subprocess.run([*compiler, "-shared", "-fopenmp", *driver, *objects, "-lm", "-o", str(library)], check=True)
+    return library
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", nargs="?", help="directory or commit to compare with")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of the jobs from memory")
-    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     versions = [v for v in (options.before, str(ROOT)) if v]
     with contextlib.ExitStack() as stack:
         folders = [pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in versions]
-        programs = [compiled(v, folder) for v, folder in zip(versions, folders, strict=True)]
+        libraries = [compiled(v, folder) for v, folder in zip(versions, folders, strict=True)]
+        program, own = folders[0] / "kernels", str(pathlib.Path(__file__).with_suffix(".c"))
+        subprocess.run([os.environ.get("CC", "cc"), f"-I{ROOT}/csrc", own, "-ldl", "-o", str(program)], check=True)
         rows = []
         for name, arguments in jobs(options.threads):
-            command = [str(a) for a in arguments]
-            took = [[] for _ in programs]
-            for _ in range(options.rounds):
-                for times, program in zip(took, programs, strict=True):
-                    times.append(float(subprocess.check_output([program, *command])))
-            medians = [statistics.median(times) for times in took]
-            rows.append([name, *(f"{m:.2f}" for m in medians), f"{medians[-1] / medians[0]:.2f}"])
-    print(markdown(["ns per 16 logits", *versions, "ratio"], rows))
+            command = [str(a) for a in (program, *arguments, *libraries)]
+            lines = [line.split() for line in subprocess.check_output(command, text=True).splitlines()]
+            rows.append([name, *(f"{float(ns):.2f}" for ns, _ in lines), f"{float(lines[-1][1]):.2f}"])
+    print(markdown(["ns per 16 logits", *(["before"] if options.before else []), "now", "ratio"], rows))
 
 
 if __name__ == "__main__":
