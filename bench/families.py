@@ -35,6 +35,13 @@ FAMILIES = (
     Family("softmax", partial(fl.softmax, axis=1), ("logits",)),
     Family("distance transform", fl.distance_transform, ("mask",)),
 )
+# Forms of Dice for which the kernels have other loops. Only bench.compare measures them.
+FORMS = (
+    Family("Dice, dense", fl.DiceLoss(), ("logits", "dense")),
+    Family("Dice, sigmoid", fl.DiceLoss(activation="sigmoid"), ("logits", "dense")),
+    Family("Dice, squares", fl.DiceLoss(squared=True)),
+    Family("Dice, class 0 ignored", fl.DiceLoss(ignore_index=0)),
+)
 BY_NAME = {family.name: family for family in FAMILIES}
 TWO = ("cross entropy", "Dice")  # a pixel loss and a region loss, for the sweeps
 

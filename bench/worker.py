@@ -16,12 +16,12 @@ SHAPES = {"": (2, 19, 512, 512), "tiny ": (1, 4, 16, 16)}
 
 def own_jobs():
     """Return the jobs of all families by names without spaces, on 40 MB of logits and on a tiny picture."""
-    from bench.families import FAMILIES, Data, our_jobs
+    from bench.families import FAMILIES, FORMS, Data, our_jobs
 
     jobs = {}
     for prefix, shape in SHAPES.items():
         data = Data(shape)
-        for family in FAMILIES:
+        for family in (*FAMILIES, *FORMS):
             for job, call in our_jobs(family.ours, data.arrays(family), data.out).items():
                 jobs[f"{prefix}{family.name}, {job}".replace(" ", "_")] = call
     return jobs
